@@ -1,0 +1,133 @@
+import { z } from "zod";
+import { ConfigurationError } from "./errors.ts";
+import { type MarketFilter, parseMarketFilter } from "./exchange/market_filter.ts";
+
+const wholeNumber = (least: number, most: number) =>
+  z.string()
+    .regex(/^\d+$/, "is not a whole number")
+    .transform(Number)
+    .refine((n) => n >= least && n <= most, `must be between ${least} and ${most}`);
+
+const decimal = (least: number, most: number) =>
+  z.string()
+    .regex(/^\d+(\.\d+)?$/, "is not a number")
+    .transform(Number)
+    .refine((n) => n >= least && n <= most, `must be between ${least} and ${most}`);
+
+const httpUrl = z.string().refine(
+  (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
+  "is not an http:// or https:// URL",
+);
+
+const databaseUrl = z.string().refine(
+  (text) => URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol),
+  "is not a postgres:// URL",
+);
+
+/** A path below the base URL, or a whole URL of its own. */
+const endpoint = z.string().refine(
+  (text) => text.startsWith("/") || httpUrl.safeParse(text).success,
+  "must begin with / or be a whole http(s) URL",
+);
+
+const trueOrFalse = z.enum(["true", "false"], "must be true or false").transform((t) =>
+  t === "true"
+);
+
+const markets = z.string().transform((text, context): MarketFilter => {
+  const parsed = parseMarketFilter(text);
+  if (typeof parsed !== "string") return parsed;
+  context.addIssue(parsed);
+  return z.NEVER;
+});
+
+/** Every variable of the contract with its default. The README's table is checked against this. */
+const environment = z.object({
+  DATABASE_URL: databaseUrl.optional(),
+  DATA_DIR: z.string().min(1).optional(),
+  BINANCE_BASE_URL: httpUrl.default("https://p2p.binance.com"),
+  BINANCE_SEARCH_ENDPOINT: endpoint.default("/bapi/c2c/v2/friendly/c2c/adv/search"),
+  BINANCE_PAIRS_ENDPOINT: endpoint.optional(),
+  EXTRACTION_INTERVAL_MINUTES: wholeNumber(1, 1440).default(10),
+  MAX_WORKERS: wholeNumber(1, 100).default(20),
+  REQUEST_TIMEOUT_SECONDS: decimal(0.1, 600).default(30),
+  MAX_RETRIES: wholeNumber(0, 20).default(3),
+  INITIAL_RATE_LIMIT: decimal(1, 1_000_000).default(100),
+  MIN_RATE_LIMIT: decimal(1, 1_000_000).default(10),
+  MAX_RATE_LIMIT: decimal(1, 1_000_000).default(320),
+  RATE_LIMIT_BURST: wholeNumber(1, 100_000).default(20),
+  RATE_LIMIT_BACKOFF_FACTOR: decimal(0.01, 0.99).default(0.5),
+  BATCH_DEADLINE_SECONDS: decimal(1, 86_400).default(480),
+  MARKETS: markets.default(parseMarketFilter("*/*") as MarketFilter),
+  PROMETHEUS_PORT: wholeNumber(1, 65_535).default(9090),
+  ENABLE_METRICS: trueOrFalse.default(true),
+  LOG_LEVEL: z.enum(["debug", "info", "warning", "error"], "must be debug, info, warning or error")
+    .default("info"),
+  LOG_FORMAT: z.enum(["text", "json"], "must be text or json").optional(),
+  SLACK_WEBHOOK_URL: httpUrl.optional(),
+  PAGERDUTY_API_KEY: z.string().optional(),
+  ALERT_WEBHOOK_URL: httpUrl.optional(),
+  ALERT_ON_FAILURES: wholeNumber(1, 1000).default(3),
+}).refine(
+  (c) => c.MIN_RATE_LIMIT <= c.INITIAL_RATE_LIMIT && c.INITIAL_RATE_LIMIT <= c.MAX_RATE_LIMIT,
+  {
+    path: ["INITIAL_RATE_LIMIT"],
+    error: "must lie between MIN_RATE_LIMIT and MAX_RATE_LIMIT",
+  },
+);
+
+export type Config = Readonly<z.output<typeof environment>>;
+
+/** Variables whose value is never printed; each may come from a file named by `<NAME>_FILE` instead. */
+const SECRETS = new Set([
+  "DATABASE_URL",
+  "SLACK_WEBHOOK_URL",
+  "PAGERDUTY_API_KEY",
+  "ALERT_WEBHOOK_URL",
+]);
+
+export const ENVIRONMENT_NAMES: readonly string[] = Object.keys(environment.shape);
+
+/**
+ * Reads the whole configuration from the environment. An empty variable counts as unset, as
+ * systemd and compose files write it.
+ * @throws {ConfigurationError} naming every bad variable in one line; never shows a secret
+ */
+export function loadConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  readFile: (path: string) => string = Deno.readTextFileSync,
+): Config {
+  const given: Record<string, string> = {};
+  for (const name of ENVIRONMENT_NAMES) {
+    const value = SECRETS.has(name) ? secretValue(name, env, readFile) : env[name]?.trim();
+    if (value) given[name] = value;
+  }
+  const parsed = environment.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    const shown = SECRETS.has(name) ? "" : `=${JSON.stringify(given[name] ?? "")}`;
+    return `${name}${shown} ${issue.message}`;
+  });
+  throw new ConfigurationError(problems.join("; "), "the README lists every variable");
+}
+
+function secretValue(
+  name: string,
+  env: Readonly<Record<string, string | undefined>>,
+  readFile: (path: string) => string,
+): string | undefined {
+  const direct = env[name]?.trim();
+  const path = env[`${name}_FILE`]?.trim();
+  if (!path) return direct;
+  if (direct) {
+    throw new ConfigurationError(`both ${name} and ${name}_FILE are set`, "keep one of them");
+  }
+  try {
+    return readFile(path).trim();
+  } catch (cause) {
+    throw new ConfigurationError(`${name}_FILE=${JSON.stringify(path)} cannot be read`, undefined, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,59 @@
+/** Exit codes of every command, as documented in the README (the numbers follow BSD's sysexits.h). */
+export const EXIT = {
+  done: 0,
+  usage: 64,
+  unavailable: 69,
+  bug: 70,
+  batchIncomplete: 75,
+  configuration: 78,
+} as const;
+
+export type ExitCode = typeof EXIT[keyof typeof EXIT];
+
+/**
+ * An error that a person can act on: one line that says what is wrong, and where there is one,
+ * the `hint` that mends it. Anything that is not a `P2pError` is a bug of this program.
+ */
+export abstract class P2pError extends Error {
+  abstract readonly exitCode: ExitCode;
+
+  /** @param hint what to do about it, e.g. a command to run */
+  constructor(message: string, readonly hint?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** A command line that cannot be understood or run, a SQL statement of `query` included. */
+export class UsageError extends P2pError {
+  override readonly exitCode = EXIT.usage;
+}
+
+/** An environment variable, a data folder or a database schema that this program cannot work with. */
+export class ConfigurationError extends P2pError {
+  override readonly exitCode = EXIT.configuration;
+}
+
+/** The database cannot be reached, refuses us, or cannot store anything. */
+export class DatabaseError extends P2pError {
+  override readonly exitCode = EXIT.unavailable;
+}
+
+/** The exchange cannot be reached, or answers nothing that can be used. */
+export class ExchangeError extends P2pError {
+  override readonly exitCode = EXIT.unavailable;
+}
+
+/** The batch did not end `completed`, or could not begin. */
+export class BatchError extends P2pError {
+  override readonly exitCode = EXIT.batchIncomplete;
+}
+
+/** The text of anything that was thrown, with the causes behind it: `fetch` tells the reason only there. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? "" : describe(error.cause);
+  return cause === "" || error.message.includes(cause)
+    ? error.message
+    : `${error.message}: ${cause}`;
+}

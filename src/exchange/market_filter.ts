@@ -1,0 +1,36 @@
+/** One entry of `MARKETS`; `"*"` stands for all. */
+export interface MarketPattern {
+  readonly fiat: string;
+  readonly asset: string;
+}
+
+export type MarketFilter = readonly MarketPattern[];
+
+/**
+ * Reads `MARKETS`, e.g. `VES/USDT,ARS/*`: fiat before asset, `*` for all of either.
+ * @returns the patterns, or the sentence that says what is wrong
+ */
+export function parseMarketFilter(text: string): MarketFilter | string {
+  const patterns: MarketPattern[] = [];
+  for (const entry of text.split(",").map((part) => part.trim().toUpperCase())) {
+    const [, fiat, asset] = /^([A-Z0-9]{1,20}|\*)\/([A-Z0-9]{1,20}|\*)$/.exec(entry) ?? [];
+    if (!fiat || !asset) {
+      return `must be like VES/USDT,ARS/* (fiat before asset), not ${JSON.stringify(entry)}`;
+    }
+    patterns.push({ fiat, asset });
+  }
+  return patterns;
+}
+
+/** Whether the filter asks for this market. */
+export function wants(filter: MarketFilter, fiat: string, asset: string): boolean {
+  return filter.some((p) =>
+    (p.fiat === "*" || p.fiat === fiat) && (p.asset === "*" || p.asset === asset)
+  );
+}
+
+/** The fiats that the filter names, or undefined where it takes in all of them. */
+export function namedFiats(filter: MarketFilter): readonly string[] | undefined {
+  if (filter.some((pattern) => pattern.fiat === "*")) return undefined;
+  return [...new Set(filter.map((pattern) => pattern.fiat))];
+}
