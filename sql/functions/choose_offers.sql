@@ -1,0 +1,49 @@
+-- Step 3 of load_batch: one offer once. The same ad comes again as a paid copy on page 1, and when the book moved
+-- while it was read. The newest reading counts; a reading on the side the ad belongs to counts before any other.
+-- Makes pg_temp.chosen_offers: one row an ad, promoted if any of its copies was.
+create or replace function p2p.choose_offers(p_batch_id uuid)
+returns void
+language plpgsql
+set search_path = p2p, pg_temp
+as $function$
+begin
+  create temp table chosen_offers on commit drop as
+  with valid as (
+    select
+      m.exchange_id,
+      m.crypto_id,
+      m.fiat_id,
+      m.trade_type,
+      p.*
+    from pg_temp.parsed_offers p
+    join p2p.dim_markets m on m.market_id = p.market_id
+    where not exists (
+      select
+      from p2p.ops_rejected_offers o
+      where o.batch_id = p_batch_id
+        and (o.market_id, o.page_number, o.item_number) = (p.market_id, p.page_number, p.item_number)
+    )
+  ),
+  promoted as (
+    select distinct v.exchange_id, v.offer_external_id
+    from valid v
+    where v.is_promoted
+  )
+  select distinct on (v.exchange_id, v.offer_external_id)
+    v.*,
+    promoted.offer_external_id is not null as was_promoted
+  from valid v
+  left join promoted using (exchange_id, offer_external_id)
+  order by
+    v.exchange_id,
+    v.offer_external_id,
+    v.is_own_side desc nulls last,
+    v.observed_at desc,
+    v.page_number desc,
+    v.item_number desc;
+
+  analyze pg_temp.chosen_offers;
+end
+$function$;
+
+comment on function p2p.choose_offers(uuid) is 'Step of load_batch: keeps one reading of each ad';

@@ -1,0 +1,25 @@
+-- Ends the work on a market of a batch; what was stored and lost decides how. Changes a market that is being
+-- fetched, no other.
+create or replace function p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text)
+returns void
+language sql
+set search_path = p2p, pg_temp
+as $function$
+  update p2p.ops_batch_markets bm
+  set
+    status = case
+      when bm.pages_stored = 0 then 'failed'
+      when bm.lost_pages <> '{}' or p_reason is not null then 'incomplete'
+      else 'complete'
+    end,
+    finished_at = clock_timestamp(),
+    reason = coalesce(
+      p_reason,
+      case when bm.lost_pages <> '{}' then 'lost pages: ' || array_to_string(bm.lost_pages, ', ') end
+    )
+  where bm.batch_id = p_batch_id
+    and bm.market_id = p_market_id
+    and bm.status = 'fetching'
+$function$;
+
+comment on function p2p.finish_market(uuid, integer, text) is 'Ends the work on a market: complete, incomplete or failed';

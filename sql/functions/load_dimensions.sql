@@ -1,0 +1,72 @@
+-- Step 4 of load_batch: payment methods, their lists and the numbers of ads that are new. Adds rows, and fills in
+-- names that were missing; a second call adds nothing.
+-- Makes pg_temp.payment_lists: what each list of the pages is called in dim_payment_sets.
+create or replace function p2p.load_dimensions(p_batch_id uuid)
+returns void
+language plpgsql
+set search_path = p2p, pg_temp
+as $function$
+begin
+  create temp table payment_lists on commit drop as
+  select
+    c.exchange_id,
+    c.payment_methods,
+    null::integer as payment_set_id,
+    null::integer[] as payment_method_ids
+  from pg_temp.chosen_offers c
+  group by c.exchange_id, c.payment_methods;
+
+  insert into p2p.dim_payment_methods as m (exchange_id, method_code, method_name)
+  select
+    l.exchange_id,
+    left(method.value ->> 0, 200),
+    max(method.value ->> 1)
+  from pg_temp.payment_lists l
+  cross join jsonb_array_elements(l.payment_methods) as method
+  group by 1, 2
+  on conflict (exchange_id, method_code) do update
+  set method_name = excluded.method_name
+  where m.method_name is null
+    and excluded.method_name is not null;
+
+  update pg_temp.payment_lists l
+  set payment_method_ids = array(
+    select m.payment_method_id
+    from jsonb_array_elements(l.payment_methods) with ordinality as method (value, position)
+    join p2p.dim_payment_methods m
+      on m.exchange_id = l.exchange_id
+      and m.method_code = left(method.value ->> 0, 200)
+    group by m.payment_method_id
+    order by min(method.position)
+  );
+
+  insert into p2p.dim_payment_sets (payment_method_ids)
+  select distinct l.payment_method_ids
+  from pg_temp.payment_lists l
+  where not exists (
+    select
+    from p2p.dim_payment_sets s
+    where s.payment_method_ids = l.payment_method_ids
+  );
+
+  update pg_temp.payment_lists l
+  set payment_set_id = s.payment_set_id
+  from p2p.dim_payment_sets s
+  where s.payment_method_ids = l.payment_method_ids;
+
+  analyze pg_temp.payment_lists;
+
+  insert into p2p.dim_offers (exchange_id, offer_external_id, first_seen_at)
+  select c.exchange_id, c.offer_external_id, r.batch_start_time
+  from pg_temp.chosen_offers c
+  join p2p.ops_batch_runs r on r.batch_id = p_batch_id
+  where not exists (
+    select
+    from p2p.dim_offers o
+    where o.exchange_id = c.exchange_id
+      and o.offer_external_id = c.offer_external_id
+  );
+end
+$function$;
+
+comment on function p2p.load_dimensions(uuid) is 'Step of load_batch: payment methods, their lists, numbers of new ads';

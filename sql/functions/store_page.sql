@@ -1,0 +1,105 @@
+-- Stores one page as received and marks it done in the ledger, both or neither. With p_ends_market the market
+-- is finished as well.
+-- A second call with the same page changes nothing. A page of a market that is no longer this worker's is not stored.
+-- Returns what became of it: stored; already (it was there); unreadable (the bytes are kept, but jsonb cannot hold
+-- them in any form: the page is lost and the error recorded); not_ours.
+create or replace function p2p.store_page(
+  p_batch_id uuid,
+  p_worker_id text,
+  p_market_id integer,
+  p_page_number integer,
+  p_ends_market boolean,
+  p_offers_reported integer,
+  p_parser text,
+  p_observed_at timestamptz,
+  p_attempt integer,
+  p_http_status integer,
+  p_duration_ms integer,
+  p_body_bytes integer,
+  p_body_sha256 bytea,
+  p_alteration text,
+  p_body_original bytea,
+  p_body text
+)
+returns text
+language plpgsql
+set search_path = p2p, pg_temp
+as $function$
+declare
+  v_extraction_timestamp timestamptz;
+  v_document jsonb;
+  v_alteration text := p_alteration;
+  v_problem text;
+begin
+  begin
+    v_document := p_body::jsonb;
+  exception when others then
+    select r.document, concat_ws('; ', p_alteration, r.alteration)
+    into v_document, v_alteration
+    from p2p.repair_json(p_body) r;
+    v_problem := case when v_document is null then sqlerrm end;
+  end;
+
+  update p2p.ops_batch_markets bm
+  set
+    pages_stored = bm.pages_stored + case when v_problem is null then 1 else 0 end,
+    offers_reported = coalesce(p_offers_reported, bm.offers_reported)
+  from p2p.ops_batch_runs r
+  where r.batch_id = bm.batch_id
+    and r.status = 'running'
+    and bm.batch_id = p_batch_id
+    and bm.market_id = p_market_id
+    and bm.worker_id = p_worker_id
+    and bm.status = 'fetching'
+    and not exists (
+      select
+      from p2p.stg_responses s
+      where s.extraction_timestamp = r.batch_start_time
+        and s.market_id = p_market_id
+        and s.page_number = p_page_number
+    )
+  returning r.batch_start_time
+  into v_extraction_timestamp;
+
+  if not found then
+    return case
+      when exists (
+        select
+        from p2p.stg_responses s
+        join p2p.ops_batch_runs r on r.batch_start_time = s.extraction_timestamp
+        where r.batch_id = p_batch_id
+          and s.market_id = p_market_id
+          and s.page_number = p_page_number
+      ) then 'already'
+      else 'not_ours'
+    end;
+  end if;
+
+  insert into p2p.stg_responses (
+    extraction_timestamp, market_id, page_number, batch_id, observed_at, attempt, http_status, duration_ms,
+    body_bytes, body_sha256, parser, alteration, body_original, body
+  )
+  values (
+    v_extraction_timestamp, p_market_id, p_page_number, p_batch_id, p_observed_at, p_attempt, p_http_status,
+    p_duration_ms, p_body_bytes, p_body_sha256, p_parser, v_alteration,
+    case when v_alteration is not null then coalesce(p_body_original, convert_to(p_body, 'UTF8')) end,
+    coalesce(v_document, 'null')
+  );
+
+  if v_problem is not null then
+    perform p2p.record_lost_page(
+      p_batch_id, p_worker_id, p_market_id, p_page_number, p_ends_market, 'unreadable', v_problem, p_attempt - 1
+    );
+    return 'unreadable';
+  end if;
+
+  if p_ends_market then
+    perform p2p.finish_market(p_batch_id, p_market_id, null);
+  end if;
+
+  return 'stored';
+end
+$function$;
+
+comment on function p2p.store_page(uuid, text, integer, integer, boolean, integer, text, timestamptz, integer, integer, integer, integer, bytea, text, bytea, text)
+is 'Stores one page as received and marks it done in the ledger';

@@ -1,0 +1,22 @@
+create or replace view p2p.batch_overview as
+select
+  r.batch_id,
+  r.batch_start_time,
+  r.status,
+  r.markets_completed,
+  r.markets_expected,
+  round(100.0 * r.markets_completed / nullif(r.markets_expected, 0), 2) as completeness_percent,
+  r.total_offers_inserted as offers,
+  r.total_offers_rejected as rejected,
+  r.total_errors as errors,
+  r.execution_time_seconds as seconds,
+  (
+    select count(*)
+    from p2p.ops_data_quality q
+    where q.batch_id = r.batch_id
+      and not q.passed
+  ) as failed_checks,
+  r.error_summary
+from p2p.ops_batch_runs r;
+
+comment on view p2p.batch_overview is 'Batches with their completeness and failed checks; newest: order by batch_start_time desc';
