@@ -1,0 +1,101 @@
+import postgres from "postgres";
+import { DEADLINES } from "../deadlines.ts";
+import { logger } from "../log.ts";
+import { DatabaseTimeout, explain } from "./errors.ts";
+
+export type Row = Record<string, unknown>;
+export type Parameter = string | number | boolean | Date | Uint8Array | null;
+
+export interface DatabaseOptions {
+  /** Shown to the DBA in pg_stat_activity. */
+  readonly applicationName: string;
+  /** Connections at most. */
+  readonly connections?: number;
+  /** What else is known about a lost server, e.g. that the embedded one's disk is full. */
+  readonly explainLoss?: () => Promise<string | undefined>;
+}
+
+/**
+ * A small pool of connections that runs single statements, each with a deadline kept here.
+ * No transactions and no reserved connections: every action of the worker is one call of a SQL function
+ * (and the driver hangs or dies when a backend is killed inside either).
+ */
+export class Database implements AsyncDisposable {
+  readonly #sql: postgres.Sql;
+  readonly #explainLoss: () => Promise<string | undefined>;
+  /** host:port/database, without user and password */
+  readonly where: string;
+
+  constructor(url: string, options: DatabaseOptions) {
+    const parsed = new URL(url);
+    this.where = `${parsed.hostname || "localhost"}:${parsed.port || 5432}${parsed.pathname}`;
+    this.#explainLoss = options.explainLoss ?? (() => Promise.resolve(undefined));
+    const log = logger("database");
+    this.#sql = postgres(url, {
+      max: options.connections ?? 4,
+      connect_timeout: DEADLINES.connectSeconds,
+      // Unnamed statements and no look-up of types: works through poolers that switch servers between statements.
+      prepare: false,
+      fetch_types: false,
+      onnotice: (notice) => log.debug("{message}", { message: notice["message"] }),
+      connection: { application_name: options.applicationName },
+    });
+  }
+
+  /**
+   * Runs one statement with parameters.
+   * @param seconds deadline kept by this side
+   * @throws {P2pError} with one clear line, where the cause is not a bug
+   */
+  async run(statement: string, parameters: readonly Parameter[], seconds: number): Promise<Row[]> {
+    return await this.#withDeadline(
+      this.#sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
+      seconds,
+    );
+  }
+
+  /** Runs a script of several statements as one implicit transaction. */
+  async runScript(script: string, seconds: number): Promise<void> {
+    await this.#withDeadline(this.#sql.unsafe(script).simple(), seconds);
+  }
+
+  /** Column names and rows as text, of one statement: for printing. */
+  async table(
+    statement: string,
+    seconds: number,
+  ): Promise<{ columns: { name: string; type: number }[]; rows: unknown[][] }> {
+    const rows = await this.#withDeadline(this.#sql.unsafe(statement).values(), seconds);
+    const columns = (rows.columns ?? []).map(({ name, type }) => ({ name, type }));
+    return { columns, rows: [...rows] };
+  }
+
+  async #withDeadline<T>(
+    query: Promise<T> & { cancel(): void },
+    seconds: number,
+  ): Promise<T> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(
+          new DatabaseTimeout(`the database at ${this.where} did not answer within ${seconds} s`),
+        );
+        query.cancel();
+      }, seconds * 1000);
+    });
+    try {
+      return await Promise.race([query, deadline]);
+    } catch (error) {
+      query.catch(() => {});
+      const known = explain(error, this.where);
+      const loss = await this.#explainLoss();
+      if (loss !== undefined) known.message += ` (${loss})`;
+      throw known;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sql.end({ timeout: DEADLINES.disconnectSeconds });
+  }
+}

@@ -1,0 +1,80 @@
+import postgres from "postgres";
+import {
+  BatchError,
+  ConfigurationError,
+  DatabaseError,
+  describe,
+  P2pError,
+  UsageError,
+} from "../errors.ts";
+
+/** SQLSTATEs and driver codes that mean: the server or the way to it is gone, the same call may work later. */
+const LOST =
+  /^(08...|57P0[123]|53300|CONNECTION_.*|CONNECT_TIMEOUT|ECONN.*|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)$/;
+
+/** A statement did not answer in time; the connection may be half open. */
+export class DatabaseTimeout extends DatabaseError {}
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** Whether the database was lost rather than having refused: idempotent calls may be repeated. */
+export function isConnectionLost(error: unknown): boolean {
+  return error instanceof DatabaseTimeout || LOST.test(codeOf(error)) ||
+    (error instanceof DatabaseError && isConnectionLost(error.cause));
+}
+
+/**
+ * Turns what the driver threw into an error that a person can act on.
+ * @param where e.g. `127.0.0.1:5432/p2p`, without a password
+ */
+export function explain(error: unknown, where: string): Error {
+  if (error instanceof P2pError) return error;
+  const code = codeOf(error);
+  const text = describe(error);
+  const options = { cause: error };
+  if (LOST.test(code)) {
+    return new DatabaseError(
+      `the database at ${where} cannot be reached: ${text || code}`,
+      undefined,
+      options,
+    );
+  }
+  switch (code) {
+    case "28P01":
+    case "28000":
+      return new DatabaseError(
+        `the database at ${where} refuses this user: ${text}`,
+        "check user and password in DATABASE_URL",
+        options,
+      );
+    case "3D000":
+      return new DatabaseError(
+        `${text} (at ${where})`,
+        "create it, or change DATABASE_URL",
+        options,
+      );
+    case "42501":
+      return new DatabaseError(
+        `the database user lacks a privilege: ${text}`,
+        "run `p2p-ingest migrate` as a user who may create a schema in this database",
+        options,
+      );
+    case "53100":
+      return new DatabaseError(`the database's disk is full: ${text}`, undefined, options);
+    case "P2P01":
+      return new ConfigurationError(text, hintOf(error), options);
+    case "P2P02":
+    case "P2P03":
+      return new BatchError(text, hintOf(error), options);
+    case "25006":
+      return new UsageError(`${text}: this command only reads`, undefined, options);
+    default:
+      return error instanceof Error ? error : new Error(text, options);
+  }
+}
+
+function hintOf(error: unknown): string | undefined {
+  return error instanceof postgres.PostgresError ? error.hint : undefined;
+}

@@ -1,0 +1,23 @@
+/**
+ * Every wait for something outside this process, in one place. A server-side timeout never reaches a
+ * half-open connection, so each of these is kept by the client.
+ */
+export const DEADLINES = {
+  /** Reaching a database across a continent takes < 1 s; after 10 the host is not there. */
+  connectSeconds: 10,
+  /** Reading a few rows, claiming markets, heartbeats. */
+  statementSeconds: 30,
+  /** Ten pages, 600 KB: milliseconds. Long enough for a disk that stalls while it checkpoints. */
+  storeSeconds: 60,
+  /** 50,000 offers load in 3 s. This is for a slow disk and ten times the market. */
+  loadSeconds: 300,
+  /** A migration may rewrite tables. */
+  migrateSeconds: 3600,
+  /** A person's own statement in `query`. */
+  querySeconds: 300,
+  /** Saying goodbye to the server; then the sockets are closed. */
+  disconnectSeconds: 2,
+} as const;
+
+/** The worker's claim on a batch: renewed this often, lost when silent for `leaseSeconds`. */
+export const LEASE = { leaseSeconds: 15, renewSeconds: 4 } as const;

@@ -1,0 +1,27 @@
+/** Why an answer that arrived whole and is JSON is still not what was asked for. */
+export type AnswerProblem = "refused" | "unexpected_shape";
+
+/** Thrown by an exchange's reader of answers. */
+export class AnswerError extends Error {
+  override readonly name = "AnswerError";
+
+  constructor(readonly problem: AnswerProblem, message: string) {
+    super(message);
+  }
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The elements of `value` that are objects; none where it is no array. */
+export function objectsIn(value: unknown): readonly JsonObject[] {
+  return Array.isArray(value) ? value.filter(isObject) : [];
+}
+
+/** A non-empty string, or undefined. */
+export function textOf(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}

@@ -1,0 +1,97 @@
+import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
+import { discoverMarkets, discoverPaymentMethods } from "./binance_discovery.ts";
+import type { Exchange, HttpRequest, Market, PageEnvelope } from "./exchange.ts";
+
+export interface BinanceEndpoints {
+  readonly baseUrl: string;
+  /** A path below the base URL or a whole URL, as are the others. */
+  readonly search: string;
+  /** The mission's list of pairs, asked when discovery fails; the real exchange answers 404 since 2025. */
+  readonly pairs: string | undefined;
+}
+
+/** The exchange answers `illegal parameter` to more. */
+const ROWS_PER_PAGE = 20;
+
+/** Binance P2P's web API, which is undocumented: all facts are from recordings of 2021 to 2026. */
+export function binance(endpoints: BinanceEndpoints): Exchange {
+  const post = (path: string, body: JsonObject): HttpRequest => ({
+    method: "POST",
+    url: new URL(path, endpoints.baseUrl).href,
+    body,
+  });
+  return {
+    code: "binance",
+    parser: "binance_search_v1",
+    rowsPerPage: ROWS_PER_PAGE,
+    discoverMarkets: (ask, options) => discoverMarkets(ask, post, endpoints.pairs, options),
+    discoverPaymentMethods: (ask, fiats, concurrency) =>
+      discoverPaymentMethods(ask, post, fiats, concurrency),
+    searchRequest: (market, page) => post(endpoints.search, searchBody(market, page)),
+    readPage,
+  };
+}
+
+/** What the exchange's own page sends: without the filters some answers leave offers out. */
+function searchBody(market: Market, page: number): JsonObject {
+  return {
+    fiat: market.fiat,
+    asset: market.asset,
+    tradeType: market.side,
+    page,
+    rows: ROWS_PER_PAGE,
+    payTypes: [],
+    countries: [],
+    publisherType: null,
+    proMerchantAds: false,
+    shieldMerchantAds: false,
+    filterType: "all",
+    periods: [],
+    additionalKycVerifyFilter: 0,
+    classifies: ["mass", "profession", "fiat_trade"],
+    tradedWith: false,
+    followed: false,
+  };
+}
+
+function readPage(document: unknown): PageEnvelope {
+  const { data, total } = successful(document);
+  const count = typeof total === "number" && total >= 0 ? total : undefined;
+  if (data === null && !count) return { items: 0, total: count, offerIds: [] };
+  if (!Array.isArray(data)) {
+    throw new AnswerError(
+      "unexpected_shape",
+      `data is ${kindOf(data)} instead of a list of offers`,
+    );
+  }
+  const offerIds = objectsIn(data).flatMap(({ adv }) =>
+    isObject(adv) && adv["advNo"] ? [String(adv["advNo"])] : []
+  );
+  return { items: data.length, total: count, offerIds };
+}
+
+/**
+ * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
+ * @throws {AnswerError} `refused` with the exchange's own code and message
+ */
+export function successful(document: unknown): JsonObject {
+  if (!isObject(document)) {
+    throw new AnswerError(
+      "unexpected_shape",
+      `the answer is ${kindOf(document)} instead of an object`,
+    );
+  }
+  const { code, success, message, messageDetail } = document;
+  if (code === "000000" && success !== false) return document;
+  if (code === undefined && success !== false) {
+    throw new AnswerError("unexpected_shape", "the answer has no code");
+  }
+  const words = textOf(message) ?? textOf(messageDetail) ?? "no message";
+  throw new AnswerError("refused", `the exchange answered code ${String(code)}: ${words}`);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (value === undefined) return "missing";
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+}

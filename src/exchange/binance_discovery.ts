@@ -1,0 +1,170 @@
+import { mapConcurrently } from "../extract/concurrency.ts";
+import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
+import { successful } from "./binance.ts";
+import {
+  type Ask,
+  type Discovery,
+  type DiscoveryOptions,
+  type DiscoveryProblem,
+  type HttpRequest,
+  type ListedFiat,
+  type ListedMarket,
+  type PaymentMethod,
+  type Side,
+  SIDES,
+} from "./exchange.ts";
+
+type Post = (path: string, body: JsonObject) => HttpRequest;
+
+const FIAT_LIST = "/bapi/c2c/v1/friendly/c2c/trade-rule/fiat-list";
+const PORTAL_CONFIG = "/bapi/c2c/v2/friendly/c2c/portal/config";
+const FILTER_CONDITIONS = "/bapi/c2c/v2/public/c2c/adv/filter-conditions";
+
+/** Fiats with live markets that fiat-list leaves out (seen 2025-12). */
+const UNLISTED_FIATS = ["NGN", "GHS"];
+
+/** Codes as the exchange writes them; anything else in a list of codes is not asked for. */
+const CODE = /^[A-Z0-9]{1,20}$/;
+
+/**
+ * fiat-list, then portal/config of each fiat. Where the list cannot be had, the fiats known from before
+ * stand in for it; where no fiat can be read at all, the pairs endpoint does, if one is configured.
+ */
+export async function discoverMarkets(
+  ask: Ask,
+  post: Post,
+  pairsEndpoint: string | undefined,
+  options: DiscoveryOptions,
+): Promise<Discovery> {
+  const problems: DiscoveryProblem[] = [];
+  const note = (fiat: string | undefined) => (error: unknown): undefined => {
+    problems.push({ fiat, error: error instanceof Error ? error : new Error(String(error)) });
+    return undefined;
+  };
+
+  const listed = options.fiats === undefined
+    ? await ask(post(FIAT_LIST, {}), readFiatList).catch(note(undefined))
+    : undefined;
+  const codes = options.fiats ?? [
+    ...new Set([
+      ...(listed ?? []).map((fiat) => fiat.code),
+      ...UNLISTED_FIATS,
+      ...options.knownFiats,
+    ]),
+  ];
+  const configs = await mapConcurrently(codes, options.concurrency, async (fiat) => ({
+    fiat,
+    markets: await ask(
+      post(PORTAL_CONFIG, { fiat }),
+      (document) => readPortalConfig(fiat, document),
+    )
+      .catch(note(fiat)),
+  }));
+  const read = configs.flatMap(({ fiat, markets }) =>
+    markets === undefined ? [] : [{ fiat, markets }]
+  );
+
+  if (read.length === 0 && pairsEndpoint !== undefined) {
+    const pairs = await ask(post(pairsEndpoint, {}), readPairs).catch(note(undefined));
+    if (pairs !== undefined) return { fiats: [], markets: pairs, covered: ["*"], problems };
+  }
+  const everything = listed !== undefined && read.length === codes.length;
+  return {
+    fiats: (listed ?? []).filter((fiat) => codes.includes(fiat.code)),
+    markets: read.flatMap(({ markets }) => markets),
+    covered: [...read.map(({ fiat }) => fiat), ...(everything ? ["*"] : [])],
+    problems,
+  };
+}
+
+/** filter-conditions of each fiat: the methods that portal/config lists are not trustworthy. */
+export async function discoverPaymentMethods(
+  ask: Ask,
+  post: Post,
+  fiats: readonly string[],
+  concurrency: number,
+): Promise<{ methods: PaymentMethod[]; problems: DiscoveryProblem[] }> {
+  const problems: DiscoveryProblem[] = [];
+  const lists = await mapConcurrently(
+    fiats,
+    concurrency,
+    (fiat) =>
+      ask(post(FILTER_CONDITIONS, { fiat }), readFilterConditions).catch((error: Error) => {
+        problems.push({ fiat, error });
+        return [];
+      }),
+  );
+  const byCode = new Map(lists.flat().map((method) => [method.code, method]));
+  return { methods: [...byCode.values()], problems };
+}
+
+function readFiatList(document: unknown): ListedFiat[] {
+  const fiats = objectsIn(successful(document)["data"]).flatMap((fiat) => {
+    const code = textOf(fiat["currencyCode"]);
+    return code !== undefined && CODE.test(code)
+      ? [{ code, country: textOf(fiat["countryCode"]) }]
+      : [];
+  });
+  if (fiats.length === 0) {
+    throw new AnswerError("unexpected_shape", "the list of fiats names no fiat");
+  }
+  return fiats;
+}
+
+/** The area is found by its name: its place differs from fiat to fiat. A fiat may have no P2P area. */
+function readPortalConfig(fiat: string, document: unknown): ListedMarket[] {
+  const { data } = successful(document);
+  if (!isObject(data) || !Array.isArray(data["areas"])) {
+    throw new AnswerError("unexpected_shape", `the configuration of ${fiat} lists no areas`);
+  }
+  const areas = objectsIn(data["areas"]);
+  const names = new Map<string, string>();
+  for (const asset of areas.flatMap(sidesOf).flatMap((side) => objectsIn(side["assets"]))) {
+    const [symbol, name] = [textOf(asset["asset"]), textOf(asset["description"])];
+    if (symbol !== undefined && name !== undefined) names.set(symbol, name);
+  }
+  return areas
+    .filter((area) => area["area"] === "P2P")
+    .flatMap(sidesOf)
+    .flatMap((listed) => {
+      const side = SIDES.find((known) => known === listed["side"]);
+      return side === undefined ? [] : objectsIn(listed["assets"]).flatMap((item) => {
+        const asset = textOf(item["asset"]);
+        return asset !== undefined && CODE.test(asset)
+          ? [{ fiat, asset, side, assetName: names.get(asset) }]
+          : [];
+      });
+    });
+}
+
+function sidesOf(area: JsonObject): readonly JsonObject[] {
+  return objectsIn(area["tradeSides"]);
+}
+
+function readFilterConditions(document: unknown): PaymentMethod[] {
+  const { data } = successful(document);
+  if (!isObject(data)) {
+    throw new AnswerError("unexpected_shape", "the filter conditions are no object");
+  }
+  return objectsIn(data["tradeMethods"]).flatMap((method) => {
+    const code = textOf(method["identifier"]);
+    return code === undefined ? [] : [{ code, name: textOf(method["tradeMethodName"]) }];
+  });
+}
+
+/** No recording of this call exists: anything that lists an asset with its fiat is taken. */
+function readPairs(document: unknown): ListedMarket[] {
+  const { data } = successful(document);
+  const pairs = objectsIn(data).flatMap((pair) => {
+    const asset = textOf(pair["asset"]);
+    const fiat = textOf(pair["fiat"]) ?? textOf(pair["fiatUnit"]) ?? textOf(pair["currencyCode"]);
+    if (asset === undefined || fiat === undefined || !CODE.test(asset) || !CODE.test(fiat)) {
+      return [];
+    }
+    return SIDES.map((side: Side) => ({ fiat, asset, side, assetName: textOf(pair["assetName"]) }));
+  });
+  if (pairs.length === 0) {
+    throw new AnswerError("unexpected_shape", "the list of pairs names no pair");
+  }
+  return pairs;
+}

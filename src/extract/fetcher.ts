@@ -1,0 +1,188 @@
+import pRetry from "p-retry";
+import { describe } from "../errors.ts";
+import { AnswerError } from "../exchange/answer.ts";
+import type { HttpRequest } from "../exchange/exchange.ts";
+import { VERSION } from "../version.ts";
+import { type Body, readBody } from "./body.ts";
+import type { Clock } from "./clock.ts";
+import { RequestFailure } from "./failure.ts";
+import type { TokenBucket } from "./token_bucket.ts";
+
+export interface FetcherOptions {
+  readonly bucket: TokenBucket;
+  readonly clock: Clock;
+  /** For one attempt, body included. */
+  readonly timeoutSeconds: number;
+  /** Attempts after the first. */
+  readonly maxRetries: number;
+}
+
+/** An answer that was accepted. */
+export interface Received<T> {
+  readonly value: T;
+  readonly body: Body;
+  readonly status: number;
+  /** From 1. */
+  readonly attempt: number;
+  readonly durationMilliseconds: number;
+  readonly observedAt: Date;
+}
+
+export interface FetcherStatistics {
+  requests: number;
+  retries: number;
+  bytes: number;
+  /** Answers of any kind: the exchange is there. */
+  answers: number;
+}
+
+/** First back-off; doubles with each further one. Jitter takes it from anywhere between 0 and this. */
+const BACKOFF_SECONDS = 1;
+const MAX_BACKOFF_SECONDS = 30;
+/** A `Retry-After` beyond this does not fit any batch: the page is given up instead of waited for. */
+const MAX_RETRY_AFTER_SECONDS = 120;
+
+/** Sends requests under one rate limit and retries what is worth it. */
+export class Fetcher {
+  readonly statistics: FetcherStatistics = { requests: 0, retries: 0, bytes: 0, answers: 0 };
+
+  constructor(readonly options: FetcherOptions) {}
+
+  /**
+   * @param read reads the parsed JSON; may throw AnswerError
+   * @throws {RequestFailure} after the last attempt; the signal's reason when that comes first
+   */
+  async fetch<T>(
+    request: HttpRequest,
+    read: (document: unknown) => T,
+    signal: AbortSignal,
+  ): Promise<Received<T>> {
+    const { bucket, clock, maxRetries } = this.options;
+    return await pRetry(async (attempt) => {
+      await bucket.take(signal);
+      this.statistics.requests++;
+      if (attempt > 1) this.statistics.retries++;
+      try {
+        return await this.#attempt(request, read, attempt, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const failure = classify(error, this.options.timeoutSeconds);
+        failure.attempts = attempt;
+        throw failure;
+      }
+    }, {
+      retries: maxRetries,
+      minTimeout: 0, // the wait is in onFailedAttempt: p-retry's own jitter is not full
+      signal,
+      shouldRetry: ({ error, attemptNumber }) =>
+        error instanceof RequestFailure && error.mayRetry(attemptNumber - 1) &&
+        (error.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS,
+      onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+        if (!(error instanceof RequestFailure)) return;
+        const asked = error.retryAfterSeconds;
+        if (asked !== undefined) bucket.pause(Math.min(asked, MAX_RETRY_AFTER_SECONDS) * 1000);
+        if (retriesLeft === 0 || !error.mayRetry(attemptNumber - 1)) return;
+        const ceiling = Math.min(BACKOFF_SECONDS * 2 ** (attemptNumber - 1), MAX_BACKOFF_SECONDS);
+        await clock.sleep(clock.random() * ceiling * 1000, signal);
+      },
+    });
+  }
+
+  async #attempt<T>(
+    request: HttpRequest,
+    read: (document: unknown) => T,
+    attempt: number,
+    signal: AbortSignal,
+  ): Promise<Received<T>> {
+    const started = this.options.clock.now();
+    const deadline = AbortSignal.timeout(this.options.timeoutSeconds * 1000);
+    const response = await fetch(request.url, {
+      method: request.method,
+      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+      headers: {
+        "accept": "application/json",
+        "content-type": "application/json",
+        "user-agent": `p2p-ingest/${VERSION}`,
+      },
+      signal: AbortSignal.any([signal, deadline]),
+    });
+    this.statistics.answers++;
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw refusedByStatus(response);
+    }
+    const body = await readBody(response);
+    const observedAt = new Date();
+    this.statistics.bytes += body.bytes;
+    return {
+      value: read(parse(body.text, response)),
+      body,
+      status: response.status,
+      attempt,
+      durationMilliseconds: Math.round(this.options.clock.now() - started),
+      observedAt,
+    };
+  }
+}
+
+function refusedByStatus(response: Response): RequestFailure {
+  const message = `HTTP ${response.status} ${response.statusText}`.trimEnd();
+  const retryAfter = retryAfterSeconds(response);
+  if (response.status === 429) return new RequestFailure("rate_limited", message, retryAfter);
+  if (response.status === 403) return new RequestFailure("forbidden", message, retryAfter);
+  if (response.status >= 500) return new RequestFailure("server_error", message, retryAfter);
+  return new RequestFailure("http_error", message);
+}
+
+/** `Retry-After` is a number of seconds or a date. */
+function retryAfterSeconds(response: Response): number | undefined {
+  const value = response.headers.get("retry-after")?.trim();
+  if (!value) return undefined;
+  if (/^\d{1,9}$/.test(value)) return Number(value);
+  const seconds = (Date.parse(value) - Date.now()) / 1000;
+  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
+}
+
+function parse(text: string, response: Response): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const isHtml = /^\s*</.test(text) || /html/i.test(response.headers.get("content-type") ?? "");
+    if (isHtml) {
+      throw new RequestFailure("challenge", `HTTP ${response.status} with HTML instead of JSON`);
+    }
+    const excerpt = JSON.stringify(text.slice(0, 80));
+    throw new RequestFailure(
+      "invalid_json",
+      `the body is not JSON (${text.length} characters): ${excerpt}`,
+      undefined,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+function classify(error: unknown, timeoutSeconds: number): RequestFailure {
+  if (error instanceof RequestFailure) return error;
+  const options = { cause: error };
+  if (error instanceof AnswerError) {
+    return new RequestFailure(error.problem, error.message, undefined, options);
+  }
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return new RequestFailure(
+      "timeout",
+      `no whole answer within ${timeoutSeconds} s`,
+      undefined,
+      options,
+    );
+  }
+  // Deno throws TypeError for every fault of the network, also in the middle of a body.
+  if (
+    error instanceof TypeError ||
+    (error instanceof Error && /^(Http|Connection|BadResource)/.test(error.name))
+  ) {
+    return new RequestFailure("connection", describe(error), undefined, options);
+  }
+  throw error;
+}
