@@ -25,3 +25,10 @@ export function objectsIn(value: unknown): readonly JsonObject[] {
 export function textOf(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
+
+/** What a JSON value is, for messages. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (value === undefined) return "missing";
+  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+}

@@ -1,5 +1,6 @@
-import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
+import { AnswerError, isObject, type JsonObject, kindOf, objectsIn } from "./answer.ts";
 import { discoverMarkets, discoverPaymentMethods } from "./binance_discovery.ts";
+import { successful } from "./binance_envelope.ts";
 import type { Exchange, HttpRequest, Market, PageEnvelope } from "./exchange.ts";
 
 export interface BinanceEndpoints {
@@ -68,30 +69,4 @@ function readPage(document: unknown): PageEnvelope {
     isObject(adv) && adv["advNo"] ? [String(adv["advNo"])] : []
   );
   return { items: data.length, total: count, offerIds };
-}
-
-/**
- * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
- * @throws {AnswerError} `refused` with the exchange's own code and message
- */
-export function successful(document: unknown): JsonObject {
-  if (!isObject(document)) {
-    throw new AnswerError(
-      "unexpected_shape",
-      `the answer is ${kindOf(document)} instead of an object`,
-    );
-  }
-  const { code, success, message, messageDetail } = document;
-  if (code === "000000" && success !== false) return document;
-  if (code === undefined && success !== false) {
-    throw new AnswerError("unexpected_shape", "the answer has no code");
-  }
-  const words = textOf(message) ?? textOf(messageDetail) ?? "no message";
-  throw new AnswerError("refused", `the exchange answered code ${String(code)}: ${words}`);
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (value === undefined) return "missing";
-  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
 }

@@ -1,6 +1,6 @@
 import { mapConcurrently } from "../extract/concurrency.ts";
 import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
-import { successful } from "./binance.ts";
+import { successful } from "./binance_envelope.ts";
 import {
   type Ask,
   type Discovery,

@@ -1,0 +1,21 @@
+import { AnswerError, isObject, type JsonObject, kindOf, textOf } from "./answer.ts";
+
+/**
+ * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
+ * @throws {AnswerError} `refused` with the exchange's own code and message
+ */
+export function successful(document: unknown): JsonObject {
+  if (!isObject(document)) {
+    throw new AnswerError(
+      "unexpected_shape",
+      `the answer is ${kindOf(document)} instead of an object`,
+    );
+  }
+  const { code, success, message, messageDetail } = document;
+  if (code === "000000" && success !== false) return document;
+  if (code === undefined && success !== false) {
+    throw new AnswerError("unexpected_shape", "the answer has no code");
+  }
+  const words = textOf(message) ?? textOf(messageDetail) ?? "no message";
+  throw new AnswerError("refused", `the exchange answered code ${String(code)}: ${words}`);
+}

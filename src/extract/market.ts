@@ -1,0 +1,90 @@
+import type { Exchange } from "../exchange/exchange.ts";
+import type { ClaimedMarket, FetchedPage, LostPage } from "./batch_store.ts";
+import { RequestFailure } from "./failure.ts";
+import type { Fetcher } from "./fetcher.ts";
+
+/** 10,000 offers, six times the largest market ever seen: beyond this, paging does not end by itself. */
+export const MAX_PAGES = 500;
+
+/**
+ * Fetches one market from its first page to its end, and hands every page on as it comes.
+ *
+ * The end is a page with fewer offers than fit, once the exchange's own total agrees, or an empty one. The total
+ * alone is not believed: it moves, and page 1 may hold a promoted offer more. A lost page does not end the
+ * market, two in a row do, and so does a lost first page.
+ */
+export async function fetchMarket(
+  market: ClaimedMarket,
+  exchange: Exchange,
+  fetcher: Fetcher,
+  handOn: (page: FetchedPage | LostPage) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const seen = new Set<string>();
+  let total: number | undefined;
+  let lostInARow = 0;
+  let pagesWithoutNews = 0;
+
+  for (let page = 1;; page++) {
+    try {
+      const received = await fetcher.fetch(
+        exchange.searchRequest(market, page),
+        (document) => exchange.readPage(document),
+        signal,
+      );
+      const { items, offerIds } = received.value;
+      total = received.value.total ?? total;
+      lostInARow = 0;
+      const known = seen.size;
+      offerIds.forEach((id) => seen.add(id));
+      pagesWithoutNews = seen.size > known ? 0 : pagesWithoutNews + 1;
+
+      const isShort = items < exchange.rowsPerPage;
+      const endsMarket = items === 0 || (isShort && (total ?? 0) <= page * exchange.rowsPerPage);
+      await handOn({
+        marketId: market.marketId,
+        page,
+        endsMarket,
+        offersReported: total,
+        parser: exchange.parser,
+        observedAt: received.observedAt,
+        attempt: received.attempt,
+        status: received.status,
+        durationMilliseconds: received.durationMilliseconds,
+        body: received.body,
+      });
+      if (endsMarket) return;
+    } catch (error) {
+      if (!(error instanceof RequestFailure)) throw error;
+      lostInARow++;
+      const endsMarket = page === 1 || lostInARow === 2 ||
+        (total ?? Infinity) <= page * exchange.rowsPerPage;
+      await handOn(lost(market, page, endsMarket, error));
+      if (endsMarket) return;
+    }
+    // One page of nothing but repetitions can happen when the book slides by a whole page; two in a row do not.
+    if (pagesWithoutNews === 2 || page === MAX_PAGES) {
+      const message = page === MAX_PAGES
+        ? `still going on after ${MAX_PAGES} pages`
+        : "two pages in a row brought no new offer";
+      await handOn(lost(market, page + 1, true, new RequestFailure("page_loop", message)));
+      return;
+    }
+  }
+}
+
+function lost(
+  market: ClaimedMarket,
+  page: number,
+  endsMarket: boolean,
+  failure: RequestFailure,
+): LostPage {
+  return {
+    marketId: market.marketId,
+    page,
+    endsMarket,
+    kind: failure.kind,
+    message: failure.message,
+    retries: failure.attempts - 1,
+  };
+}
