@@ -50,8 +50,11 @@ export type Fault =
   | { readonly kind: "forbidden" }
   | { readonly kind: "serverError"; readonly status?: 500 | 502 | 503 }
   | { readonly kind: "challenge"; readonly status?: 200 | 202 }
-  /** `json`: a complete transfer of half a document; the others end the connection in the middle. */
-  | { readonly kind: "truncated"; readonly how?: "contentLength" | "chunked" | "json" }
+  /**
+   * `json` and `gzip`: a complete transfer of half a document, of half a compressed stream (for a client
+   * that takes it); the others end the connection in the middle.
+   */
+  | { readonly kind: "truncated"; readonly how?: "contentLength" | "chunked" | "json" | "gzip" }
   | { readonly kind: "notJson" }
   | { readonly kind: "reset" }
   | { readonly kind: "timeout" }

@@ -11,10 +11,11 @@ import {
   refusal,
   type Search,
 } from "./answers.ts";
+import { ConfigurationError } from "../errors.ts";
 import { type Fault, faultByChance, type FaultName, type FaultRates } from "./fault.ts";
 import { type MarketModel, World } from "./market.ts";
 import { SALT, unit } from "./random.ts";
-import { misbehave, send, sendTooMany } from "./wire.ts";
+import { acceptsGzip, misbehave, send, sendTooMany } from "./wire.ts";
 
 export interface SimulatorOptions {
   /** Default 127.0.0.1. */
@@ -76,6 +77,7 @@ export interface Simulator {
 
 const MINUTE = 60_000;
 const LONGEST_BODY = 64 * 1024;
+const decoder = new TextDecoder();
 
 /** Lets so many requests through within any minute; says how long to wait otherwise, in seconds. */
 function rateLimiter(perMinute: number, now: () => number): () => number {
@@ -154,7 +156,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     }
     if (!known) return send(response, 404, `{"status":404,"error":"Not Found"}`);
     if (method !== "POST") return send(response, 400, refusal("000001", "method not allowed"));
-    const zip = gzip && (message.headers["accept-encoding"] ?? "").toString().includes("gzip");
+    const zip = gzip && acceptsGzip(message);
     const market = search && world.market(search.fiat, search.asset, search.side);
     if (search === undefined || market === undefined) {
       return send(response, 200, usualText(request));
@@ -177,7 +179,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     });
     message.on("error", () => response.destroy());
     message.on("end", () => {
-      const body = length > LONGEST_BODY ? "" : new TextDecoder().decode(join(parts));
+      const body = length > LONGEST_BODY ? "" : decoder.decode(join(parts));
       if (latencyMs === 0) return answer(message, response, body);
       const timer = setTimeout(() => {
         timers.delete(timer);
@@ -196,7 +198,10 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     socket.on("error", () => socket.destroy());
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
+    server.once("error", (cause) => {
+      const where = `Cannot listen on ${hostname}:${port}: ${cause.message}`;
+      reject(new ConfigurationError(where, "Choose another port; 0 takes a free one.", { cause }));
+    });
     server.listen(port, hostname, resolve);
   });
 
@@ -210,9 +215,11 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     });
   const onAbort = (): void => void close();
   options.signal?.addEventListener("abort", onAbort);
+  if (options.signal?.aborted) await close();
   const address = server.address();
   const actual = typeof address === "object" && address !== null ? address.port : port;
-  return { url: `http://${hostname}:${actual}`, stats, market: world, close };
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return { url: `http://${host}:${actual}`, stats, market: world, close };
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { gzipSync } from "node:zlib";
 import { refusal } from "./answers.ts";
 import type { Fault } from "./fault.ts";
 
@@ -8,6 +9,13 @@ export type AnswerFault = Exclude<Fault, { kind: "malformedOffers" | "awkwardOff
 const JSON_TYPE = "application/json";
 const CHUNK = 64 * 1024;
 const encoder = new TextEncoder();
+
+/** Whether the client takes gzip. */
+export function acceptsGzip(request: IncomingMessage): boolean {
+  return /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(
+    String(request.headers["accept-encoding"] ?? ""),
+  );
+}
 
 /** Sends a whole answer. */
 export function send(
@@ -143,11 +151,16 @@ export function misbehave(
         "Confirm that you are human. <script>challenge()</script>",
       );
     case "truncated": {
-      const how = fault.how ?? (["contentLength", "chunked", "json"] as const)[number % 3];
+      const how = fault.how ?? (["contentLength", "chunked", "json", "gzip"] as const)[number % 4];
       const text = usual();
-      return how === "json"
-        ? send(response, 200, text.slice(0, text.length >> 1))
-        : sendCut(response, text, how === "chunked");
+      if (how === "json") return send(response, 200, text.slice(0, text.length >> 1));
+      if (how !== "gzip" || !acceptsGzip(request)) {
+        return sendCut(response, text, how === "chunked");
+      }
+      const whole = gzipSync(text, { level: 1 });
+      return send(response, 200, whole.subarray(0, whole.length >> 1), {
+        "content-encoding": "gzip",
+      });
     }
     case "notJson":
       return send(response, 200, "service temporarily unavailable");
