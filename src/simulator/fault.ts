@@ -44,6 +44,15 @@ export const AWKWARDNESSES = [
 ] as const;
 export type Awkwardness = typeof AWKWARDNESSES[number];
 
+/** Those that are the advertiser's: all offers of one have it, or none. */
+export const NICKNAME_WAYS: readonly Awkwardness[] = AWKWARDNESSES.filter((way) =>
+  way.startsWith("nickname")
+);
+/** Those that are the offer's own. */
+export const OFFER_WAYS: readonly Awkwardness[] = AWKWARDNESSES.filter((way) =>
+  !way.startsWith("nickname")
+);
+
 /** What goes wrong with one answer. Everything beside `kind` may be left out. */
 export type Fault =
   | { readonly kind: "tooManyRequests"; readonly retryAfterSeconds?: number }
@@ -56,6 +65,7 @@ export type Fault =
    */
   | { readonly kind: "truncated"; readonly how?: "contentLength" | "chunked" | "json" | "gzip" }
   | { readonly kind: "notJson" }
+  /** On a connection that was used before, the repetition that clients send by themselves is reset as well. */
   | { readonly kind: "reset" }
   | { readonly kind: "timeout" }
   | { readonly kind: "slow"; readonly overMs?: number }

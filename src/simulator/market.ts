@@ -7,7 +7,10 @@ import {
   type FaultRates,
   type Malformation,
   MALFORMATIONS,
+  NICKNAME_WAYS,
+  OFFER_WAYS,
 } from "./fault.ts";
+import { FIATS } from "./fiats.ts";
 import { type Layout, layOut, type Market, type Side } from "./layout.ts";
 import { catalogue, type PaymentMethod } from "./methods.ts";
 import { hash, pick, SALT, unit } from "./random.ts";
@@ -89,8 +92,7 @@ export class World implements MarketModel {
 
   constructor(private readonly options: WorldOptions) {
     this.layout = layOut(options.seed, options.offers);
-    const fiats = [...new Set(this.layout.markets.map((market) => market.fiat))];
-    this.#methods = fiats.map((fiat) => catalogue(options.seed, fiat));
+    this.#methods = FIATS.map((fiat) => catalogue(options.seed, fiat));
     this.#texts = this.#methods.map(methodTexts);
   }
 
@@ -196,24 +198,30 @@ export class World implements MarketModel {
 
   /** How an offer is malformed for its whole life, if it is. */
   #malformation(offer: Offer): Malformation | undefined {
-    return this.#byChance(
-      offer,
-      SALT.malformed,
-      this.options.faults.malformedOffers,
-      MALFORMATIONS,
-    );
+    const key = offer.market.firstSlot + offer.slot;
+    const rate = this.options.faults.malformedOffers;
+    return this.#byChance(SALT.malformed, key, offer.generation, rate, MALFORMATIONS);
+  }
+
+  /** How an offer is awkward: by the name of its owner, which is then so everywhere, or by itself. */
+  #awkwardness(offer: Offer, userNo: string): Awkwardness | undefined {
+    const rate = this.options.faults.awkwardOffers ?? 0;
+    const owner = Number.parseInt(userNo.slice(1, 9), 16);
+    const key = offer.market.firstSlot + offer.slot;
+    const byName = rate * NICKNAME_WAYS.length / AWKWARDNESSES.length;
+    return this.#byChance(SALT.awkward, owner, -1, byName, NICKNAME_WAYS) ??
+      this.#byChance(SALT.awkward, key, offer.generation, rate - byName, OFFER_WAYS);
   }
 
   #byChance<T>(
-    offer: Offer,
     salt: number,
+    a: number,
+    b: number,
     rate: number | undefined,
     ways: readonly T[],
   ): T | undefined {
-    if (rate === undefined || rate === 0) return undefined;
-    const key = offer.market.firstSlot + offer.slot;
-    if (unit(this.options.seed, salt, key, offer.generation) >= rate) return undefined;
-    return pick(ways, unit(this.options.seed, salt, key, offer.generation, 1));
+    if (!rate || unit(this.options.seed, salt, a, b) >= rate) return undefined;
+    return pick(ways, unit(this.options.seed, salt, a, b, 1));
   }
 
   #render(offer: Offer, privilege: Privilege, spoiling?: Spoiling, place = 0): Rendered {
@@ -225,7 +233,7 @@ export class World implements MarketModel {
     if (bad !== undefined) return { text: malform(usual.text, bad), state: "malformed", how: bad };
     const odd = spoiling?.kind === "awkwardOffers"
       ? spoiling.how ?? AWKWARDNESSES[place % AWKWARDNESSES.length]
-      : this.#byChance(offer, SALT.awkward, this.options.faults.awkwardOffers, AWKWARDNESSES);
+      : this.#awkwardness(offer, usual.sent.userNo);
     if (odd === undefined) return { ...usual, state: "valid" };
     return { ...makeAwkward(usual.text, usual.sent, odd), state: "awkward", how: odd };
   }

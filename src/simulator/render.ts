@@ -13,7 +13,8 @@ export interface SentOffer extends Terms {
   readonly userNo: string;
   readonly nickName: string;
   readonly merchant: boolean;
-  readonly payTimeLimit: number;
+  /** Minutes; null where the item does not say. */
+  readonly payTimeLimit: number | null;
   /** In the order of the answer, repetitions included. */
   readonly methods: readonly string[];
   readonly advertiser: Advertiser;

@@ -106,6 +106,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const byFault: Partial<Record<FaultName | "rateLimited", number>> = {};
   const stats = { requests: 0, byPath, byFault, offersServed: 0, concurrent: 0, peakConcurrent: 0 };
   const sockets = new Set<Socket>();
+  const used = new WeakSet<Socket>();
+  const resetAgain = new Set<string>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
 
   const usualText = (
@@ -135,6 +137,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     stats.requests++;
     const counted = known ? path : "other";
     byPath[counted] = (byPath[counted] ?? 0) + 1;
+    const reused = used.has(message.socket);
+    used.add(message.socket);
     const wait = limit();
     if (wait > 0) {
       byFault.rateLimited = (byFault.rateLimited ?? 0) + 1;
@@ -145,8 +149,13 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       ? readSearch(parseObject(body))
       : undefined;
     const request = { number, method, path, body, ...(search === undefined ? {} : { search }) };
-    const fault = options.faultFor?.(request) ??
+    const key = `${path} ${body}`;
+    const repeated = resetAgain.delete(key);
+    const fault: Fault | undefined = repeated ? { kind: "reset" } : options.faultFor?.(request) ??
       (known ? faultByChance(faults, unit(seed, SALT.request, number)) : undefined);
+    // Clients (Deno's fetch for one) silently repeat a request, once, when a connection they used before
+    // breaks: without a second reset they would never notice the first.
+    if (fault?.kind === "reset" && reused && !repeated) resetAgain.add(key);
     if (fault !== undefined) byFault[fault.kind] = (byFault[fault.kind] ?? 0) + 1;
     const spoiling = fault?.kind === "malformedOffers" || fault?.kind === "awkwardOffers"
       ? fault

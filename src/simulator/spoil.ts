@@ -85,7 +85,7 @@ const OPTIONAL = [
   "payTimeLimit",
   "advSystemLabelRet",
   "badges",
-  "vipLevel",
+  "activeTimeInSecond",
 ];
 const NUMBERS = [
   "price",
@@ -119,7 +119,7 @@ function changesOf(how: Awkwardness, sent: SentOffer): Changes {
         ["payTimeLimit", `"${sent.payTimeLimit}"`],
         ["monthFinishRate", `"${sent.advertiser.monthFinishRate}"`],
         ["monthOrderCount", `"${sent.advertiser.monthOrderCount}"`],
-        ["assetScale", "2.0"],
+        ["takerAdditionalKycRequired", "false"],
         ["isTradable", `"true"`],
         ["badges", `"Ordinary"`],
       ];
@@ -172,6 +172,10 @@ export function makeAwkward(
       changed[key] = key === "nickName" ? String(JSON.parse(value)) : plain(value);
     }
   }
-  const noMethods = how.startsWith("methods") ? { methods: [] } : {};
-  return { text: result, sent: { ...sent, ...changed, ...noMethods } };
+  const gone = how.startsWith("methods")
+    ? { methods: [] }
+    : how === "optionalMissing"
+    ? { payTimeLimit: null }
+    : {};
+  return { text: result, sent: { ...sent, ...changed, ...gone } };
 }

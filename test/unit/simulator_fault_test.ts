@@ -8,6 +8,7 @@ import {
   MALFORMATIONS,
   MODEST_RATES,
   parseFaults,
+  REQUEST_FAULTS,
 } from "../../src/simulator/fault.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
 
@@ -115,6 +116,40 @@ Deno.test("a reset closes the connection without an answer", async () => {
     await assert.rejects(ask(simulator), TypeError);
     assert.equal(await askRaw(simulator), "");
   });
+});
+
+Deno.test("a reset is noticed by clients that repeat a request on their own", async () => {
+  const simulator = await startSimulator({
+    offers: 500,
+    now: () => NOON,
+    faultFor: ({ number }) => number > 50 && number % 10 === 0 ? { kind: "reset" } : undefined,
+  });
+  try {
+    let failures = 0;
+    await Promise.all(Array.from({ length: 10 }, async (_, worker) => {
+      for (let page = 1; page <= 20; page++) {
+        const body = JSON.stringify({
+          fiat: "VES",
+          asset: "USDT",
+          tradeType: "BUY",
+          page,
+          rows: worker + 1,
+        });
+        await fetch(simulator.url + PATH.search, { method: "POST", body }).then((r) => r.text())
+          .catch(() => failures++);
+      }
+    }));
+    const resets = simulator.stats.byFault.reset ?? 0;
+    const repeats = simulator.stats.requests - 200;
+    assert.ok(failures > 10, `${failures} failures`);
+    assert.equal(
+      failures,
+      resets - repeats,
+      "each reset that was not the first of two is an error",
+    );
+  } finally {
+    await simulator.close();
+  }
 });
 
 Deno.test("a timeout answers nothing until the client gives up", async () => {
@@ -253,6 +288,17 @@ Deno.test("by rate, offers are spoiled for their whole life, and book() tells wh
       if (state === "malformed") assert.ok(!promoted);
       else assert.ok(sent && text.includes(sent.advNo) && text.includes(sent.price), how);
     }
+    const names = new Map<string, string>();
+    for (const { sent } of book) {
+      if (sent === undefined) continue;
+      assert.equal(
+        names.get(sent.userNo) ?? sent.nickName,
+        sent.nickName,
+        "one advertiser, one name",
+      );
+      names.set(sent.userNo, sent.nickName);
+    }
+    assert.ok([...names.values()].includes("nul\0inside"));
     now += 30_000;
     const later = new Map(
       simulator.market.book("VES", "USDT", "SELL").map((item) => [item.sent?.advNo, item.how]),
@@ -303,6 +349,36 @@ Deno.test("by rate, the same requests fail for the same seed, and faultFor wins"
   assert.ok(Math.abs(statuses.filter((status) => status >= 500).length - 20) < 15);
   assert.deepEqual(await run(1), statuses);
   assert.notDeepEqual(await run(2), statuses);
+});
+
+Deno.test("after all faults at once nothing is left open, and it answers as before", async () => {
+  const cycle: (Fault | undefined)[] = REQUEST_FAULTS.filter((kind) => kind !== "timeout")
+    .map((kind) =>
+      kind === "slow"
+        ? { kind, overMs: 20 }
+        : kind === "oversized"
+        ? { kind, bytes: 1e6 }
+        : { kind }
+    );
+  let healthy = false;
+  const simulator = await startSimulator({
+    offers: 1_000,
+    now: () => NOON,
+    faultFor: ({ number }) => healthy ? undefined : cycle[number % cycle.length],
+  });
+  try {
+    await Promise.all(Array.from({ length: 20 }, async () => {
+      for (let i = 0; i < 10; i++) {
+        await ask(simulator).then((r) => r.text()).catch(() => undefined);
+      }
+    }));
+    assert.ok(simulator.stats.requests >= 200);
+    while (simulator.stats.concurrent > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    healthy = true;
+    assert.equal((await (await ask(simulator)).json()).success, true);
+  } finally {
+    await simulator.close();
+  }
 });
 
 Deno.test("--faults: all, single rates, the later wins; a wrong name or rate lists what there is", () => {

@@ -31,6 +31,8 @@ Deno.test("the market has the sizes of the real one", () => {
   assert.ok(between(0, 0) > 200, "many are empty");
   assert.ok(between(0, 30) > sizes.length * 0.7, "most are small");
   assert.ok(between(100, 1_000) > 60, "a hundred of hundreds");
+  const featured = market.book("VES", "USDT", "SELL").filter((item) => item.privilege === 2);
+  assert.ok(featured.length > 0 && featured.length < 30);
   for (const fiat of ["VES", "CNY", "UAH"]) {
     assert.ok(market.book(fiat, "USDT", "SELL").length > 1_000, fiat);
   }
