@@ -128,7 +128,7 @@ export function portalConfig(world: World, body: ReadonlyMap<string, unknown> | 
   }));
   const methods = world.methodsOf(fiat.index).map((method) => method.identifier);
   const p2p = area("P2P", own, false, methods.slice(-2));
-  const express = area("EXPRESS", stale, true, ["YandexMoney", ...methods.slice(0, 2)]);
+  const express = area("EXPRESS", stale, true, ["RetiredPay", ...methods.slice(0, 2)]);
   const block = area("BLOCK", own.slice(0, 2), false, []);
   const areas = fiat.index % 3 === 0
     ? [p2p, express]
