@@ -26,7 +26,7 @@ export class Database implements AsyncDisposable {
   /** host:port/database, without user and password */
   readonly where: string;
 
-  constructor(url: string, options: DatabaseOptions) {
+  constructor(readonly url: string, options: DatabaseOptions) {
     const parsed = new URL(url);
     this.where = `${parsed.hostname || "localhost"}:${parsed.port || 5432}${parsed.pathname}`;
     this.#explainLoss = options.explainLoss ?? (() => Promise.resolve(undefined));
@@ -57,16 +57,6 @@ export class Database implements AsyncDisposable {
   /** Runs a script of several statements as one implicit transaction. */
   async runScript(script: string, seconds: number): Promise<void> {
     await this.#withDeadline(this.#sql.unsafe(script).simple(), seconds);
-  }
-
-  /** Column names and rows as text, of one statement: for printing. */
-  async table(
-    statement: string,
-    seconds: number,
-  ): Promise<{ columns: { name: string; type: number }[]; rows: unknown[][] }> {
-    const rows = await this.#withDeadline(this.#sql.unsafe(statement).values(), seconds);
-    const columns = (rows.columns ?? []).map(({ name, type }) => ({ name, type }));
-    return { columns, rows: [...rows] };
   }
 
   async #withDeadline<T>(

@@ -95,7 +95,8 @@ async function fetchMarkets(
   const { exchange, fetcher, store, maxWorkers, deadlineSeconds, progress } = options;
   const deadline = AbortSignal.timeout(deadlineSeconds * 1000);
   const gone = new AbortController();
-  const stop = AbortSignal.any([options.signal, deadline, gone.signal, lease]);
+  const broken = new AbortController();
+  const stop = AbortSignal.any([options.signal, deadline, gone.signal, lease, broken.signal]);
   let lostMarkets = 0;
 
   const writer = new PageWriter(store, batch.batchId, (page, outcome) => {
@@ -111,11 +112,10 @@ async function fetchMarkets(
       await fetchMarket(market, exchange, fetcher, (page) => writer.add(page), stop);
     }
   };
-  const workers = await Promise.allSettled(Array.from({ length: maxWorkers }, work));
-  const failed = workers.find((worker) =>
-    worker.status === "rejected" && worker.reason !== stop.reason
-  );
-  if (failed?.status === "rejected") throw failed.reason;
+  // One worker that cannot go on (the database is lost, say) stops all; being stopped is no failure.
+  const guarded = () => work().catch((error) => stop.aborted ? undefined : broken.abort(error));
+  await Promise.all(Array.from({ length: maxWorkers }, guarded));
+  broken.signal.throwIfAborted();
   await writer.drain();
   if (lease.aborted) throw lease.reason;
   if (stop.aborted) {

@@ -29,6 +29,8 @@ export interface FetchedPage {
   readonly marketId: number;
   readonly page: number;
   readonly endsMarket: boolean;
+  /** Offers on the page, as far as the envelope tells. */
+  readonly items: number;
   readonly offersReported: number | undefined;
   readonly parser: string;
   readonly observedAt: Date;

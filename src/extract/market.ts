@@ -45,6 +45,7 @@ export async function fetchMarket(
         marketId: market.marketId,
         page,
         endsMarket,
+        items,
         offersReported: total,
         parser: exchange.parser,
         observedAt: received.observedAt,

@@ -9,7 +9,8 @@ export class Progress {
   marketsEnded = 0;
   pages = 0;
   bytes = 0;
-  /** As the exchange counts them, of markets that ended. */
+  /** Items on stored pages; some may turn out to be repetitions, or no offers. */
+  offers = 0;
   lostPages = 0;
   /** When the stage began, in milliseconds of `now`. */
   readonly stageBegan: Partial<Record<Stage, number>> = {};
@@ -28,6 +29,7 @@ export class Progress {
     if (page.endsMarket) this.marketsEnded++;
     if ("body" in page && outcome !== "unreadable") {
       this.pages++;
+      this.offers += page.items;
       this.bytes += page.body.bytes;
     } else {
       this.lostPages++;

@@ -1,0 +1,95 @@
+-- What `p2p-ingest status` shows, as one document. Changes nothing.
+create or replace function p2p.status_report(p_batches integer)
+returns jsonb
+language sql
+stable
+set search_path = p2p, pg_temp
+as $function$
+  with last_batch as (
+    select r.batch_id
+    from p2p.ops_batch_runs r
+    where r.status <> 'running'
+    order by r.batch_start_time desc
+    limit 1
+  ),
+  newest as (
+    select o.*
+    from p2p.batch_overview o
+    order by o.batch_start_time desc
+    limit p_batches
+  ),
+  running as (
+    select
+      r.batch_id,
+      round(extract(epoch from clock_timestamp() - r.batch_start_time)) as seconds,
+      (
+        select count(*)
+        from p2p.ops_batch_markets bm
+        where bm.batch_id = r.batch_id
+          and bm.finished_at is not null
+      ) as markets_ended,
+      r.markets_expected
+    from p2p.ops_batch_runs r
+    where r.status = 'running'
+  ),
+  missing as (
+    select
+      m.status,
+      count(*) as markets,
+      array_to_string(
+        (array_agg(format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type) order by m.fiat_code, m.crypto_symbol))[1:4],
+        ', '
+      ) as examples
+    from p2p.missing_markets m
+    join last_batch using (batch_id)
+    group by m.status
+  )
+  select jsonb_build_object(
+    'seconds_since_last_good_batch', (
+      select round(extract(epoch from clock_timestamp() - max(r.batch_end_time)))
+      from p2p.ops_batch_runs r
+      where r.status in ('completed', 'partial')
+    ),
+    'running', (select to_jsonb(running) from running),
+    'batches', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object(
+            'started', to_char(n.batch_start_time at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'),
+            'status', n.status,
+            'markets', n.markets_completed,
+            'of', n.markets_expected,
+            'percent', n.completeness_percent,
+            'offers', n.offers,
+            'rejected', n.rejected,
+            'errors', n.errors,
+            'seconds', round(n.seconds, 1),
+            'failed_checks', n.failed_checks,
+            'batch_id', n.batch_id
+          )
+          order by n.batch_start_time desc
+        ),
+        '[]'
+      )
+      from newest n
+    ),
+    'missing_markets', (
+      select coalesce(jsonb_agg(to_jsonb(missing) order by missing.markets desc), '[]')
+      from missing
+    ),
+    'failed_checks', (
+      select coalesce(
+        jsonb_agg(
+          jsonb_build_object('check', q.metric_name, 'value', q.metric_value, 'threshold', q.threshold_value)
+          order by q.metric_name
+        ),
+        '[]'
+      )
+      from p2p.ops_data_quality q
+      join last_batch using (batch_id)
+      where not q.passed
+    )
+  )
+$function$;
+
+comment on function p2p.status_report(integer) is 'What p2p-ingest status shows';

@@ -1,0 +1,92 @@
+import { type Config, loadConfig } from "../config.ts";
+import { Database } from "../database/connection.ts";
+import { migrate, requireSchema } from "../database/migrate.ts";
+import { type Cluster, explainServerLoss, openCluster } from "../embedded/cluster.ts";
+import { binance } from "../exchange/binance.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import { EXIT } from "../errors.ts";
+import { configureLog, logger } from "../log.ts";
+
+/** Configuration from the environment, with the log set up as it says. */
+export async function readEnvironment(): Promise<Config> {
+  const config = loadConfig(Deno.env.toObject());
+  await configureLog(
+    config.LOG_LEVEL,
+    config.LOG_FORMAT ?? (Deno.stderr.isTerminal() ? "text" : "json"),
+  );
+  return config;
+}
+
+export function configuredExchange(config: Config): Exchange {
+  return binance({
+    baseUrl: config.BINANCE_BASE_URL,
+    search: config.BINANCE_SEARCH_ENDPOINT,
+    pairs: config.BINANCE_PAIRS_ENDPOINT,
+  });
+}
+
+export interface OpenOptions {
+  readonly config: Config;
+  /** The command; shown to the DBA, and to whoever finds the embedded database held. */
+  readonly purpose: string;
+  /** What the command needs of the schema: nothing, or all of it. */
+  readonly schema: "any" | "current";
+  readonly connections?: number;
+  readonly signal?: AbortSignal;
+  readonly whenHeld?: "join" | "refuse";
+}
+
+export interface OpenedDatabase extends AsyncDisposable {
+  readonly database: Database;
+  /** Undefined where DATABASE_URL names another server. */
+  readonly cluster: Cluster | undefined;
+}
+
+/**
+ * Opens the database that the configuration names, or else the embedded one. The embedded one is migrated by itself;
+ * of another server the schema must be current, since migrating it is its DBA's decision.
+ */
+export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase> {
+  const { config, purpose, schema, signal } = options;
+  await using stack = new AsyncDisposableStack();
+  let cluster: Cluster | undefined;
+  if (config.DATABASE_URL === undefined) {
+    cluster = await openCluster({
+      dataDir: config.DATA_DIR,
+      purpose,
+      whenHeld: options.whenHeld ?? "join",
+      ...(signal === undefined ? {} : { signal }),
+    });
+    stack.adopt(cluster, (opened) => opened.close());
+  }
+  const database = stack.use(
+    new Database(config.DATABASE_URL ?? cluster?.url ?? "", {
+      applicationName: `p2p-ingest ${purpose}`,
+      ...(options.connections === undefined ? {} : { connections: options.connections }),
+      ...(cluster === undefined ? {} : { explainLoss: () => explainServerLoss(config.DATA_DIR) }),
+    }),
+  );
+  if (schema === "current") {
+    if (cluster === undefined) await requireSchema(database);
+    else await migrate(database);
+  }
+  const owned = stack.move();
+  return { database, cluster, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Aborts at the first SIGINT or SIGTERM; the second one ends the program at once. */
+export function untilStopped(): AbortSignal & Disposable {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) Deno.exit(EXIT.batchIncomplete);
+    logger("cli").info("stopping; once more to stop at once");
+    controller.abort(new DOMException("stopped by a signal", "AbortError"));
+  };
+  const signals: Deno.Signal[] = ["SIGINT", "SIGTERM"];
+  for (const name of signals) Deno.addSignalListener(name, stop);
+  return Object.assign(controller.signal, {
+    [Symbol.dispose]: () => {
+      for (const name of signals) Deno.removeSignalListener(name, stop);
+    },
+  });
+}

@@ -1,0 +1,42 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { command, constant, flag } from "@optique/core/primitives";
+import type { ExitCode } from "../errors.ts";
+import { configuredExchange, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
+import { batchLine, batchSummary, exitCodeOf, Extraction } from "./extraction.ts";
+import { examples, jsonFlag } from "./help.ts";
+import { print } from "./terminal.ts";
+
+export const onceCommand = command(
+  "once",
+  object({
+    command: constant("once"),
+    json: jsonFlag(message`Print the summary as one JSON document.`),
+    quiet: withDefault(flag("-q", "--quiet", { description: message`No progress line.` }), false),
+  }),
+  {
+    brief: message`One batch now.`,
+    description: message`Fetches every market once, loads it, and says what came of it. Ends with 0 when every market was fetched whole, with 75 when something is missing.`,
+    footer: examples(
+      ["p2p-ingest once", "all markets of the exchange"],
+      ["MARKETS=VES/USDT,ARS/* p2p-ingest once --json", "some of them, for a script"],
+    ),
+  },
+);
+
+export async function once(args: { json: boolean; quiet: boolean }): Promise<ExitCode> {
+  const config = await readEnvironment();
+  using signal = untilStopped();
+  await using opened = await openDatabase({ config, purpose: "once", schema: "current", signal });
+  const extraction = new Extraction({
+    config,
+    database: opened.database,
+    exchange: configuredExchange(config),
+    signal,
+    showProgress: !args.quiet,
+  });
+  const finished = await extraction.batch();
+  print(args.json ? JSON.stringify(batchSummary(finished.batch)) + "\n" : batchLine(finished.batch));
+  return exitCodeOf(finished);
+}

@@ -1,0 +1,52 @@
+import type { FetcherStatistics } from "../extract/fetcher.ts";
+import type { Progress } from "../extract/progress.ts";
+import { StatusLine, tell } from "./terminal.ts";
+
+const TERMINAL_MILLISECONDS = 250;
+/** Where nobody looks on: a line now and then. */
+const PLAIN_MILLISECONDS = 10_000;
+
+/** Shows on stderr how far a batch is: one moving line in a terminal, plain lines elsewhere. */
+export class ProgressReport implements Disposable {
+  readonly #line = Deno.stderr.isTerminal() ? new StatusLine() : undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #requestsBefore = 0;
+
+  constructor(readonly progress: Progress, readonly statistics: FetcherStatistics) {}
+
+  start(): void {
+    this.#requestsBefore = this.statistics.requests;
+    const show = () => {
+      const text = describeProgress(this.progress, this.statistics.requests - this.#requestsBefore);
+      if (this.#line === undefined) tell(text + "\n");
+      else this.#line.show(text);
+    };
+    this.#timer = setInterval(show, this.#line === undefined ? PLAIN_MILLISECONDS : TERMINAL_MILLISECONDS);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#line?.[Symbol.dispose]();
+  }
+}
+
+/** Markets done, offers, requests a minute, errors, time left. */
+export function describeProgress(progress: Progress, requests: number): string {
+  const number = new Intl.NumberFormat("en");
+  if (progress.stage !== "fetching") return `${progress.stage} …`;
+  const seconds = progress.secondsOf("fetching", "loading");
+  const { marketsEnded, marketsExpected } = progress;
+  const left = marketsEnded === 0 ? undefined : (seconds / marketsEnded) * (marketsExpected - marketsEnded);
+  return [
+    `fetching ${number.format(marketsEnded)}/${number.format(marketsExpected)} markets`,
+    `${number.format(progress.offers)} offers`,
+    `${number.format(Math.round(requests / Math.max(seconds, 1) * 60))} requests/min`,
+    `${number.format(progress.lostPages)} errors`,
+    left === undefined ? "" : `${duration(left)} left`,
+  ].filter((part) => part !== "").join(" · ");
+}
+
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return whole < 90 ? `${whole} s` : `${Math.ceil(whole / 60)} min`;
+}

@@ -1,0 +1,96 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { command, constant, option } from "@optique/core/primitives";
+import { integer } from "@optique/core/valueparser";
+import { DEADLINES } from "../deadlines.ts";
+import { EXIT, type ExitCode } from "../errors.ts";
+import { openDatabase, readEnvironment } from "./environment.ts";
+import { examples, jsonFlag } from "./help.ts";
+import { renderTable } from "./table.ts";
+import { print, style } from "./terminal.ts";
+
+export const statusCommand = command(
+  "status",
+  object({
+    command: constant("status"),
+    batches: withDefault(
+      option("-n", "--batches", integer({ min: 1, max: 1000, metavar: "N" }), {
+        description: message`How many batches to show.`,
+      }),
+      10,
+    ),
+    json: jsonFlag(),
+  }),
+  {
+    brief: message`Last batches, freshness, completeness, failed checks.`,
+    description: message`Reads only. Ends with 0 also when batches are missing: use --json in scripts, or look at seconds_since_last_good_batch.`,
+    footer: examples(
+      ["p2p-ingest status", "for people"],
+      ["p2p-ingest status --json -n 1", "for scripts"],
+    ),
+  },
+);
+
+/** What `p2p.status_report(n)` returns. */
+interface StatusReport {
+  readonly seconds_since_last_good_batch: number | null;
+  readonly running: { batch_id: string; seconds: number; markets_ended: number; markets_expected: number } | null;
+  readonly batches: readonly Readonly<Record<string, string | number | null>>[];
+  readonly failed_checks: readonly Readonly<Record<string, string | number | null>>[];
+  readonly missing_markets: readonly { status: string; markets: number; examples: string }[];
+}
+
+export async function status(args: { batches: number; json: boolean }): Promise<ExitCode> {
+  const config = await readEnvironment();
+  await using opened = await openDatabase({ config, purpose: "status", schema: "current", connections: 1 });
+  const [row] = await opened.database.run(
+    "select p2p.status_report($1) as report",
+    [args.batches],
+    DEADLINES.statementSeconds,
+  );
+  const report = row?.["report"] as StatusReport;
+  print(args.json ? JSON.stringify(report) + "\n" : describeStatus(report));
+  return EXIT.done;
+}
+
+function describeStatus(report: StatusReport): string {
+  const { bold, green, red } = style(Deno.stdout);
+  const age = report.seconds_since_last_good_batch;
+  const { running } = report;
+  const sections = [
+    age === null
+      ? red("No batch has been loaded yet.\n")
+      : `Last good batch: ${green(`${describeAge(age)} ago`)}\n`,
+    running === null
+      ? ""
+      : `Running: batch ${running.batch_id} for ${describeAge(running.seconds)}, ` +
+        `${running.markets_ended} of ${running.markets_expected} markets\n`,
+    report.batches.length === 0 ? "" : "\n" + recordTable(report.batches),
+    report.missing_markets.length === 0
+      ? ""
+      : `\n${bold("Missing in the last batch")} (view p2p.missing_markets)\n` +
+        recordTable(report.missing_markets.map((missing) => ({ ...missing }))),
+    report.failed_checks.length === 0
+      ? ""
+      : `\n${bold("Failed checks of the last batch")} (table p2p.ops_data_quality)\n` +
+        recordTable(report.failed_checks),
+  ];
+  return sections.join("");
+}
+
+function recordTable(records: readonly Readonly<Record<string, string | number | null>>[]): string {
+  const names = Object.keys(records[0] ?? {});
+  const columns = names.map((name) => ({
+    name: name.replaceAll("_", " "),
+    alignment: records.some((record) => typeof record[name] === "string") ? "left" as const : "right" as const,
+  }));
+  const rows = records.map((record) => names.map((name) => String(record[name] ?? "")));
+  return renderTable(columns, rows, style(Deno.stdout));
+}
+
+function describeAge(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
+}

@@ -1,0 +1,65 @@
+import postgres from "postgres";
+import { DEADLINES } from "../deadlines.ts";
+import { UsageError } from "../errors.ts";
+import { explain } from "./errors.ts";
+
+export interface TextTable {
+  readonly columns: readonly { name: string; alignment: "left" | "right" }[];
+  readonly rows: readonly (readonly (string | null)[])[];
+}
+
+/** Type oids of numbers, which are aligned to the right. */
+const NUMBERS = new Set([20, 21, 23, 26, 700, 701, 790, 1700]);
+
+/** Every type that the driver would turn into something of JavaScript's, and lose digits of. */
+const PARSED_TYPES = [16, 17, 20, 21, 23, 26, 114, 700, 701, 1082, 1114, 1184, 1700, 3802];
+
+/**
+ * Runs one statement of a person in a read-only transaction. Cells are the server's own text.
+ * @param asJson one column with a JSON document a row, made by the server, where the statement allows it
+ * @throws {UsageError} for whatever the server has against the statement
+ */
+export async function queryReadOnly(
+  url: string,
+  statement: string,
+  asJson: boolean,
+): Promise<TextTable> {
+  const parsed = new URL(url);
+  const where = `${parsed.hostname}:${parsed.port || 5432}${parsed.pathname}`;
+  const sql = postgres(url, {
+    max: 1,
+    prepare: false,
+    fetch_types: false,
+    connect_timeout: DEADLINES.connectSeconds,
+    onnotice: () => {},
+    types: {
+      asSent: { to: 25, from: PARSED_TYPES, serialize: String, parse: (text: string) => text },
+    },
+    connection: {
+      application_name: "p2p-ingest query",
+      default_transaction_read_only: true,
+      statement_timeout: DEADLINES.querySeconds * 1000,
+    },
+  });
+  try {
+    const text = asJson ? asDocuments(statement) : statement;
+    // The extended protocol takes one statement only: no way out of the read-only transaction.
+    const rows = await sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions).values();
+    const columns = (rows.columns ?? []).map(({ name, type }) => ({
+      name,
+      alignment: NUMBERS.has(type) ? "right" as const : "left" as const,
+    }));
+    return { columns, rows: [...rows] as (string | null)[][] };
+  } catch (error) {
+    const known = explain(error, where);
+    if (!(error instanceof postgres.PostgresError) || known !== error) throw known;
+    throw new UsageError(`${error.message} (SQLSTATE ${error.code})`, error.hint, { cause: error });
+  } finally {
+    await sql.end({ timeout: DEADLINES.disconnectSeconds });
+  }
+}
+
+function asDocuments(statement: string): string {
+  const single = statement.trim().replace(/;+$/, "");
+  return `select row_to_json(result)::text from (\n${single}\n) as result`;
+}
