@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from "node:path";
 import { ConfigurationError } from "../errors.ts";
 import { type Account, giveTo } from "./account.ts";
+import { DEADLINE, poll } from "./deadlines.ts";
 import { type Layout, layoutOf, PROGRAMS_PREFIX, TEMPORARY_PREFIX } from "./layout.ts";
 
 /** Where the cluster lives when DATA_DIR is unset. */
@@ -95,11 +96,20 @@ export async function arrange(layout: Layout, account: Account): Promise<void> {
 }
 
 /** Removes what an earlier owner left half made, and trees of programs other than `keep`. The owner's alone to do. */
-export async function tidy(layout: Layout, keep: string): Promise<void> {
+export async function tidy(layout: Layout, keep: string, signal?: AbortSignal): Promise<void> {
   for await (const { name } of Deno.readDir(layout.root)) {
     const leftover = name.startsWith(TEMPORARY_PREFIX) ||
       (name.startsWith(PROGRAMS_PREFIX) && name !== keep);
-    if (leftover) await Deno.remove(join(layout.root, name), { recursive: true });
+    if (!leftover) continue;
+    // The initdb of an owner that was killed may still write into it; it ends when its files vanish.
+    await poll(DEADLINE.remnants, async () => {
+      try {
+        await Deno.remove(join(layout.root, name), { recursive: true });
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) return undefined;
+      }
+      return true;
+    }, signal);
   }
 }
 

@@ -13,6 +13,8 @@ export const DEADLINE = {
   immediateShutdown: 15_000,
   /** Server processes outlive a killed postmaster for as long as their current statement computes. */
   remnants: 5_000,
+  /** How long a guest waits for the server of an owner that was ready already: it then is gone, not coming. */
+  goneServer: 2_000,
   /** Locks that are only ever held for some milliseconds: to leave, or to look. */
   shortLock: 10_000,
   /** How long a command that wants to own insists before it says who holds the folder: rides out a mere look. */

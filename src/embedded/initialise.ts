@@ -69,7 +69,7 @@ export async function initialise(
     const single = singleUser(run, programs, making, durable);
     await single(
       "postgres",
-      `create role ${ROLE} login createdb password '${password}' in role pg_monitor`,
+      `create role ${ROLE} login createdb password '${password}' in role pg_monitor, pg_checkpoint`,
       `create database ${DATABASE} owner ${ROLE}`,
     );
     if (programs.hasStatStatements) await single(DATABASE, "create extension pg_stat_statements");

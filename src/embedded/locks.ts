@@ -8,6 +8,8 @@ export interface Owner {
   readonly host: string;
   /** ISO time. */
   readonly since: string;
+  /** Its server has been ready once. */
+  readonly ready: boolean;
 }
 
 /**
@@ -64,14 +66,20 @@ export class FileLock implements Disposable {
 /** Takes `owner.lock` if it is free, and writes into it who we are. */
 export async function tryToOwn(layout: Layout, purpose: string): Promise<FileLock | undefined> {
   const lock = await FileLock.tryAcquire(layout.ownerLock, "exclusive");
+  if (lock) await writeOwner(lock, purpose, false);
+  return lock;
+}
+
+/** Writes who we are, and whether a guest may expect the server. */
+export async function writeOwner(lock: FileLock, purpose: string, ready: boolean): Promise<void> {
   const owner: Owner = {
     pid: Deno.pid,
     purpose,
     host: Deno.hostname(),
     since: new Date().toISOString(),
+    ready,
   };
-  await lock?.write(`${JSON.stringify({ program: "p2p-ingest", ...owner })}\n`);
-  return lock;
+  await lock.write(`${JSON.stringify({ program: "p2p-ingest", ...owner })}\n`);
 }
 
 /** The process that holds the folder now; undefined when none does. */
@@ -85,7 +93,7 @@ export async function currentOwner(layout: Layout): Promise<Owner | undefined> {
 
 /** What `owner.lock` says; a process that took it this moment may not have written yet. */
 export async function readOwner(layout: Layout): Promise<Owner> {
-  const unknown: Owner = { pid: 0, purpose: "", host: "", since: "" };
+  const unknown: Owner = { pid: 0, purpose: "", host: "", since: "", ready: false };
   try {
     return { ...unknown, ...JSON.parse(await Deno.readTextFile(layout.ownerLock)) as Owner };
   } catch {

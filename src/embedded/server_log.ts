@@ -78,7 +78,8 @@ export async function explainServerLoss(dataDir: string): Promise<string | undef
 }
 
 function recentLines(text: string): string {
-  const lines = text.split("\n");
+  // Of the last run of the server alone: that an earlier one was stopped explains nothing.
+  const lines = text.slice(Math.max(0, text.lastIndexOf("starting PostgreSQL"))).split("\n");
   const since = Date.now() - RECENT_MS;
   return lines.filter((line) => {
     const stamp = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d+) UTC/.exec(line);

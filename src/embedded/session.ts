@@ -6,7 +6,7 @@ import { DEADLINE, poll } from "./deadlines.ts";
 import { isDetached } from "./detached.ts";
 import { initialise, requireSameMajor, restorePassword } from "./initialise.ts";
 import type { Layout } from "./layout.ts";
-import { describeOwner, FileLock, readOwner, tryToOwn } from "./locks.ts";
+import { describeOwner, FileLock, readOwner, tryToOwn, writeOwner } from "./locks.ts";
 import { readServer, type Server } from "./postmaster_file.ts";
 import { installPrograms } from "./programs.ts";
 import { startServer, stopServer } from "./server.ts";
@@ -41,14 +41,24 @@ export async function enter(layout: Layout, options: EnterOptions): Promise<Sess
   );
   if (!using) throw await held(layout, "is still being stopped by");
   let owning: FileLock | undefined;
+  let goneSince: number | undefined;
   try {
     const limit = options.whenHeld === "join" ? DEADLINE.ready : DEADLINE.refuseHeld;
     const server = await poll(limit, async () => {
       owning = await tryToOwn(layout, purpose);
-      if (owning) return await bringUp(layout, options);
+      if (owning) {
+        const own = await bringUp(layout, options);
+        await writeOwner(owning, purpose, true);
+        return own;
+      }
       if (options.whenHeld === "refuse") return undefined;
       const running = await readServer(layout);
-      return running?.state === "ready" ? running : undefined;
+      if (running?.state === "ready") return running;
+      if (running || !(await readOwner(layout)).ready) goneSince = undefined;
+      else if (performance.now() - (goneSince ??= performance.now()) > DEADLINE.goneServer) {
+        throw await held(layout, "has no server running, yet is held by");
+      }
+      return undefined;
     }, signal);
     if (!server) throw await held(layout, "is held by");
     return { server, using, owning, purpose };
@@ -78,7 +88,7 @@ async function bringUp(layout: Layout, options: EnterOptions): Promise<Server> {
   ownUser();
   await arrange(layout, account);
   await requireReachable(account, layout.root);
-  const programs = await installPrograms(layout);
+  const programs = await installPrograms(layout, signal);
   if (await exists(layout.cluster)) await restorePassword(layout, programs, account, signal);
   else await initialise(layout, programs, account, durable, signal);
   const server = await startServer(layout, programs, account, durable, signal);
