@@ -25,7 +25,8 @@ export const migrateCommand = command(
   }),
   {
     brief: message`Bring the database to this version.`,
-    description: message`Runs new migrations once, in order, each in a transaction, and applies functions and views whose text changed. Safe to call at any time, by any number of processes at once. Everything lives in schema p2p.`,
+    description:
+      message`Runs new migrations once, in order, each in a transaction, and applies functions and views whose text changed. Safe to call at any time, by any number of processes at once. Everything lives in schema p2p.`,
     footer: examples(
       ["p2p-ingest migrate --dry-run", "what would run"],
       ["p2p-ingest migrate --dry-run --sql > plan.sql", "the same, to read"],
@@ -63,5 +64,7 @@ function printPlan(plan: MigrationPlan, isDryRun: boolean, where: string): void 
 }
 
 function printSql(plan: MigrationPlan): void {
-  for (const { name, body } of [...plan.migrations, ...plan.objects]) print(`-- sql/${name}\n${body}\n`);
+  for (const { name, body } of [...plan.migrations, ...plan.objects]) {
+    print(`-- sql/${name}\n${body}\n`);
+  }
 }

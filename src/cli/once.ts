@@ -17,7 +17,8 @@ export const onceCommand = command(
   }),
   {
     brief: message`One batch now.`,
-    description: message`Fetches every market once, loads it, and says what came of it. Ends with 0 when every market was fetched whole, with 75 when something is missing.`,
+    description:
+      message`Fetches every market once, loads it, and says what came of it. Ends with 0 when every market was fetched whole, with 75 when something is missing.`,
     footer: examples(
       ["p2p-ingest once", "all markets of the exchange"],
       ["MARKETS=VES/USDT,ARS/* p2p-ingest once --json", "some of them, for a script"],
@@ -37,6 +38,8 @@ export async function once(args: { json: boolean; quiet: boolean }): Promise<Exi
     showProgress: !args.quiet,
   });
   const finished = await extraction.batch();
-  print(args.json ? JSON.stringify(batchSummary(finished.batch)) + "\n" : batchLine(finished.batch));
+  print(
+    args.json ? JSON.stringify(batchSummary(finished.batch)) + "\n" : batchLine(finished.batch),
+  );
   return exitCodeOf(finished);
 }

@@ -21,7 +21,10 @@ export class ProgressReport implements Disposable {
       if (this.#line === undefined) tell(text + "\n");
       else this.#line.show(text);
     };
-    this.#timer = setInterval(show, this.#line === undefined ? PLAIN_MILLISECONDS : TERMINAL_MILLISECONDS);
+    this.#timer = setInterval(
+      show,
+      this.#line === undefined ? PLAIN_MILLISECONDS : TERMINAL_MILLISECONDS,
+    );
   }
 
   [Symbol.dispose](): void {
@@ -36,7 +39,9 @@ export function describeProgress(progress: Progress, requests: number): string {
   if (progress.stage !== "fetching") return `${progress.stage} …`;
   const seconds = progress.secondsOf("fetching", "loading");
   const { marketsEnded, marketsExpected } = progress;
-  const left = marketsEnded === 0 ? undefined : (seconds / marketsEnded) * (marketsExpected - marketsEnded);
+  const left = marketsEnded === 0
+    ? undefined
+    : (seconds / marketsEnded) * (marketsExpected - marketsEnded);
   return [
     `fetching ${number.format(marketsEnded)}/${number.format(marketsExpected)} markets`,
     `${number.format(progress.offers)} offers`,

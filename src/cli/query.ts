@@ -28,7 +28,10 @@ export const queryCommand = command(
         `p2p-ingest query "select * from p2p.mv_latest_market_state where fiat_code = 'VES' order by price limit 5"`,
         "an aligned table",
       ],
-      [`p2p-ingest query --csv "select * from p2p.market_hourly" > hourly.csv`, "for a spreadsheet"],
+      [
+        `p2p-ingest query --csv "select * from p2p.market_hourly" > hourly.csv`,
+        "for a spreadsheet",
+      ],
     ),
   },
 );
@@ -37,17 +40,26 @@ export async function query(
   args: { statement: string; json: boolean; csv: boolean },
 ): Promise<ExitCode> {
   if (args.json && args.csv) throw new UsageError("--json and --csv exclude each other");
-  const statement = args.statement === "-" ? await new Response(Deno.stdin.readable).text() : args.statement;
+  const statement = args.statement === "-"
+    ? await new Response(Deno.stdin.readable).text()
+    : args.statement;
   if (statement.trim() === "") throw new UsageError("there is no statement");
   const config = await readEnvironment();
-  await using opened = await openDatabase({ config, purpose: "query", schema: "any", connections: 1 });
+  await using opened = await openDatabase({
+    config,
+    purpose: "query",
+    schema: "any",
+    connections: 1,
+  });
   const { columns, rows } = await queryReadOnly(opened.database.url, statement, args.json);
   if (args.json) {
     print(`[${rows.map(([document]) => document).join(",\n ")}]\n`);
   } else if (args.csv) {
     print(renderCsv(columns.map(({ name }) => name), rows));
   } else {
-    print(renderTable(columns, rows.map((row) => row.map((cell) => cell ?? "")), style(Deno.stdout)));
+    print(
+      renderTable(columns, rows.map((row) => row.map((cell) => cell ?? "")), style(Deno.stdout)),
+    );
     tell(`(${rows.length} ${rows.length === 1 ? "row" : "rows"})\n`);
   }
   return EXIT.done;

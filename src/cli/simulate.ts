@@ -15,34 +15,46 @@ export const simulateCommand = command(
   object({
     command: constant("simulate"),
     port: withDefault(
-      option("--port", integer({ min: 0, max: 65_535 }), { description: message`Port on 127.0.0.1; 0 takes a free one.` }),
+      option("--port", integer({ min: 0, max: 65_535 }), {
+        description: message`Port on 127.0.0.1; 0 takes a free one.`,
+      }),
       8099,
     ),
     seed: withDefault(
-      option("--seed", integer({ min: 0 }), { description: message`The same seed is the same market.` }),
+      option("--seed", integer({ min: 0 }), {
+        description: message`The same seed is the same market.`,
+      }),
       1,
     ),
     offers: withDefault(
-      option("--offers", integer({ min: 0, max: 1_000_000 }), { description: message`About so many in the whole market.` }),
+      option("--offers", integer({ min: 0, max: 1_000_000 }), {
+        description: message`About so many in the whole market.`,
+      }),
       50_000,
     ),
     latencyMs: withDefault(
-      option("--latency-ms", integer({ min: 0, max: 60_000 }), { description: message`Wait before each answer.` }),
+      option("--latency-ms", integer({ min: 0, max: 60_000 }), {
+        description: message`Wait before each answer.`,
+      }),
       0,
     ),
     requestsPerMinute: optional(
-      option("--requests-per-minute", integer({ min: 1 }), { description: message`Answer 429 beyond this.` }),
+      option("--requests-per-minute", integer({ min: 1 }), {
+        description: message`Answer 429 beyond this.`,
+      }),
     ),
     faults: withDefault(
       option("--faults", string({ metavar: "FAULTS" }), {
-        description: message`Failures with their rates, e.g. reset=0.02,refused=0.01; all stands for every one at a modest rate.`,
+        description:
+          message`Failures with their rates, e.g. reset=0.02,refused=0.01; all stands for every one at a modest rate.`,
       }),
       "",
     ),
   }),
   {
     brief: message`A stand-in for the exchange on localhost.`,
-    description: message`Serves a whole P2P market in the exchange's own shapes, with time: prices walk, offers come and go, advertisers get renamed. Point BINANCE_BASE_URL at it.`,
+    description:
+      message`Serves a whole P2P market in the exchange's own shapes, with time: prices walk, offers come and go, advertisers get renamed. Point BINANCE_BASE_URL at it.`,
     footer: examples(
       ["p2p-ingest simulate --port 8099 --faults all", "a difficult exchange"],
       [
@@ -71,7 +83,9 @@ export async function simulate(args: {
   });
   print(`${simulator.url}\n`);
   tell(`the simulated exchange listens at ${simulator.url}; Ctrl-C ends it\n`);
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  await new Promise<void>((resolve) =>
+    signal.addEventListener("abort", () => resolve(), { once: true })
+  );
   await simulator.close();
   return EXIT.done;
 }

@@ -24,7 +24,8 @@ export const statusCommand = command(
   }),
   {
     brief: message`Last batches, freshness, completeness, failed checks.`,
-    description: message`Reads only. Ends with 0 also when batches are missing: use --json in scripts, or look at seconds_since_last_good_batch.`,
+    description:
+      message`Reads only. Ends with 0 also when batches are missing: use --json in scripts, or look at seconds_since_last_good_batch.`,
     footer: examples(
       ["p2p-ingest status", "for people"],
       ["p2p-ingest status --json -n 1", "for scripts"],
@@ -35,7 +36,12 @@ export const statusCommand = command(
 /** What `p2p.status_report(n)` returns. */
 interface StatusReport {
   readonly seconds_since_last_good_batch: number | null;
-  readonly running: { batch_id: string; seconds: number; markets_ended: number; markets_expected: number } | null;
+  readonly running: {
+    batch_id: string;
+    seconds: number;
+    markets_ended: number;
+    markets_expected: number;
+  } | null;
   readonly batches: readonly Readonly<Record<string, string | number | null>>[];
   readonly failed_checks: readonly Readonly<Record<string, string | number | null>>[];
   readonly missing_markets: readonly { status: string; markets: number; examples: string }[];
@@ -43,7 +49,12 @@ interface StatusReport {
 
 export async function status(args: { batches: number; json: boolean }): Promise<ExitCode> {
   const config = await readEnvironment();
-  await using opened = await openDatabase({ config, purpose: "status", schema: "current", connections: 1 });
+  await using opened = await openDatabase({
+    config,
+    purpose: "status",
+    schema: "current",
+    connections: 1,
+  });
   const [row] = await opened.database.run(
     "select p2p.status_report($1) as report",
     [args.batches],
@@ -83,7 +94,9 @@ function recordTable(records: readonly Readonly<Record<string, string | number |
   const names = Object.keys(records[0] ?? {});
   const columns = names.map((name) => ({
     name: name.replaceAll("_", " "),
-    alignment: records.some((record) => typeof record[name] === "string") ? "left" as const : "right" as const,
+    alignment: records.some((record) => typeof record[name] === "string")
+      ? "left" as const
+      : "right" as const,
   }));
   const rows = records.map((record) => names.map((name) => String(record[name] ?? "")));
   return renderTable(columns, rows, style(Deno.stdout));
@@ -92,5 +105,7 @@ function recordTable(records: readonly Readonly<Record<string, string | number |
 function describeAge(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
+  return seconds < 172_800
+    ? `${Math.round(seconds / 3600)} h`
+    : `${Math.round(seconds / 86_400)} days`;
 }

@@ -13,19 +13,30 @@ export function renderTable(
 ): string {
   const cells = rows.map((row) => row.map(visible));
   const widths = columns.map((column, i) =>
-    cells.reduce((width, row) => Math.max(width, displayWidth(row[i] ?? "")), displayWidth(column.name))
+    cells.reduce(
+      (width, row) => Math.max(width, displayWidth(row[i] ?? "")),
+      displayWidth(column.name),
+    )
   );
   const line = (row: readonly string[]) =>
-    columns.map(({ alignment }, i) => padded(row[i] ?? "", widths[i] ?? 0, alignment)).join("  ").trimEnd();
+    columns.map(({ alignment }, i) => padded(row[i] ?? "", widths[i] ?? 0, alignment)).join("  ")
+      .trimEnd();
   const header = bold(line(columns.map(({ name }) => name)));
   const rule = widths.map((width) => "─".repeat(width)).join("  ");
   return [header, rule, ...cells.map(line)].join("\n") + "\n";
 }
 
 /** Rows as CSV (RFC 4180); NULL is an empty field, an empty text is "". */
-export function renderCsv(columns: readonly string[], rows: readonly (readonly (string | null)[])[]): string {
+export function renderCsv(
+  columns: readonly string[],
+  rows: readonly (readonly (string | null)[])[],
+): string {
   const field = (value: string | null) =>
-    value === null ? "" : value === "" || /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+    value === null
+      ? ""
+      : value === "" || /[",\r\n]/.test(value)
+      ? `"${value.replaceAll('"', '""')}"`
+      : value;
   return [columns, ...rows].map((row) => row.map(field).join(",") + "\r\n").join("");
 }
 

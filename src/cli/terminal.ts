@@ -29,7 +29,9 @@ export function style(stream: typeof Deno.stdout | typeof Deno.stderr): Style {
   return { bold: wrap(1), dim: wrap(2), red: wrap(31), green: wrap(32), yellow: wrap(33) };
 }
 
-export type Style = Readonly<Record<"bold" | "dim" | "red" | "green" | "yellow", (text: string) => string>>;
+export type Style = Readonly<
+  Record<"bold" | "dim" | "red" | "green" | "yellow", (text: string) => string>
+>;
 
 /** A line on stderr that is written over and over, and gives way to log lines. */
 export class StatusLine implements Disposable {

@@ -44,7 +44,8 @@ export async function queryReadOnly(
   try {
     const text = asJson ? asDocuments(statement) : statement;
     // The extended protocol takes one statement only: no way out of the read-only transaction.
-    const rows = await sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions).values();
+    const rows = await sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions)
+      .values();
     const columns = (rows.columns ?? []).map(({ name, type }) => ({
       name,
       alignment: NUMBERS.has(type) ? "right" as const : "left" as const,

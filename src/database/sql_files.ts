@@ -24,6 +24,9 @@ import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sq
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
+import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
+  type: "text",
+};
 import recordLostPage from "../../sql/functions/record_lost_page.sql" with { type: "text" };
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
@@ -32,6 +35,7 @@ import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_his
   type: "text",
 };
 import runQualityChecks from "../../sql/functions/run_quality_checks.sql" with { type: "text" };
+import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
 import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" with {
@@ -46,6 +50,7 @@ import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text"
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
+import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
 
 export interface SqlFile {
@@ -83,12 +88,14 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
+  { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
+  { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
@@ -99,5 +106,6 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
+  { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
 ];

@@ -1,0 +1,128 @@
+import { join } from "node:path";
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { command, constant, option } from "@optique/core/primitives";
+import { integer } from "@optique/core/valueparser";
+import type { Config } from "../config.ts";
+import { DEADLINES } from "../deadlines.ts";
+import { migrate } from "../database/migrate.ts";
+import { Database } from "../database/connection.ts";
+import { defaultDataDir, startDetached } from "../embedded/cluster.ts";
+import type { ExitCode } from "../errors.ts";
+import { startSimulator } from "../simulator/server.ts";
+import { configuredExchange, readEnvironment, untilStopped } from "./environment.ts";
+import { batchLine, exitCodeOf, Extraction, type FinishedBatch } from "./extraction.ts";
+import { examples } from "./help.ts";
+import { renderTable } from "./table.ts";
+import { print, style, tell } from "./terminal.ts";
+
+export const demoCommand = command(
+  "demo",
+  object({
+    command: constant("demo"),
+    batches: withDefault(
+      option("--batches", integer({ min: 1, max: 100 }), {
+        description: message`Batches, ten simulated minutes apart.`,
+      }),
+      3,
+    ),
+    offers: withDefault(
+      option("--offers", integer({ min: 100, max: 1_000_000 }), {
+        description: message`About so many in the whole market.`,
+      }),
+      50_000,
+    ),
+  }),
+  {
+    brief: message`Everything visible within a minute, without internet.`,
+    description:
+      message`Starts the embedded PostgreSQL and a simulated exchange, fetches a few batches of a moving market, and shows what is in the database then. The database keeps running, so that you can look for yourself; it has a folder of its own, apart from real data.`,
+    footer: examples(["p2p-ingest demo", "three batches of 50,000 offers"]),
+  },
+);
+
+const MINUTES_BETWEEN_BATCHES = 10;
+
+export async function demo(args: { batches: number; offers: number }): Promise<ExitCode> {
+  const configured = await readEnvironment();
+  const { bold, dim } = style(Deno.stdout);
+  using signal = untilStopped();
+  const dataDir = join(configured.DATA_DIR ?? defaultDataDir(), "demo");
+  const cluster = await startDetached({ dataDir, purpose: "demo", signal });
+  await using database = new Database(cluster.url, { applicationName: "p2p-ingest demo" });
+  await migrate(database);
+
+  let minutes = 0;
+  const simulator = await startSimulator({
+    offers: args.offers,
+    now: () => Date.now() + minutes * 60_000,
+    gzip: false, // both ends share two cores here
+    signal,
+  });
+  const config = demoConfig(configured, simulator.url);
+  const exchange = configuredExchange(config);
+  const extraction = new Extraction({ config, database, exchange, signal, showProgress: true });
+  let finished: FinishedBatch | undefined;
+  for (let batch = 1; batch <= args.batches && !signal.aborted; batch++) {
+    finished = await extraction.batch();
+    tell(batchLine(finished.batch));
+    minutes += MINUTES_BETWEEN_BATCHES;
+  }
+  await simulator.close();
+
+  for (const { title, statement } of SHOWN) {
+    print(`\n${bold(title)}\n${dim(statement)}\n`);
+    print(await tableOf(database, statement));
+  }
+  const environment = `DATA_DIR=${dataDir}`;
+  print(`
+${bold("Look for yourself")}
+  ${cluster.psqlCommand}
+  ${environment} deno task p2p query "select * from p2p.v_price_history limit 5"
+${bold("Stop the database, or throw it away")}
+  ${environment} deno task p2p db stop
+  rm -r ${dataDir}
+`);
+  return finished === undefined ? 75 : exitCodeOf(finished);
+}
+
+function demoConfig(configured: Config, simulatorUrl: string): Config {
+  return {
+    ...configured,
+    BINANCE_BASE_URL: simulatorUrl,
+    INITIAL_RATE_LIMIT: 1_000_000,
+    MAX_RATE_LIMIT: 1_000_000,
+    RATE_LIMIT_BURST: 1000,
+  };
+}
+
+const SHOWN = [
+  {
+    title: "What is in the database",
+    statement: "select * from p2p.table_sizes",
+  },
+  {
+    title: "The best offers for who buys USDT with VES",
+    statement:
+      "select advertiser, price, available_amount, min_limit, max_limit, payment_methods " +
+      "from p2p.mv_latest_market_state " +
+      "where fiat_code = 'VES' and crypto_symbol = 'USDT' and trade_type = 'BUY' order by price limit 5",
+  },
+] as const;
+
+async function tableOf(database: Database, statement: string): Promise<string> {
+  const rows = await database.run(statement, [], DEADLINES.statementSeconds);
+  const names = Object.keys(rows[0] ?? {});
+  const columns = names.map((name) => ({
+    name,
+    alignment: rows.every((row) => /^-?[\d.,]+$/.test(String(row[name])))
+      ? "right" as const
+      : "left" as const,
+  }));
+  return renderTable(
+    columns,
+    rows.map((row) => names.map((name) => String(row[name] ?? ""))),
+    style(Deno.stdout),
+  );
+}

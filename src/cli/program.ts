@@ -1,0 +1,84 @@
+import { or } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { run as parseArguments } from "@optique/run";
+import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import { VERSION } from "../version.ts";
+import { db, dbCommand } from "./db.ts";
+import { demo, demoCommand } from "./demo.ts";
+import { migrateCommand, runMigrate } from "./migrate.ts";
+import { once, onceCommand } from "./once.ts";
+import { query, queryCommand } from "./query.ts";
+import { run, runCommand } from "./run.ts";
+import { simulate, simulateCommand } from "./simulate.ts";
+import { status, statusCommand } from "./status.ts";
+import { style, tell } from "./terminal.ts";
+
+const commands = or(
+  runCommand,
+  onceCommand,
+  statusCommand,
+  queryCommand,
+  migrateCommand,
+  dbCommand,
+  simulateCommand,
+  demoCommand,
+);
+
+/**
+ * Runs the command that the arguments name.
+ * @returns the exit code; errors have been told by then, bugs with their stack
+ */
+export async function program(args: readonly string[]): Promise<ExitCode> {
+  const parsed = parseArguments(commands, {
+    programName: "p2p-ingest",
+    args,
+    brief: message`All of Binance P2P, every ten minutes, in your own PostgreSQL.`,
+    footer:
+      message`Configuration is in the environment; the README lists every variable and exit code.`,
+    help: "both",
+    version: { value: VERSION, option: true },
+    completion: "command",
+    aboveError: "none",
+    errorExitCode: EXIT.usage,
+    showDefault: true,
+    commandList: "top-level",
+    colors: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+  });
+  try {
+    switch (parsed.command) {
+      case "run":
+        return await run();
+      case "once":
+        return await once(parsed);
+      case "status":
+        return await status(parsed);
+      case "query":
+        return await query(parsed);
+      case "migrate":
+        return await runMigrate(parsed);
+      case "db":
+        return await db(parsed);
+      case "simulate":
+        return await simulate(parsed);
+      case "demo":
+        return await demo(parsed);
+    }
+  } catch (error) {
+    return report(error);
+  }
+}
+
+/** One line for what a person can mend; the stack for a bug, or when LOG_LEVEL=debug asks for it. */
+function report(error: unknown): ExitCode {
+  const { red, dim } = style(Deno.stderr);
+  const isKnown = error instanceof P2pError;
+  const isStopped = error instanceof DOMException && error.name === "AbortError";
+  if (isStopped) {
+    tell("stopped\n");
+    return EXIT.batchIncomplete;
+  }
+  tell(`${red("error:")} ${isKnown ? error.message : `a bug: ${describe(error)}`}\n`);
+  if (isKnown && error.hint !== undefined) tell(`${dim("hint:")} ${error.hint}\n`);
+  if (!isKnown || Deno.env.get("LOG_LEVEL") === "debug") tell(`${Deno.inspect(error)}\n`);
+  return isKnown ? error.exitCode : EXIT.bug;
+}
