@@ -50,6 +50,11 @@ Deno.test("first start makes a cluster that keeps data; the second start finds i
       letters: true,
     });
     const pid = await serverPid(dataDir);
+    if (Deno.build.os === "linux") {
+      const session = (of: number | "self"): string | undefined =>
+        Deno.readTextFileSync(`/proc/${of}/stat`).split(") ")[1]?.split(" ")[3];
+      assert.notEqual(session(pid), session("self"), "Ctrl-C here must not reach the server");
+    }
     await Promise.all([first.close(), first.close()]);
     assert.equal(isAlive(pid), false);
     assert.equal(await findRunning(dataDir), undefined);
