@@ -34,7 +34,9 @@ export async function diskIsFull(folder: string): Promise<boolean> {
 /** The one line about a full disk. */
 export async function diskFull(dataDir: string, cause?: unknown): Promise<DatabaseError> {
   const free = await freeBytes(dataDir);
-  const left = free === undefined ? "" : ` (${Math.floor(free / 1024 / 1024)} MB free)`;
+  const left = free === undefined
+    ? ""
+    : ` (${Math.floor(free / 1024 / 1024)} MB free${free < NEXT_TO_NOTHING ? "" : ", too little"})`;
   return new DatabaseError(
     `no space left on the disk of the data folder ${dataDir}${left}: PostgreSQL cannot run there`,
     "free some space or set DATA_DIR to a bigger disk; what was committed is kept",
