@@ -164,6 +164,7 @@ Deno.test("a folder that is not ours is refused and stays as it is", async () =>
     assert.deepEqual([...Deno.readDirSync(dataDir)].map((e) => e.name), ["letter.txt"]);
     await assertRefused(join(dataDir, "letter.txt"), /is not a folder/);
     assert.equal(await findRunning(join(dataDir, "nowhere")), undefined);
+    await assert.rejects(findRunning(join(dataDir, "letter.txt/x")), /is not a folder/);
   });
 });
 

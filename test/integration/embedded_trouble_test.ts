@@ -3,7 +3,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { explainServerLoss, findRunning } from "../../src/embedded/cluster.ts";
 import { ConfigurationError, DatabaseError } from "../../src/errors.ts";
-import { Holder, IS_ROOT, open, skipLoudly, sql, withDataDir } from "../support/embedded.ts";
+import {
+  HOLDER,
+  Holder,
+  IS_ROOT,
+  open,
+  skipLoudly,
+  sql,
+  withDataDir,
+} from "../support/embedded.ts";
 
 Deno.test("another major version is refused, and nothing is touched", async () => {
   await withDataDir(async (dataDir) => {
@@ -29,6 +37,18 @@ Deno.test("another major version is refused, and nothing is touched", async () =
       return true;
     });
     assert.equal(state(), before);
+  });
+});
+
+Deno.test("too few permissions of Deno are one clear line", async () => {
+  await withDataDir(async (dataDir) => {
+    const options = JSON.stringify({ dataDir, purpose: "once", durable: false });
+    const grants = ["read", "write", "run", "env", "net", "sys"].map((name) => `--allow-${name}`);
+    await using holder = Holder.start({}, {
+      args: ["run", "--no-prompt", "--no-lock", ...grants, HOLDER, options],
+    });
+    assert.match((await holder.told()).message, /needs every permission of Deno/);
+    assert.equal(await holder.end(), 78);
   });
 });
 
