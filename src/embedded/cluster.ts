@@ -109,8 +109,13 @@ export async function startDetached(
  * @throws {DatabaseError} that says who holds it
  */
 export async function stopCluster(dataDir: string = defaultDataDir()): Promise<boolean> {
-  const layout = await existingDataDir(dataDir);
-  if (!layout) return false;
+  return await withDiskErrors(dataDir, async () => {
+    const layout = await existingDataDir(dataDir);
+    return layout !== undefined && await stopUnheld(layout);
+  });
+}
+
+async function stopUnheld(layout: Layout): Promise<boolean> {
   using owning = await tryToOwn(layout, "db stop");
   if (!owning) {
     const owner = await currentOwner(layout);
@@ -138,9 +143,11 @@ export async function stopCluster(dataDir: string = defaultDataDir()): Promise<b
 export async function findRunning(
   dataDir: string = defaultDataDir(),
 ): Promise<RunningCluster | undefined> {
-  const layout = await existingDataDir(dataDir);
-  const server = layout && await readServer(layout);
-  return server && await describeServer(layout, server);
+  return await withDiskErrors(dataDir, async () => {
+    const layout = await existingDataDir(dataDir);
+    const server = layout && await readServer(layout);
+    return server && await describeServer(layout, server);
+  });
 }
 
 async function describeServer(layout: Layout, server: Server): Promise<RunningCluster> {

@@ -32,7 +32,7 @@ export async function existingDataDir(dataDir: string): Promise<Layout | undefin
     throw error;
   }
   await requireOurs(root);
-  return await exists(layoutOf(root).ownerLock) ? layoutOf(root) : undefined;
+  return await exists(layoutOf(root).usersLock) ? layoutOf(root) : undefined;
 }
 
 /** Makes the folder where it is missing. @throws {ConfigurationError} when it is not ours to use */
@@ -66,11 +66,11 @@ async function requireOurs(root: string): Promise<void> {
       `run p2p-ingest as that user (sudo -u '#${info.uid}' …), or set DATA_DIR to a folder of your own`,
     );
   }
-  if (await exists(layoutOf(root).ownerLock)) return;
+  if (await exists(layoutOf(root).usersLock)) return;
   for await (const entry of Deno.readDir(root)) {
     if (ALWAYS_THERE.has(entry.name)) continue;
     // Another process that starts for the first time may have come between the two looks.
-    if (await exists(layoutOf(root).ownerLock)) return;
+    if (await exists(layoutOf(root).usersLock)) return;
     throw new ConfigurationError(
       `the data folder ${root} is not empty and was not made by p2p-ingest (it holds ${entry.name})`,
       "set DATA_DIR to an empty or a new folder",

@@ -34,7 +34,9 @@ export async function diskIsFull(folder: string): Promise<boolean> {
 /** The one line about a full disk. */
 export async function diskFull(dataDir: string, cause?: unknown): Promise<DatabaseError> {
   const free = await freeBytes(dataDir);
-  const left = free === undefined ? "" : ` (${Math.floor(free / 1024 / 1024)} MB free)`;
+  const left = free === undefined
+    ? ""
+    : ` (${Math.floor(free / 1024 / 1024)} MB free${free < NEXT_TO_NOTHING ? "" : ", too little"})`;
   return new DatabaseError(
     `no space left on the disk of the data folder ${dataDir}${left}: PostgreSQL cannot run there`,
     "free some space or set DATA_DIR to a bigger disk; what was committed is kept",
@@ -49,12 +51,26 @@ export async function withDiskErrors<T>(dataDir: string, work: () => Promise<T>)
   } catch (error) {
     if (error instanceof P2pError) throw error;
     const text = describe(error);
+    // Deno keeps /proc, where we tell our server from a stranger with its number, for --allow-all.
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new ConfigurationError(
+        `the embedded PostgreSQL needs every permission of Deno: ${text}`,
+        "run with deno run --allow-all, or set DATABASE_URL",
+        { cause: error },
+      );
+    }
     if (saysDiskFull(text)) throw await diskFull(dataDir, error);
     if (error instanceof Deno.errors.PermissionDenied || /EROFS|Read-only file/.test(text)) {
       throw new ConfigurationError(
         `the data folder ${dataDir} cannot be used: ${text}`,
         "set DATA_DIR to a folder that you may write to",
         { cause: error },
+      );
+    }
+    if (error instanceof Deno.errors.NotADirectory) {
+      throw new ConfigurationError(
+        `DATA_DIR ${dataDir} is not a folder`,
+        "set DATA_DIR to a folder",
       );
     }
     throw error;

@@ -3,9 +3,12 @@ import { join } from "node:path";
 /** What lies where in DATA_DIR. */
 export interface Layout {
   readonly root: string;
-  /** Locked by the process that owns the cluster; its presence marks the folder as ours. */
+  /** Locked by the process that owns the cluster. */
   readonly ownerLock: string;
-  /** Locked (shared) by every process that uses the cluster, so that the last one stops it. */
+  /**
+   * Locked (shared) by every process that uses the cluster, so that the last one stops it. The first
+   * file to be made: its presence marks the folder as ours.
+   */
   readonly usersLock: string;
   /** Held for a moment by a process that leaves, so that two do not both think the other one stops it. */
   readonly leavingLock: string;

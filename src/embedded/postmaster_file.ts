@@ -41,13 +41,14 @@ export async function readServer(layout: Layout): Promise<Server | undefined> {
  * Removes a `postmaster.pid` that would keep PostgreSQL from starting: one whose number belongs to an
  * unrelated process by now, or a torn one. One with a dead number PostgreSQL understands by itself.
  * For the owner, when `readServer` finds no server.
+ * @returns the folder of the dead server's socket, as far as the file names one
  */
-export async function removeStaleFile(layout: Layout): Promise<void> {
+export async function removeStaleFile(layout: Layout): Promise<string> {
   let text: string;
   try {
     text = await Deno.readTextFile(postmasterFile(layout));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
+    if (error instanceof Deno.errors.NotFound) return "";
     throw error;
   }
   const pid = Number(text.split("\n")[0]);
@@ -55,4 +56,5 @@ export async function removeStaleFile(layout: Layout): Promise<void> {
   // `unknown` stays: PostgreSQL then refuses, which is better than two servers on one cluster.
   const stale = torn || ["stranger", "child"].includes(await roleOf(pid, layout.cluster));
   if (stale) await Deno.remove(postmasterFile(layout));
+  return text.split("\n")[4]?.trim() ?? "";
 }

@@ -13,7 +13,9 @@ export function isAlive(pid: number): boolean {
   try {
     const state = /\) ([A-Z])/.exec(Deno.readTextFileSync(`/proc/${pid}/stat`))?.[1];
     return state !== "Z" && state !== "X";
-  } catch {
+  } catch (error) {
+    // Not allowed to look is not an answer.
+    if (error instanceof Deno.errors.NotCapable) throw error;
     // Without /proc (macOS) the signal's answer stands. With it, the process ended between the looks.
     return Deno.build.os !== "linux";
   }
@@ -50,7 +52,8 @@ async function commandLine(pid: number): Promise<string | undefined> {
       stderr: "null",
     }).output();
     return new TextDecoder().decode(stdout).trim() + " ";
-  } catch {
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
     return undefined;
   }
 }

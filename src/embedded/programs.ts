@@ -71,9 +71,14 @@ export async function installPrograms(layout: Layout, signal?: AbortSignal): Pro
   if (!await exists(target)) {
     const source = await packageFolder(packageName());
     const making = join(layout.root, `${TEMPORARY_PREFIX}programs-${crypto.randomUUID()}`);
-    await copyTree(join(source, "native"), making);
-    await linkLibraries(source, making);
-    await Deno.rename(making, target);
+    try {
+      await copyTree(join(source, "native"), making);
+      await linkLibraries(source, making);
+      await Deno.rename(making, target);
+    } catch (error) {
+      await Deno.remove(making, { recursive: true }).catch(() => {});
+      throw error;
+    }
   }
   return {
     initdb: join(target, "bin/initdb"),

@@ -39,7 +39,7 @@ export async function startServer(
   signal?: AbortSignal,
 ): Promise<Server> {
   await endRemnants(layout.cluster, signal);
-  await removeStaleFile(layout);
+  await removeForeignSocketFolder(layout, await removeStaleFile(layout));
   const files = configurationFiles(layout, programs, ownUser(), durable);
   for (const [name, text] of Object.entries(files)) {
     await writeIfChanged(layout, name, text, account);
@@ -145,7 +145,7 @@ async function launch(
  * end in time, at once, which costs a recovery at the next start.
  */
 export async function stopServer(layout: Layout, pid: number): Promise<void> {
-  const socketFolder = (await readServer(layout))?.socketFolder;
+  const socketFolder = (await readServer(layout))?.socketFolder ?? "";
   const steps = [["SIGINT", DEADLINE.fastShutdown], [
     "SIGQUIT",
     DEADLINE.immediateShutdown,
@@ -154,7 +154,7 @@ export async function stopServer(layout: Layout, pid: number): Promise<void> {
     if (await roleOf(pid, layout.cluster) === "postmaster") send(pid, how);
     const gone = await poll(limit, () => isAlive(pid) ? undefined : true);
     if (gone) {
-      if (socketFolder) await removeForeignSocketFolder(layout, socketFolder);
+      await removeForeignSocketFolder(layout, socketFolder);
       return;
     }
     log.warn("PostgreSQL (pid {pid}) did not end within {seconds} s after {how}", {
@@ -203,6 +203,9 @@ async function prepareSocketFolder(layout: Layout, account: Account): Promise<st
 }
 
 async function removeForeignSocketFolder(layout: Layout, folder: string): Promise<void> {
-  if (folder === layout.socket || !folder.startsWith(`/tmp/${SOCKET_FOLDER_PREFIX}`)) return;
+  if (
+    !/^\/tmp\/[\w-]+$/.test(folder) || folder === layout.socket ||
+    !folder.startsWith(`/tmp/${SOCKET_FOLDER_PREFIX}`)
+  ) return;
   await Deno.remove(folder, { recursive: true }).catch(() => {});
 }

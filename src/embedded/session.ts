@@ -85,7 +85,12 @@ async function bringUp(layout: Layout, options: EnterOptions): Promise<Server> {
   if (adopted) return adopted;
   const begun = performance.now();
   const account = await serverAccount(layout.cluster);
-  ownUser();
+  ownUser(); // a nameless user is told so before anything is made
+  if (account.name === "nobody" && account.other) {
+    log.warn(
+      "PostgreSQL runs as nobody, whose other programs can read its files; add an account postgres before the first start",
+    );
+  }
   await arrange(layout, account);
   await requireReachable(account, layout.root);
   const programs = await installPrograms(layout, signal);
