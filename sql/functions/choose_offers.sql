@@ -42,7 +42,7 @@ begin
     v.page_number desc,
     v.item_number desc;
 
-  analyze pg_temp.chosen_offers;
+  analyze pg_temp.chosen_offers (exchange_id, offer_external_id, advertiser_id, payment_methods);
 end
 $function$;
 

@@ -40,8 +40,6 @@ begin
     c.page_number desc,
     c.item_number desc;
 
-  analyze pg_temp.seen_advertisers;
-
   create temp table changed_advertisers on commit drop as
   select
     seen.*,
@@ -89,6 +87,7 @@ begin
     and d.effective_date <= v_now
     and d.expiration_date > v_now;
 
+  analyze pg_temp.seen_advertisers;
   drop table pg_temp.changed_advertisers;
 end
 $function$;

@@ -29,7 +29,8 @@ begin
   perform p2p.run_quality_checks(p_batch_id);
   v_batch := p2p.close_batch(p_batch_id);
 
-  drop table pg_temp.parsed_offers, pg_temp.chosen_offers, pg_temp.payment_lists, pg_temp.seen_advertisers;
+  drop table
+    pg_temp.parsed_offers, pg_temp.chosen_offers, pg_temp.payment_lists, pg_temp.offer_numbers, pg_temp.seen_advertisers;
   return v_batch;
 end
 $function$;

@@ -1,6 +1,7 @@
 -- Step 4 of load_batch: payment methods, their lists and the numbers of ads that are new. Adds rows, and fills in
 -- names that were missing; a second call adds nothing.
--- Makes pg_temp.payment_lists: what each list of the pages is called in dim_payment_sets.
+-- Makes pg_temp.payment_lists: what each list of the pages is called in dim_payment_sets,
+-- and pg_temp.offer_numbers: what each ad is called in dim_offers.
 create or replace function p2p.load_dimensions(p_batch_id uuid)
 returns void
 language plpgsql
@@ -12,9 +13,11 @@ begin
     c.exchange_id,
     c.payment_methods,
     null::integer as payment_set_id,
-    null::integer[] as payment_method_ids
+    '{}'::integer[] as payment_method_ids
   from pg_temp.chosen_offers c
   group by c.exchange_id, c.payment_methods;
+
+  analyze pg_temp.payment_lists;
 
   insert into p2p.dim_payment_methods as m (exchange_id, method_code, method_name)
   select
@@ -30,15 +33,21 @@ begin
     and excluded.method_name is not null;
 
   update pg_temp.payment_lists l
-  set payment_method_ids = array(
-    select m.payment_method_id
-    from jsonb_array_elements(l.payment_methods) with ordinality as method (value, position)
-    join p2p.dim_payment_methods m
-      on m.exchange_id = l.exchange_id
+  set payment_method_ids = coalesce(known.payment_method_ids, '{}')
+  from (
+    select
+      list.exchange_id,
+      list.payment_methods,
+      array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null)
+        as payment_method_ids
+    from pg_temp.payment_lists list
+    left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position) on true
+    left join p2p.dim_payment_methods m
+      on m.exchange_id = list.exchange_id
       and m.method_code = left(method.value ->> 0, 200)
-    group by m.payment_method_id
-    order by min(method.position)
-  );
+    group by list.exchange_id, list.payment_methods
+  ) as known
+  where (l.exchange_id, l.payment_methods) = (known.exchange_id, known.payment_methods);
 
   insert into p2p.dim_payment_sets (payment_method_ids)
   select distinct l.payment_method_ids
@@ -66,6 +75,13 @@ begin
     where o.exchange_id = c.exchange_id
       and o.offer_external_id = c.offer_external_id
   );
+
+  create temp table offer_numbers on commit drop as
+  select o.exchange_id, o.offer_external_id, o.offer_id
+  from pg_temp.chosen_offers c
+  join p2p.dim_offers o using (exchange_id, offer_external_id);
+
+  analyze pg_temp.offer_numbers;
 end
 $function$;
 

@@ -33,7 +33,7 @@ begin
     c.tradable_quantity, c.min_limit, c.max_limit, c.completion_rate, c.positive_rate, c.price_float_rate,
     c.terms_conditions
   from pg_temp.chosen_offers c
-  join p2p.dim_offers o
+  join pg_temp.offer_numbers o
     on o.exchange_id = c.exchange_id
     and o.offer_external_id = c.offer_external_id
   join pg_temp.seen_advertisers a

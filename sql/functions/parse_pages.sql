@@ -20,7 +20,7 @@ begin
     using p_batch_id;
   end loop;
 
-  analyze pg_temp.parsed_offers;
+  analyze pg_temp.parsed_offers (market_id, page_number, offer_external_id, is_promoted);
 end
 $function$;
 

@@ -4,6 +4,8 @@ import { RequestFailure } from "./failure.ts";
 /** A page of 20 offers is 63 KB; nothing the exchange sends comes near this. */
 export const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
+const USUAL_BYTES = 128 * 1024;
+
 /** A body as received, after decompression. */
 export interface Body {
   readonly text: string;
@@ -18,35 +20,38 @@ export interface Body {
  * @throws {RequestFailure} `too_large`
  */
 export async function readBody(response: Response): Promise<Body> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_BODY_BYTES) {
-      throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
-    }
-    chunks.push(chunk);
-  }
-  const whole = concatenate(chunks, bytes);
+  const whole = await readBytes(response);
   const sha256 = new Uint8Array(createHash("sha256").update(whole).digest());
+  const bytes = whole.byteLength;
   try {
-    return {
-      text: new TextDecoder("utf-8", { fatal: true }).decode(whole),
-      bytes,
-      sha256,
-      original: undefined,
-    };
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(whole);
+    return { text, bytes, sha256, original: undefined };
   } catch {
-    return { text: new TextDecoder().decode(whole), bytes, sha256, original: whole };
+    return { text: new TextDecoder().decode(whole), bytes, sha256, original: whole.slice() };
   }
 }
 
-function concatenate(chunks: readonly Uint8Array[], bytes: number): Uint8Array {
-  const whole = new Uint8Array(bytes);
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.byteLength;
+/** Reads straight into one buffer: taking the stream's own chunks costs twice the time and memory. */
+async function readBytes(response: Response): Promise<Uint8Array> {
+  const reader = response.body?.getReader({ mode: "byob" });
+  if (reader === undefined) return new Uint8Array();
+  let buffer = new Uint8Array(USUAL_BYTES);
+  let filled = 0;
+  for (;;) {
+    if (filled === buffer.byteLength) {
+      if (filled > MAX_BODY_BYTES) {
+        await reader.cancel();
+        throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
+      }
+      const larger = new Uint8Array(filled * 2);
+      larger.set(buffer);
+      buffer = larger;
+    }
+    const { value, done } = await reader.read(buffer.subarray(filled));
+    if (value !== undefined) {
+      filled += value.byteLength;
+      buffer = new Uint8Array(value.buffer); // reading moves the memory to a new object
+    }
+    if (done) return buffer.subarray(0, filled);
   }
-  return whole;
 }

@@ -1,0 +1,87 @@
+// deno-lint-ignore-file no-console
+// `deno task test [files or options of deno test]`: starts the servers, makes the template database on each, runs
+// the tests, and prints one closing line for all of them.
+import { Database } from "../src/database/connection.ts";
+import { migrate } from "../src/database/migrate.ts";
+import { configureLog } from "../src/log.ts";
+import { TEMPLATE } from "./support/database.ts";
+import { debianServer, embeddedServer, type TestServer } from "./support/servers.ts";
+
+interface Outcome {
+  passed: number;
+  failed: number;
+  code: number;
+}
+
+const ALL = ["test/unit", "test/sql", "test/integration"];
+/** What depends on the server's version. */
+const DATABASE_TESTS = [
+  "test/sql",
+  "test/integration/migrate_test.ts",
+  "test/integration/batch_test.ts",
+];
+
+async function runTests(
+  server: TestServer,
+  targets: readonly string[],
+  report: string,
+): Promise<Outcome> {
+  console.log(`\n── ${server.title} ──`);
+  await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
+  await admin.run(`create database ${TEMPLATE} template template0`, [], 60);
+  const templateUrl = new URL(server.adminUrl);
+  templateUrl.pathname = `/${TEMPLATE}`;
+  {
+    await using template = new Database(templateUrl.href, {
+      applicationName: "test",
+      connections: 1,
+    });
+    await migrate(template);
+  }
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", "--parallel", "--reporter=dot", `--junit-path=${report}`, ...targets],
+    env: {
+      TEST_DATABASE_ADMIN_URL: server.adminUrl,
+      DENO_JOBS: "2",
+      NO_COLOR: "1",
+      LOG_LEVEL: "warning",
+    },
+  }).spawn().status;
+  return { ...await counts(report), code };
+}
+
+async function counts(report: string): Promise<{ passed: number; failed: number }> {
+  const text = await Deno.readTextFile(report).catch(() => "");
+  const [, tests, failures, errors] =
+    /<testsuites [^>]*tests="(\d+)" failures="(\d+)" errors="(\d+)"/.exec(text) ?? [];
+  const failed = Number(failures ?? 0) + Number(errors ?? 0);
+  return { passed: Number(tests ?? 0) - failed, failed };
+}
+
+await configureLog("warning", "text");
+const folder = await Deno.makeTempDir({ prefix: "p2p-test-" });
+const total: Outcome = { passed: 0, failed: 0, code: 0 };
+try {
+  const servers = [
+    { start: embeddedServer, targets: Deno.args.length > 0 ? Deno.args : ALL },
+    { start: debianServer, targets: Deno.args.length > 0 ? [] : DATABASE_TESTS },
+  ];
+  for (const [index, { start, targets }] of servers.entries()) {
+    if (targets.length === 0) continue;
+    await using server = await start(folder);
+    if (server === undefined) {
+      console.log(
+        "\n!!! NOT TESTED on PostgreSQL 15: apt-get install postgresql-15, then run this again",
+      );
+      continue;
+    }
+    const outcome = await runTests(server, targets, `${folder}/report-${index}.xml`);
+    total.passed += outcome.passed;
+    total.failed += outcome.failed;
+    total.code ||= outcome.code;
+  }
+} finally {
+  await Deno.remove(folder, { recursive: true });
+}
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+Deno.exit(total.code);

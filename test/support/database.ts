@@ -1,0 +1,51 @@
+import { Database } from "../../src/database/connection.ts";
+
+/** A migrated database that nobody has written to; every test file gets copies of it. */
+export const TEMPLATE = "p2p_template";
+
+export interface TestDatabase extends AsyncDisposable {
+  readonly database: Database;
+  readonly url: string;
+}
+
+/**
+ * A database of its own for a test (file), copied from the template or empty.
+ * Its server is started by test/run.ts: `deno task test`.
+ */
+export async function testDatabase(from: "migrated" | "empty" = "migrated"): Promise<TestDatabase> {
+  const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
+  await administer(
+    `create database ${name}` +
+      (from === "migrated" ? ` template ${TEMPLATE}` : " template template0"),
+  );
+  const url = urlOf(name);
+  const database = new Database(url, { applicationName: "test" });
+  return {
+    database,
+    url,
+    [Symbol.asyncDispose]: async () => {
+      await database[Symbol.asyncDispose]();
+      await administer(`drop database ${name} with (force)`);
+    },
+  };
+}
+
+/** The test server, as a user who may create databases. */
+export function adminUrl(): string {
+  const url = Deno.env.get("TEST_DATABASE_ADMIN_URL");
+  if (url === undefined) {
+    throw new Error("no test server: run `deno task test [files]`, not `deno test`");
+  }
+  return url;
+}
+
+export function urlOf(database: string): string {
+  const url = new URL(adminUrl());
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+async function administer(statement: string): Promise<void> {
+  await using admin = new Database(adminUrl(), { applicationName: "test admin", connections: 1 });
+  await admin.run(statement, [], 60);
+}
