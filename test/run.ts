@@ -39,7 +39,7 @@ async function runTests(
     await migrate(template);
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--parallel", "--reporter=dot", `--junit-path=${report}`, ...targets],
+    args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...targets],
     env: {
       TEST_DATABASE_ADMIN_URL: server.adminUrl,
       DENO_JOBS: "2",
@@ -60,6 +60,8 @@ async function counts(report: string): Promise<{ passed: number; failed: number 
 
 await configureLog("warning", "text");
 const folder = await Deno.makeTempDir({ prefix: "p2p-test-" });
+// The servers run as another user when we are root.
+await Deno.chmod(folder, 0o755);
 const total: Outcome = { passed: 0, failed: 0, code: 0 };
 try {
   const servers = [

@@ -1,7 +1,12 @@
 import { type Config, loadConfig } from "../config.ts";
 import { Database } from "../database/connection.ts";
 import { migrate, requireSchema } from "../database/migrate.ts";
-import { type Cluster, explainServerLoss, openCluster } from "../embedded/cluster.ts";
+import {
+  type Cluster,
+  defaultDataDir,
+  explainServerLoss,
+  openCluster,
+} from "../embedded/cluster.ts";
 import { binance } from "../exchange/binance.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { EXIT } from "../errors.ts";
@@ -49,10 +54,11 @@ export interface OpenedDatabase extends AsyncDisposable {
 export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase> {
   const { config, purpose, schema, signal } = options;
   await using stack = new AsyncDisposableStack();
+  const dataDir = config.DATA_DIR ?? defaultDataDir();
   let cluster: Cluster | undefined;
   if (config.DATABASE_URL === undefined) {
     cluster = await openCluster({
-      dataDir: config.DATA_DIR,
+      dataDir,
       purpose,
       whenHeld: options.whenHeld ?? "join",
       ...(signal === undefined ? {} : { signal }),
@@ -63,7 +69,7 @@ export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase
     new Database(config.DATABASE_URL ?? cluster?.url ?? "", {
       applicationName: `p2p-ingest ${purpose}`,
       ...(options.connections === undefined ? {} : { connections: options.connections }),
-      ...(cluster === undefined ? {} : { explainLoss: () => explainServerLoss(config.DATA_DIR) }),
+      ...(cluster === undefined ? {} : { explainLoss: () => explainServerLoss(dataDir) }),
     }),
   );
   if (schema === "current") {

@@ -34,7 +34,7 @@ export async function debianServer(folder: string): Promise<TestServer | undefin
   const data = join(home, "data");
   const port = freePort();
   await Deno.mkdir(home);
-  await Deno.chmod(folder, 0o755);
+
   const account = Deno.uid() === 0 ? await accountOf("postgres") : undefined;
   if (account !== undefined) await Deno.chown(home, account.uid, account.gid);
   const command = async (program: string, ...args: string[]) => {
