@@ -18,7 +18,7 @@ const ROWS_PER_PAGE = 20;
 export function binance(endpoints: BinanceEndpoints): Exchange {
   const post = (path: string, body: JsonObject): HttpRequest => ({
     method: "POST",
-    url: new URL(path, endpoints.baseUrl).href,
+    url: endpointUrl(path, endpoints.baseUrl),
     body,
   });
   return {
@@ -31,6 +31,11 @@ export function binance(endpoints: BinanceEndpoints): Exchange {
     searchRequest: (market, page) => post(endpoints.search, searchBody(market, page)),
     readPage,
   };
+}
+
+/** The base URL keeps its own path: a proxy may serve the exchange below one. */
+function endpointUrl(path: string, baseUrl: string): string {
+  return new URL(path.startsWith("/") ? baseUrl.replace(/\/+$/, "") + path : path).href;
 }
 
 /** What the exchange's own page sends: without the filters some answers leave offers out. */
@@ -57,7 +62,7 @@ function searchBody(market: Market, page: number): JsonObject {
 
 function readPage(document: unknown): PageEnvelope {
   const { data, total } = successful(document);
-  const count = typeof total === "number" && total >= 0 ? total : undefined;
+  const count = isCount(total) ? total : undefined;
   if (data === null && !count) return { items: 0, total: count, offerIds: [] };
   if (!Array.isArray(data)) {
     throw new AnswerError(
@@ -65,8 +70,14 @@ function readPage(document: unknown): PageEnvelope {
       `data is ${kindOf(data)} instead of a list of offers`,
     );
   }
-  const offerIds = objectsIn(data).flatMap(({ adv }) =>
-    isObject(adv) && adv["advNo"] ? [String(adv["advNo"])] : []
-  );
+  const offerIds = objectsIn(data).flatMap(({ adv }) => {
+    const id = isObject(adv) ? adv["advNo"] : undefined;
+    return typeof id === "string" || typeof id === "number" ? [String(id)] : [];
+  });
   return { items: data.length, total: count, offerIds };
+}
+
+/** A number that PostgreSQL's integer holds. */
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
 }

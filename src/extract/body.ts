@@ -38,12 +38,12 @@ async function readBytes(response: Response): Promise<Uint8Array> {
   let buffer = new Uint8Array(USUAL_BYTES);
   let filled = 0;
   for (;;) {
+    if (filled > MAX_BODY_BYTES) {
+      await reader.cancel();
+      throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
+    }
     if (filled === buffer.byteLength) {
-      if (filled > MAX_BODY_BYTES) {
-        await reader.cancel();
-        throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
-      }
-      const larger = new Uint8Array(filled * 2);
+      const larger = new Uint8Array(Math.min(filled * 2, MAX_BODY_BYTES + 1));
       larger.set(buffer);
       buffer = larger;
     }
