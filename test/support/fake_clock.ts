@@ -14,7 +14,7 @@ export class FakeClock implements Clock {
   readonly #skips: boolean;
   readonly #chance: () => number;
 
-  constructor({ skips = false, chance = () => 0.5 } = {}) {
+  constructor({ skips = false, chance = (): number => 0.5 } = {}) {
     this.#skips = skips;
     this.#chance = chance;
   }
