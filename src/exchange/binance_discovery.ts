@@ -94,7 +94,10 @@ export async function discoverPaymentMethods(
         return [];
       }),
   );
-  const byCode = new Map(lists.flat().map((method) => [method.code, method]));
+  const byCode = new Map<string, PaymentMethod>();
+  for (const method of lists.flat()) {
+    if (method.name !== undefined || !byCode.has(method.code)) byCode.set(method.code, method);
+  }
   return { methods: [...byCode.values()], problems };
 }
 
