@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import {
+  BatchError,
+  ConfigurationError,
+  DatabaseError,
+  describe,
+  ExchangeError,
+  EXIT,
+  P2pError,
+  UsageError,
+} from "../../src/errors.ts";
+
+const caused = (message: string, cause: unknown) => new Error(message, { cause });
+const circle = new Error("round");
+circle.cause = circle;
+const two = [new Error("refused ::1"), new Error("refused 127.0.0.1")];
+
+for (
+  const [title, error, text] of [
+    ["a message", new Error("one"), "one"],
+    ["a cause", caused("fetch failed", new Error("reset")), "fetch failed: reset"],
+    ["a chain", caused("a", caused("b", new Error("c"))), "a: b: c"],
+    [
+      "a cause that the message tells",
+      caused("failed: reset", new Error("reset")),
+      "failed: reset",
+    ],
+    ["a cause that is a text", caused("a", "b"), "a: b"],
+    ["a cause without words", caused("a", ""), "a"],
+    ["no message", new TypeError(), "TypeError"],
+    ["no message, a cause", new Error("", { cause: new Error("why") }), "Error: why"],
+    ["several reasons", new AggregateError(two), "AggregateError: refused ::1: refused 127.0.0.1"],
+    ["the same reason twice", new AggregateError([two[0], two[0]], "no"), "no: refused ::1"],
+    ["a circle", circle, "round"],
+    ["a text", "oops", "oops"],
+    ["null", null, "null"],
+    ["undefined", undefined, "undefined"],
+    ["an object", { code: 5 }, "{ code: 5 }"],
+    ["an object without toString", Object.create(null), "[Object: null prototype] {}"],
+  ] as const
+) {
+  Deno.test(`describe: ${title}`, () => assert.equal(describe(error), text));
+}
+
+Deno.test("each error has the exit code of the contract, a name and its hint", () => {
+  const codes = { done: 0, usage: 64, unavailable: 69, bug: 70, batchIncomplete: 75 };
+  assert.deepEqual(EXIT, { ...codes, configuration: 78 });
+  const errors = [
+    [UsageError, 64],
+    [ConfigurationError, 78],
+    [DatabaseError, 69],
+    [ExchangeError, 69],
+    [BatchError, 75],
+  ] as const;
+  for (const [Kind, code] of errors) {
+    const error = new Kind("what", "do this", { cause: "why" });
+    assert(error instanceof P2pError);
+    assert.deepEqual(
+      [error.exitCode, error.name, error.message, error.hint, error.cause],
+      [code, Kind.name, "what", "do this", "why"],
+    );
+  }
+});
