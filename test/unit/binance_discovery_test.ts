@@ -48,8 +48,7 @@ function askOf(scene: Scene, calls: string[]): Ask {
 
 async function discover(
   scene: Scene,
-  options: Partial<DiscoveryOptions> = {},
-  pairs?: string,
+  { pairs, ...options }: Partial<DiscoveryOptions> & { pairs?: string } = {},
 ): Promise<Discovery & { calls: string[] }> {
   const calls: string[] = [];
   const exchange = binance({ baseUrl: "http://x", search: "/s", pairs });
@@ -176,7 +175,7 @@ const PAIRS = "/bapi/c2c/v2/public/c2c/asset-order/getAllSupportAsset";
 
 Deno.test("the pairs stand in where no fiat can be read, and only there", async () => {
   const pairs = ok([{ asset: "USDT", fiat: "VES" }, { asset: "BTC", fiatUnit: "ARS" }, { a: 1 }]);
-  const found = await discover({ pairs }, {}, PAIRS);
+  const found = await discover({ pairs }, { pairs: PAIRS });
   assert.equal(found.calls.at(-1), "getAllSupportAsset");
   assert.deepEqual(named(found.markets), [
     "VES/USDT BUY",
@@ -187,14 +186,14 @@ Deno.test("the pairs stand in where no fiat can be read, and only there", async 
   assert.deepEqual(found.covered, ["*"]);
   assert.equal(found.problems.length, 3, "what went wrong before is told");
 
-  const partly = await discover({ pairs, config: { NGN: usdt } }, {}, PAIRS);
+  const partly = await discover({ pairs, config: { NGN: usdt } }, { pairs: PAIRS });
   assert(!partly.calls.includes("getAllSupportAsset"));
   assert.deepEqual(partly.covered, ["NGN"]);
 });
 
 for (const pairs of [undefined, ok([]), ok(null), ok([{ asset: "us dt", fiat: "VES" }]), {}]) {
   Deno.test(`pairs of ${JSON.stringify(pairs)} cover nothing`, async () => {
-    const found = await discover({ pairs }, {}, PAIRS);
+    const found = await discover({ pairs }, { pairs: PAIRS });
     assert.deepEqual([found.covered, found.markets], [[], []]);
     assert.equal(found.problems.length, 4);
   });

@@ -3,7 +3,11 @@ import { mapConcurrently } from "../../src/extract/concurrency.ts";
 import { settle } from "../support/fake_clock.ts";
 
 /** Maps with calls that end only when told, and counts those under way. */
-function held() {
+function held(): {
+  release: Map<number, PromiseWithResolvers<string>>;
+  map: (item: number) => Promise<string>;
+  end: (item: number) => Promise<void>;
+} {
   const release = new Map<number, PromiseWithResolvers<string>>();
   const map = (item: number) => {
     const call = Promise.withResolvers<string>();

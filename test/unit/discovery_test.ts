@@ -1,0 +1,134 @@
+// When the exchange is asked for its markets, and what becomes of its answer; the store is a stand-in.
+import assert from "node:assert/strict";
+import type { Discovery, DiscoveryOptions, Exchange } from "../../src/exchange/exchange.ts";
+import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
+import type { BatchStore } from "../../src/extract/batch_store.ts";
+import { refreshMarkets } from "../../src/extract/discovery.ts";
+import type { Fetcher } from "../../src/extract/fetcher.ts";
+
+interface Scene {
+  readonly markets: string;
+  /** Fiats known from before; with `!` where their list is fresh. */
+  readonly known?: readonly string[];
+  readonly found?: Partial<Discovery>;
+  /** Aborts while the exchange is being asked. */
+  readonly stopped?: boolean;
+}
+
+interface Outcome {
+  readonly asked: DiscoveryOptions | undefined;
+  /** What was stored, by the name of the call. */
+  readonly stored: Readonly<Record<string, unknown[]>>;
+}
+
+async function refresh(scene: Scene): Promise<Outcome> {
+  let asked: DiscoveryOptions | undefined;
+  const stored: Record<string, unknown[]> = {};
+  const note = (name: string) => (...values: unknown[]) => {
+    (stored[name] ??= []).push(...values);
+    return Promise.resolve(5);
+  };
+  const stop = new AbortController();
+  const exchange = {
+    discoverMarkets: (_: unknown, options: DiscoveryOptions) => {
+      asked = options;
+      if (scene.stopped) stop.abort();
+      return Promise.resolve({ fiats: [], markets: [], covered: [], problems: [], ...scene.found });
+    },
+    discoverPaymentMethods: (_: unknown, fiats: string[]) =>
+      Promise.resolve({
+        methods: fiats.map((fiat) => ({ code: `pay ${fiat}`, name: undefined })),
+        problems: [],
+      }),
+  } as unknown as Exchange;
+  const store = {
+    knownFiats: () =>
+      Promise.resolve((scene.known ?? []).map((fiat) => ({
+        fiat: fiat.replace("!", ""),
+        isFresh: fiat.endsWith("!"),
+      }))),
+    recordDiscoveryProblem: note("problems"),
+    storeMarketList: note("lists"),
+    storePaymentMethods: note("methods"),
+  } as unknown as BatchStore;
+  const filter = parseMarketFilter(scene.markets);
+  assert(typeof filter !== "string");
+  await refreshMarkets(exchange, {} as Fetcher, store, filter, 4, stop.signal);
+  return { asked, stored };
+}
+
+const usdt = (fiat: string) =>
+  ({ fiat, asset: "USDT", side: "BUY", assetName: undefined }) as const;
+const problem = (fiat: string | undefined) => ({ fiat, error: new Error(`no ${fiat}`) });
+
+for (
+  const [title, markets, known, fiats] of [
+    ["nothing is known", "*/*", [], undefined],
+    ["fiats are fresh, but not all of them are known", "*/*", ["VES!", "ARS!"], undefined],
+    ["the list of all is old", "*/USDT", ["*", "VES!"], undefined],
+    ["a named fiat is not known", "VES/*,ARS/*", ["ARS!"], ["VES"]],
+    ["a named fiat is old", "VES/*", ["VES"], ["VES"]],
+  ] as const
+) {
+  Deno.test(`asked: ${title}`, async () => {
+    const { asked } = await refresh({ markets, known, found: { covered: ["VES"] } });
+    assert.deepEqual(asked?.fiats, fiats);
+    assert.deepEqual(
+      asked?.knownFiats,
+      known.map((fiat) => fiat.replace("!", "")).filter((fiat) => fiat !== "*"),
+    );
+    assert.equal(asked?.concurrency, 4);
+  });
+}
+
+for (
+  const [title, markets, known] of [
+    ["all are fresh", "*/*", ["*!", "VES!"]],
+    ["the named ones are fresh", "VES/USDT,VES/BTC", ["VES!", "ARS"]],
+  ] as const
+) {
+  Deno.test(`not asked: ${title}`, async () => {
+    assert.deepEqual(await refresh({ markets, known }), { asked: undefined, stored: {} });
+  });
+}
+
+Deno.test("what was found is stored, with the payment methods of its fiats", async () => {
+  const markets = [usdt("VES"), usdt("ARS"), usdt("VES")];
+  const found = {
+    markets,
+    covered: ["VES", "ARS"],
+    problems: [problem(undefined), problem("EUR")],
+  };
+  const { stored } = await refresh({ markets: "*/*", found });
+  assert.deepEqual(stored["lists"], [{ fiats: [], ...found }]);
+  assert.deepEqual(stored["methods"]?.flat().map((method) => (method as { code: string }).code), [
+    "pay VES",
+    "pay ARS",
+  ]);
+  assert.equal(stored["problems"]?.length, 4, "two problems, each with its fiat");
+});
+
+Deno.test("discovery failed: markets known from before will do, and nothing is stored", async () => {
+  const { stored } = await refresh({
+    markets: "VES/*",
+    known: ["VES"],
+    found: { problems: [problem("VES")] },
+  });
+  assert.deepEqual(Object.keys(stored), ["problems"]);
+});
+
+for (const [markets, known] of [["*/*", []], ["*/*", ["*"]], ["VES/*", ["ARS"]]] as const) {
+  Deno.test(`discovery failed for ${markets}, known [${known}]: the exchange is unavailable`, async () => {
+    const found = { problems: [problem("VES")] };
+    await assert.rejects(refresh({ markets, known, found }), {
+      name: "ExchangeError",
+      exitCode: 69,
+      message: /none is known from before: no VES$/,
+    });
+  });
+}
+
+Deno.test("being stopped is not noted as a problem of the exchange", async () => {
+  const found = { problems: [problem("VES")] };
+  await assert.rejects(refresh({ markets: "*/*", found, stopped: true }), { name: "AbortError" });
+});
