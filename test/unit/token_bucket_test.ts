@@ -53,6 +53,8 @@ Deno.test("takers are served in the order they came", async () => {
   const bucket = new TokenBucket(6000, 1, clock);
   const order: number[] = [];
   for (let i = 0; i < 50; i++) bucket.take().then(() => order.push(i));
+  await settle();
+  assert.equal(clock.sleeping, 1, "the first waits for the clock, the others for the first");
   await clock.advance(1000);
   assert.deepEqual(order, Array.from({ length: 50 }, (_, i) => i));
 });
