@@ -178,6 +178,15 @@ export class BatchStore {
     return row?.["ours"] === true;
   }
 
+  /** Lets another worker take the batch over at once, instead of waiting for our lease to run out. */
+  async releaseLease(batchId: string): Promise<void> {
+    await this.database.run(
+      "select p2p.renew_lease($1, $2, 0)",
+      [batchId, this.workerId],
+      DEADLINES.statementSeconds,
+    );
+  }
+
   /** Stores pages and writes down lost ones, all in one statement. Outcomes stand in the order of `pages`. */
   async storePages(
     batchId: string,
