@@ -3,6 +3,7 @@ import { Database } from "../database/connection.ts";
 import { migrate, requireSchema } from "../database/migrate.ts";
 import {
   type Cluster,
+  type ClusterOptions,
   defaultDataDir,
   explainServerLoss,
   openCluster,
