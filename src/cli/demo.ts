@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
@@ -48,7 +48,8 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
   const configured = await readEnvironment();
   const { bold, dim } = style(Deno.stdout);
   using signal = untilStopped();
-  const dataDir = join(configured.DATA_DIR ?? defaultDataDir(), "demo");
+  // Beside the folder of real data, never inside it.
+  const dataDir = `${resolve(configured.DATA_DIR ?? defaultDataDir())}-demo`;
   const cluster = await startDetached({ dataDir, purpose: "demo", signal });
   await using database = new Database(cluster.url, { applicationName: "p2p-ingest demo" });
   await migrate(database);
