@@ -9,7 +9,6 @@ as $function$
 declare
   -- An escape counts only after an even number of backslashes: \\u0000 is a backslash and five characters.
   v_start constant text := '(?<!\\)((?:\\\\)*)';
-  v_high constant text := '\\u[dD][89abAB][0-9a-fA-F]{2}';
   v_low constant text := '\\u[dD][c-fC-F][0-9a-fA-F]{2}';
   v_string constant text := '("(?:[^"\\]|\\.)*")';
   v_large_number constant text := '(-?\d+(?:\.\d+)?[eE][+-]?\d{4,})';
