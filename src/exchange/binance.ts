@@ -14,6 +14,9 @@ export interface BinanceEndpoints {
 /** The exchange answers `illegal parameter` to more. */
 const ROWS_PER_PAGE = 20;
 
+/** What the database's integers hold: a total beyond is nonsense, and as good as this. */
+const MOST_OFFERS = 2 ** 31 - 1;
+
 /** Binance P2P's web API, which is undocumented: all facts are from recordings of 2021 to 2026. */
 export function binance(endpoints: BinanceEndpoints): Exchange {
   const post = (path: string, body: JsonObject): HttpRequest => ({
@@ -57,8 +60,10 @@ function searchBody(market: Market, page: number): JsonObject {
 
 function readPage(document: unknown): PageEnvelope {
   const { data, total } = successful(document);
-  const count = typeof total === "number" && total >= 0 ? total : undefined;
-  if (data === null && !count) return { items: 0, total: count, offerIds: [] };
+  const count = typeof total === "number" && Number.isInteger(total) && total >= 0
+    ? Math.min(total, MOST_OFFERS)
+    : undefined;
+  // An empty page is an empty list; null was never seen, and would lose a market without a word.
   if (!Array.isArray(data)) {
     throw new AnswerError(
       "unexpected_shape",

@@ -38,11 +38,11 @@ async function readBytes(response: Response): Promise<Uint8Array> {
   let buffer = new Uint8Array(USUAL_BYTES);
   let filled = 0;
   for (;;) {
+    if (filled > MAX_BODY_BYTES) {
+      await reader.cancel();
+      throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
+    }
     if (filled === buffer.byteLength) {
-      if (filled > MAX_BODY_BYTES) {
-        await reader.cancel();
-        throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
-      }
       const larger = new Uint8Array(filled * 2);
       larger.set(buffer);
       buffer = larger;

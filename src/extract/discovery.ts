@@ -32,6 +32,7 @@ export async function refreshMarkets(
   const ask: Ask = async (request, read) => (await fetcher.fetch(request, read, signal)).value;
   const knownFiats = known.map(({ fiat }) => fiat).filter((fiat) => fiat !== "*");
   const discovery = await exchange.discoverMarkets(ask, { fiats: due, knownFiats, concurrency });
+  signal.throwIfAborted(); // what was cut short is no problem of the exchange, and its list not whole
   for (const { fiat, error } of discovery.problems) {
     log.warning("discovery call failed", { fiat, error: error.message });
     await store.recordDiscoveryProblem(fiat, error);
@@ -52,6 +53,7 @@ export async function refreshMarkets(
 
   const fiats = [...new Set(discovery.markets.map((market) => market.fiat))];
   const { methods, problems } = await exchange.discoverPaymentMethods(ask, fiats, concurrency);
+  signal.throwIfAborted();
   for (const { fiat, error } of problems) await store.recordDiscoveryProblem(fiat, error);
   await store.storePaymentMethods(methods);
 }
