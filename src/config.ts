@@ -14,10 +14,16 @@ const decimal = (least: number, most: number) =>
     .transform(Number)
     .refine((n) => n >= least && n <= most, `must be between ${least} and ${most}`);
 
-const httpUrl = z.string().refine(
-  (text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol),
-  "is not an http:// or https:// URL",
-);
+const httpUrl = z.string().superRefine((text, context) => {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
+    context.addIssue("is not an http:// or https:// URL");
+  } else if (new URL(text).username !== "" || new URL(text).password !== "") {
+    context.addIssue("holds a user name or password, which HTTP requests cannot send");
+  }
+});
+
+/** Paths are put behind it. */
+const baseUrl = httpUrl.refine((text) => !/[?#]/.test(text), "must end before any ? or #");
 
 const databaseUrl = z.string().refine(
   (text) => URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol),
@@ -27,7 +33,7 @@ const databaseUrl = z.string().refine(
 /** A path below the base URL, or a whole URL of its own. */
 const endpoint = z.string().refine(
   (text) => text.startsWith("/") || httpUrl.safeParse(text).success,
-  "must begin with / or be a whole http(s) URL",
+  "must begin with / or be a whole http(s) URL without a user name or password",
 );
 
 const trueOrFalse = z.enum(["true", "false"], "must be true or false").transform((t) =>
@@ -45,7 +51,7 @@ const markets = z.string().transform((text, context): MarketFilter => {
 const environment = z.object({
   DATABASE_URL: databaseUrl.optional(),
   DATA_DIR: z.string().min(1).optional(),
-  BINANCE_BASE_URL: httpUrl.default("https://p2p.binance.com"),
+  BINANCE_BASE_URL: baseUrl.default("https://p2p.binance.com"),
   BINANCE_SEARCH_ENDPOINT: endpoint.default("/bapi/c2c/v2/friendly/c2c/adv/search"),
   BINANCE_PAIRS_ENDPOINT: endpoint.optional(),
   EXTRACTION_INTERVAL_MINUTES: wholeNumber(1, 1440).default(10),
@@ -68,13 +74,15 @@ const environment = z.object({
   PAGERDUTY_API_KEY: z.string().optional(),
   ALERT_WEBHOOK_URL: httpUrl.optional(),
   ALERT_ON_FAILURES: wholeNumber(1, 1000).default(3),
-}).refine(
-  (c) => c.MIN_RATE_LIMIT <= c.INITIAL_RATE_LIMIT && c.INITIAL_RATE_LIMIT <= c.MAX_RATE_LIMIT,
-  {
+}).superRefine((c, context) => {
+  const [least, initial, most] = [c.MIN_RATE_LIMIT, c.INITIAL_RATE_LIMIT, c.MAX_RATE_LIMIT];
+  if (least <= initial && initial <= most) return;
+  context.addIssue({
+    code: "custom",
     path: ["INITIAL_RATE_LIMIT"],
-    error: "must lie between MIN_RATE_LIMIT and MAX_RATE_LIMIT",
-  },
-);
+    message: `(${initial}) must lie between MIN_RATE_LIMIT (${least}) and MAX_RATE_LIMIT (${most})`,
+  });
+});
 
 export type Config = Readonly<z.output<typeof environment>>;
 
@@ -106,10 +114,15 @@ export function loadConfig(
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => {
     const name = String(issue.path[0]);
-    const shown = SECRETS.has(name) ? "" : `=${JSON.stringify(given[name] ?? "")}`;
-    return `${name}${shown} ${issue.message}`;
+    return `${name}${shown(name, given[name])} ${issue.message}`;
   });
   throw new ConfigurationError(problems.join("; "), "the README lists every variable");
+}
+
+/** What was given, unless it is or may hold a secret: a URL may carry a password or a key. */
+function shown(name: string, value: string | undefined): string {
+  if (value === undefined || SECRETS.has(name) || /[@?]/.test(value)) return "";
+  return `=${JSON.stringify(value.length > 100 ? value.slice(0, 100) + "…" : value)}`;
 }
 
 function secretValue(
@@ -123,11 +136,18 @@ function secretValue(
   if (direct) {
     throw new ConfigurationError(`both ${name} and ${name}_FILE are set`, "keep one of them");
   }
+  // Who sets the secret itself here by mistake does not find it in the log.
+  const file = /^\.{0,2}\//.test(path) ? `${name}_FILE=${JSON.stringify(path)}` : `${name}_FILE`;
+  let secret: string;
   try {
-    return readFile(path).trim();
-  } catch (cause) {
-    throw new ConfigurationError(`${name}_FILE=${JSON.stringify(path)} cannot be read`, undefined, {
-      cause,
-    });
+    secret = readFile(path).trim();
+  } catch (error) {
+    const reason = error instanceof Error ? error.name : "unknown error";
+    throw new ConfigurationError(
+      `${file} cannot be read (${reason})`,
+      `${name}_FILE is the path of a file that holds the value`,
+    );
   }
+  if (secret === "") throw new ConfigurationError(`${file} is an empty file`);
+  return secret;
 }

@@ -50,10 +50,14 @@ export class BatchError extends P2pError {
 }
 
 /** The text of anything that was thrown, with the causes behind it: `fetch` tells the reason only there. */
-export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? "" : describe(error.cause);
-  return cause === "" || error.message.includes(cause)
-    ? error.message
-    : `${error.message}: ${cause}`;
+export function describe(error: unknown, depth = 5): string {
+  if (!(error instanceof Error)) return typeof error === "string" ? error : Deno.inspect(error);
+  const message = error.message || error.name;
+  // An AggregateError has the reasons in a list and no message: connecting fails so, by IPv6 and by IPv4.
+  const reasons = error instanceof AggregateError ? error.errors : [error.cause];
+  const causes = reasons
+    .filter((reason) => reason !== undefined && depth > 0)
+    .map((reason) => describe(reason, depth - 1))
+    .filter((text) => text !== "" && !message.includes(text));
+  return [message, ...new Set(causes)].join(": ");
 }

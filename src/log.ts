@@ -5,6 +5,7 @@ import {
   type Logger,
   type LogRecord,
 } from "@logtape/logtape";
+import { describe } from "./errors.ts";
 
 export type LogFormat = "text" | "json";
 export type LogLevel = "debug" | "info" | "warning" | "error";
@@ -45,11 +46,28 @@ export function logger(part: string): Logger {
 
 function textLine(record: LogRecord): string {
   const time = new Date(record.timestamp).toISOString().slice(11, 19);
-  const message = record.message.map((part) => typeof part === "string" ? part : Deno.inspect(part))
-    .join("");
+  const message = record.message.map(shown).join("");
   const details = Object.entries(record.properties)
     .filter(([, value]) => value !== undefined && value !== null)
-    .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+    .map(([key, value]) => `${key}=${shown(value)}`);
   const level = record.level === "info" ? "" : `${record.level} `;
-  return [`${time} ${level}${message}`, ...details].join("  ") + "\n";
+  return visible([`${time} ${level}${message}`, ...details].join("  ")) + "\n";
+}
+
+function shown(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value instanceof Error ? describe(value) : Deno.inspect(value, { breakLength: Infinity });
+}
+
+/**
+ * Text from elsewhere on one line, without what would steer the terminal: control characters, and
+ * marks that turn the direction of writing, are shown as escapes.
+ */
+export function visible(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (mark) => {
+    const known = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[mark];
+    const code = mark.charCodeAt(0).toString(16);
+    return known ?? (code.length > 2 ? `\\u${code}` : `\\x${code.padStart(2, "0")}`);
+  });
 }

@@ -41,7 +41,7 @@ export function describeProgress(progress: Progress, requests: number): string {
   const { marketsEnded, marketsExpected } = progress;
   const left = marketsEnded === 0
     ? undefined
-    : (seconds / marketsEnded) * (marketsExpected - marketsEnded);
+    : (seconds / marketsEnded) * Math.max(0, marketsExpected - marketsEnded);
   return [
     `fetching ${number.format(marketsEnded)}/${number.format(marketsExpected)} markets`,
     `${number.format(progress.offers)} offers`,

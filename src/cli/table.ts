@@ -1,3 +1,4 @@
+import { visible } from "../log.ts";
 import { displayWidth, padded, type Style } from "./terminal.ts";
 
 export interface Column {
@@ -5,23 +6,21 @@ export interface Column {
   readonly alignment: "left" | "right";
 }
 
-/** An aligned table: a header, a rule, the rows. Line breaks and tabs in cells are shown as \n and \t. */
+/** An aligned table: a header, a rule, the rows. Line breaks and tabs are shown as \n and \t. */
 export function renderTable(
   columns: readonly Column[],
   rows: readonly (readonly string[])[],
   { bold }: Pick<Style, "bold">,
 ): string {
+  const names = columns.map(({ name }) => visible(name));
   const cells = rows.map((row) => row.map(visible));
-  const widths = columns.map((column, i) =>
-    cells.reduce(
-      (width, row) => Math.max(width, displayWidth(row[i] ?? "")),
-      displayWidth(column.name),
-    )
+  const widths = names.map((name, i) =>
+    cells.reduce((width, row) => Math.max(width, displayWidth(row[i] ?? "")), displayWidth(name))
   );
   const line = (row: readonly string[]) =>
     columns.map(({ alignment }, i) => padded(row[i] ?? "", widths[i] ?? 0, alignment)).join("  ")
       .trimEnd();
-  const header = bold(line(columns.map(({ name }) => name)));
+  const header = bold(line(names));
   const rule = widths.map((width) => "─".repeat(width)).join("  ");
   return [header, rule, ...cells.map(line)].join("\n") + "\n";
 }
@@ -38,13 +37,4 @@ export function renderCsv(
       ? `"${value.replaceAll('"', '""')}"`
       : value;
   return [columns, ...rows].map((row) => row.map(field).join(",") + "\r\n").join("");
-}
-
-/** Data may hold anything: control characters must not reach the terminal. */
-function visible(text: string): string {
-  // deno-lint-ignore no-control-regex
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => {
-    const known = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[character];
-    return known ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
-  });
 }

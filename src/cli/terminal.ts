@@ -62,14 +62,21 @@ export class StatusLine implements Disposable {
 export function displayWidth(text: string): number {
   let width = 0;
   for (const { segment } of GRAPHEMES.segment(text)) {
-    width += WIDE.test(segment) ? 2 : /^\p{M}|^\p{Cf}$/u.test(segment) ? 0 : 1;
+    width += WIDE.test(segment) && !HALFWIDTH.test(segment)
+      ? 2
+      : /^\p{M}|^\p{Cf}$/u.test(segment)
+      ? 0
+      : 1;
   }
   return width;
 }
 
 const GRAPHEMES = new Intl.Segmenter();
 const WIDE =
-  /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|[\uFF01-\uFF60\u3000-\u303F]|\uFE0F/u;
+  /\p{Emoji_Presentation}|\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|[\uFF01-\uFF60\uFFE0-\uFFE6\u3000-\u303F]|\uFE0F/u;
+
+/** Halfwidth forms of wide scripts. */
+const HALFWIDTH = /^[\uFF61-\uFFDC]/u;
 
 export function padded(text: string, width: number, alignment: "left" | "right"): string {
   const fill = " ".repeat(Math.max(0, width - displayWidth(text)));

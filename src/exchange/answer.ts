@@ -21,9 +21,10 @@ export function objectsIn(value: unknown): readonly JsonObject[] {
   return Array.isArray(value) ? value.filter(isObject) : [];
 }
 
-/** A non-empty string, or undefined. */
+/** A non-empty string, without what PostgreSQL cannot hold (NUL, halves of a character); or undefined. */
 export function textOf(value: unknown): string | undefined {
-  return typeof value === "string" && value !== "" ? value : undefined;
+  if (typeof value !== "string") return undefined;
+  return value.replaceAll("\0", "").toWellFormed() || undefined;
 }
 
 /** What a JSON value is, for messages. */

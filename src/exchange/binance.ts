@@ -14,14 +14,11 @@ export interface BinanceEndpoints {
 /** The exchange answers `illegal parameter` to more. */
 const ROWS_PER_PAGE = 20;
 
-/** What the database's integers hold: a total beyond is nonsense, and as good as this. */
-const MOST_OFFERS = 2 ** 31 - 1;
-
 /** Binance P2P's web API, which is undocumented: all facts are from recordings of 2021 to 2026. */
 export function binance(endpoints: BinanceEndpoints): Exchange {
   const post = (path: string, body: JsonObject): HttpRequest => ({
     method: "POST",
-    url: new URL(path, endpoints.baseUrl).href,
+    url: endpointUrl(path, endpoints.baseUrl),
     body,
   });
   return {
@@ -34,6 +31,11 @@ export function binance(endpoints: BinanceEndpoints): Exchange {
     searchRequest: (market, page) => post(endpoints.search, searchBody(market, page)),
     readPage,
   };
+}
+
+/** The base URL keeps its own path: a proxy may serve the exchange below one. */
+function endpointUrl(path: string, baseUrl: string): string {
+  return new URL(path.startsWith("/") ? baseUrl.replace(/\/+$/, "") + path : path).href;
 }
 
 /** What the exchange's own page sends: without the filters some answers leave offers out. */
@@ -60,9 +62,7 @@ function searchBody(market: Market, page: number): JsonObject {
 
 function readPage(document: unknown): PageEnvelope {
   const { data, total } = successful(document);
-  const count = typeof total === "number" && Number.isInteger(total) && total >= 0
-    ? Math.min(total, MOST_OFFERS)
-    : undefined;
+  const count = isCount(total) ? total : undefined;
   // An empty page is an empty list; null was never seen, and would lose a market without a word.
   if (!Array.isArray(data)) {
     throw new AnswerError(
@@ -70,8 +70,14 @@ function readPage(document: unknown): PageEnvelope {
       `data is ${kindOf(data)} instead of a list of offers`,
     );
   }
-  const offerIds = objectsIn(data).flatMap(({ adv }) =>
-    isObject(adv) && adv["advNo"] ? [String(adv["advNo"])] : []
-  );
+  const offerIds = objectsIn(data).flatMap(({ adv }) => {
+    const id = isObject(adv) ? adv["advNo"] : undefined;
+    return typeof id === "string" || typeof id === "number" ? [String(id)] : [];
+  });
   return { items: data.length, total: count, offerIds };
+}
+
+/** A number that PostgreSQL's integer holds. */
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
 }

@@ -1,5 +1,7 @@
 import { AnswerError, isObject, type JsonObject, kindOf, textOf } from "./answer.ts";
 
+const LONGEST_MESSAGE = 300;
+
 /**
  * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
  * @throws {AnswerError} `refused` with the exchange's own code and message
@@ -17,5 +19,16 @@ export function successful(document: unknown): JsonObject {
     throw new AnswerError("unexpected_shape", "the answer has no code");
   }
   const words = textOf(message) ?? textOf(messageDetail) ?? "no message";
-  throw new AnswerError("refused", `the exchange answered code ${String(code)}: ${words}`);
+  const shownCode = typeof code === "string" ? code : JSON.stringify(code);
+  throw new AnswerError(
+    "refused",
+    oneLine(`the exchange answered code ${shownCode}: ${words}`),
+  );
+}
+
+/** Whatever the exchange says goes into a log line and an error row: control characters do not. */
+function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  const line = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
+  return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE).toWellFormed()}…` : line;
 }

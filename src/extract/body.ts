@@ -43,7 +43,7 @@ async function readBytes(response: Response): Promise<Uint8Array> {
       throw new RequestFailure("too_large", `the body is larger than ${MAX_BODY_BYTES} bytes`);
     }
     if (filled === buffer.byteLength) {
-      const larger = new Uint8Array(filled * 2);
+      const larger = new Uint8Array(Math.min(filled * 2, MAX_BODY_BYTES + 1));
       larger.set(buffer);
       buffer = larger;
     }

@@ -66,22 +66,22 @@ export class Fetcher {
         return await this.#attempt(request, read, attempt, signal);
       } catch (error) {
         signal.throwIfAborted();
-        const failure = classify(error, this.options.timeoutSeconds);
-        failure.attempts = attempt;
+        const failure = error instanceof AnswerError
+          ? new RequestFailure(error.problem, error.message, undefined, { cause: error })
+          : error;
+        if (failure instanceof RequestFailure) failure.attempts = attempt;
         throw failure;
       }
     }, {
       retries: maxRetries,
       minTimeout: 0, // the wait is in onFailedAttempt: p-retry's own jitter is not full
       signal,
-      shouldRetry: ({ error, attemptNumber }) =>
-        error instanceof RequestFailure && error.mayRetry(attemptNumber - 1) &&
-        (error.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS,
+      shouldRetry: ({ error, attemptNumber }) => isWorthRetrying(error, attemptNumber),
       onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
         if (!(error instanceof RequestFailure)) return;
         const asked = error.retryAfterSeconds;
         if (asked !== undefined) bucket.pause(Math.min(asked, MAX_RETRY_AFTER_SECONDS) * 1000);
-        if (retriesLeft === 0 || !error.mayRetry(attemptNumber - 1)) return;
+        if (retriesLeft === 0 || !isWorthRetrying(error, attemptNumber)) return;
         const ceiling = Math.min(BACKOFF_SECONDS * 2 ** (attemptNumber - 1), MAX_BACKOFF_SECONDS);
         await clock.sleep(clock.random() * ceiling * 1000, signal);
       },
@@ -95,23 +95,7 @@ export class Fetcher {
     signal: AbortSignal,
   ): Promise<Received<T>> {
     const started = this.options.clock.now();
-    const deadline = AbortSignal.timeout(this.options.timeoutSeconds * 1000);
-    const response = await fetch(request.url, {
-      method: request.method,
-      ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-      headers: {
-        "accept": "application/json",
-        "content-type": "application/json",
-        "user-agent": `p2p-ingest/${VERSION}`,
-      },
-      signal: AbortSignal.any([signal, deadline]),
-    });
-    this.statistics.answers++;
-    if (!response.ok) {
-      await response.body?.cancel();
-      throw refusedByStatus(response);
-    }
-    const body = await readBody(response);
+    const { response, body } = await this.#receive(request, signal);
     const observedAt = new Date();
     this.statistics.bytes += body.bytes;
     return {
@@ -123,6 +107,41 @@ export class Fetcher {
       observedAt,
     };
   }
+
+  /** Sends once and reads the body to its end, both within the time-out. */
+  async #receive(
+    request: HttpRequest,
+    signal: AbortSignal,
+  ): Promise<{ response: Response; body: Body }> {
+    const { timeoutSeconds } = this.options;
+    const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
+    try {
+      const response = await fetch(request.url, {
+        method: request.method,
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+        headers: {
+          "accept": "application/json",
+          "content-type": "application/json",
+          "user-agent": `p2p-ingest/${VERSION}`,
+        },
+        redirect: "manual", // an offer comes from the exchange that was asked, or not at all
+        signal: AbortSignal.any([signal, deadline]),
+      });
+      this.statistics.answers++;
+      if (!response.ok) {
+        await response.body?.cancel();
+        throw refusedByStatus(response);
+      }
+      return { response, body: await readBody(response) };
+    } catch (error) {
+      throw error instanceof RequestFailure ? error : faultOnTheWay(error, timeoutSeconds);
+    }
+  }
+}
+
+function isWorthRetrying(error: Error, attempt: number): boolean {
+  return error instanceof RequestFailure && error.mayRetry(attempt - 1) &&
+    (error.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS;
 }
 
 function refusedByStatus(response: Response): RequestFailure {
@@ -131,7 +150,11 @@ function refusedByStatus(response: Response): RequestFailure {
   if (response.status === 429) return new RequestFailure("rate_limited", message, retryAfter);
   if (response.status === 403) return new RequestFailure("forbidden", message, retryAfter);
   if (response.status >= 500) return new RequestFailure("server_error", message, retryAfter);
-  return new RequestFailure("http_error", message);
+  const target = response.headers.get("location")?.slice(0, 200);
+  return new RequestFailure(
+    "http_error",
+    target === undefined ? message : `${message}: redirected to ${target}`,
+  );
 }
 
 /** `Retry-After` is a number of seconds or a date. */
@@ -163,26 +186,15 @@ function parse(text: string, response: Response): unknown {
   }
 }
 
-function classify(error: unknown, timeoutSeconds: number): RequestFailure {
-  if (error instanceof RequestFailure) return error;
+/** What `fetch` throws: a time-out, else, for every fault of the network and of compression, a TypeError. */
+function faultOnTheWay(error: unknown, timeoutSeconds: number): RequestFailure {
   const options = { cause: error };
-  if (error instanceof AnswerError) {
-    return new RequestFailure(error.problem, error.message, undefined, options);
-  }
-  if (error instanceof DOMException && error.name === "TimeoutError") {
-    return new RequestFailure(
+  return error instanceof DOMException && error.name === "TimeoutError"
+    ? new RequestFailure(
       "timeout",
       `no whole answer within ${timeoutSeconds} s`,
       undefined,
       options,
-    );
-  }
-  // Deno throws TypeError for every fault of the network, also in the middle of a body.
-  if (
-    error instanceof TypeError ||
-    (error instanceof Error && /^(Http|Connection|BadResource)/.test(error.name))
-  ) {
-    return new RequestFailure("connection", describe(error), undefined, options);
-  }
-  throw error;
+    )
+    : new RequestFailure("connection", describe(error), undefined, options);
 }

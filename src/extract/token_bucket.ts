@@ -15,7 +15,10 @@ export class TokenBucket {
     this.#refilledAt = clock.now();
   }
 
-  /** Waits until a request may be sent. Rejects with the signal's reason when that comes first. */
+  /**
+   * Waits until a request may be sent. Rejects with the signal's reason when that comes first; who stands
+   * behind others in the line learns of it when its turn comes, and takes nothing.
+   */
   take(signal?: AbortSignal): Promise<void> {
     const turn = this.#line.then(() => this.#takeInTurn(signal));
     this.#line = turn.catch(() => {});

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { type Config, ENVIRONMENT_NAMES, loadConfig } from "../../src/config.ts";
+import { ConfigurationError } from "../../src/errors.ts";
+
+/** The contract of DESIGN.md: each name with its default, undefined where it has none. */
+const CONTRACT: Readonly<Record<string, unknown>> = {
+  DATABASE_URL: undefined,
+  BINANCE_BASE_URL: "https://p2p.binance.com",
+  BINANCE_SEARCH_ENDPOINT: "/bapi/c2c/v2/friendly/c2c/adv/search",
+  BINANCE_PAIRS_ENDPOINT: undefined,
+  EXTRACTION_INTERVAL_MINUTES: 10,
+  MAX_WORKERS: 20,
+  REQUEST_TIMEOUT_SECONDS: 30,
+  MAX_RETRIES: 3,
+  INITIAL_RATE_LIMIT: 100,
+  MIN_RATE_LIMIT: 10,
+  MAX_RATE_LIMIT: 320,
+  RATE_LIMIT_BURST: 20,
+  RATE_LIMIT_BACKOFF_FACTOR: 0.5,
+  BATCH_DEADLINE_SECONDS: 480,
+  MARKETS: [{ fiat: "*", asset: "*" }],
+  PROMETHEUS_PORT: 9090,
+  ENABLE_METRICS: true,
+  LOG_LEVEL: "info",
+  LOG_FORMAT: undefined,
+  SLACK_WEBHOOK_URL: undefined,
+  PAGERDUTY_API_KEY: undefined,
+  ALERT_WEBHOOK_URL: undefined,
+  ALERT_ON_FAILURES: 3,
+  DATA_DIR: undefined,
+};
+
+/** The one line that a bad value gives. */
+function problem(env: Record<string, string>): string {
+  try {
+    loadConfig(env, () => assert.fail("no file is to be read"));
+  } catch (error) {
+    assert(error instanceof ConfigurationError, Deno.inspect(error));
+    assert.equal(error.exitCode, 78);
+    assert.doesNotMatch(error.message, /[\r\n]/);
+    return error.message;
+  }
+  throw new assert.AssertionError({ message: `accepted: ${JSON.stringify(env)}` });
+}
+
+Deno.test("an empty environment gives every default of the contract", () => {
+  const config: Readonly<Record<string, unknown>> = loadConfig({});
+  assert.deepEqual([...ENVIRONMENT_NAMES].sort(), Object.keys(CONTRACT).sort());
+  for (const [name, value] of Object.entries(CONTRACT)) assert.deepEqual(config[name], value, name);
+});
+
+Deno.test("an empty variable, and one of blanks, counts as unset", () => {
+  const blank = Object.fromEntries(ENVIRONMENT_NAMES.map((name, i) => [name, " ".repeat(i % 3)]));
+  assert.deepEqual(loadConfig(blank), loadConfig({}));
+});
+
+Deno.test("variables of others are left alone", () => {
+  assert.deepEqual(loadConfig({ PATH: "/bin", MAX_WORKER: "many", PGHOST: "db" }), loadConfig({}));
+});
+
+const accepted: [name: keyof Config, value: string, read: unknown][] = [
+  ["MAX_WORKERS", " 7 ", 7],
+  ["MAX_WORKERS", "100", 100],
+  ["MAX_RETRIES", "0", 0],
+  ["REQUEST_TIMEOUT_SECONDS", "2.5", 2.5],
+  ["RATE_LIMIT_BACKOFF_FACTOR", "0.75", 0.75],
+  ["INITIAL_RATE_LIMIT", "10", 10],
+  ["INITIAL_RATE_LIMIT", "320", 320],
+  ["ENABLE_METRICS", "false", false],
+  ["LOG_LEVEL", "debug", "debug"],
+  ["LOG_FORMAT", "json", "json"],
+  ["BINANCE_BASE_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080/"],
+  ["BINANCE_SEARCH_ENDPOINT", "https://mirror.example/search", "https://mirror.example/search"],
+  ["DATABASE_URL", "postgresql://u:p%40ss@db:5433/p2p?sslmode=require", undefined],
+  ["DATABASE_URL", "postgres:///p2p?host=/run/postgresql", undefined],
+];
+for (const [name, value, read] of accepted) {
+  Deno.test(`${name}=${value} is accepted`, () => {
+    assert.equal(loadConfig({ [name]: value })[name], read ?? value);
+  });
+}
+
+const whole = "is not a whole number";
+const refused: [name: string, value: string, message: string][] = [
+  ["MAX_WORKERS", "many", whole],
+  ["MAX_WORKERS", "1e3", whole],
+  ["MAX_WORKERS", "-5", whole],
+  ["MAX_WORKERS", "+5", whole],
+  ["MAX_WORKERS", "20.0", whole],
+  ["MAX_WORKERS", "0x10", whole],
+  ["MAX_WORKERS", "1_000", whole],
+  ["MAX_WORKERS", "1,000", whole],
+  ["MAX_WORKERS", "2 0", whole],
+  ["MAX_WORKERS", '"20"', whole],
+  ["MAX_WORKERS", "20 # workers", whole],
+  ["MAX_WORKERS", "٢٠", whole],
+  ["MAX_WORKERS", "NaN", whole],
+  ["MAX_WORKERS", "0", "must be between 1 and 100"],
+  ["MAX_WORKERS", "101", "must be between 1 and 100"],
+  ["MAX_WORKERS", "99999999999999999999", "must be between 1 and 100"],
+  ["MAX_RETRIES", "21", "must be between 0 and 20"],
+  ["PROMETHEUS_PORT", "65536", "must be between 1 and 65535"],
+  ["EXTRACTION_INTERVAL_MINUTES", "0", "must be between 1 and 1440"],
+  ["REQUEST_TIMEOUT_SECONDS", "30s", "is not a number"],
+  ["REQUEST_TIMEOUT_SECONDS", "0,5", "is not a number"],
+  ["REQUEST_TIMEOUT_SECONDS", ".5", "is not a number"],
+  ["REQUEST_TIMEOUT_SECONDS", "Infinity", "is not a number"],
+  ["REQUEST_TIMEOUT_SECONDS", "0", "must be between 0.1 and 600"],
+  ["RATE_LIMIT_BACKOFF_FACTOR", "1", "must be between 0.01 and 0.99"],
+  ["ENABLE_METRICS", "TRUE", "must be true or false"],
+  ["ENABLE_METRICS", "1", "must be true or false"],
+  ["ENABLE_METRICS", "yes", "must be true or false"],
+  ["LOG_LEVEL", "INFO", "must be debug, info, warning or error"],
+  ["LOG_LEVEL", "warn", "must be debug, info, warning or error"],
+  ["LOG_FORMAT", "xml", "must be text or json"],
+  ["BINANCE_BASE_URL", "p2p.binance.com", "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", "localhost:8080", "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", "https:p2p.binance.com", "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", "//p2p.binance.com", "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", "ftp://p2p.binance.com", "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", '"https://p2p.binance.com"', "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", "http://host:99999", "is not an http:// or https:// URL"],
+  ["BINANCE_BASE_URL", "http://host/#top", "must end before any ? or #"],
+  ["BINANCE_SEARCH_ENDPOINT", "bapi/search", "must begin with / or be a whole http(s) URL"],
+  ["MARKETS", "VES", "must be like VES/USDT,ARS/*"],
+  ["MARKETS", "VES/USDT,", "must be like VES/USDT,ARS/*"],
+];
+for (const [name, value, message] of refused) {
+  Deno.test(`${name}=${value} is refused`, () => {
+    const line = problem({ [name]: value });
+    assert(line.startsWith(`${name}=${JSON.stringify(value)} ${message}`), line);
+  });
+}
+
+Deno.test("every bad variable is named in the one line", () => {
+  const line = problem({ MAX_WORKERS: "x\ny", LOG_LEVEL: "loud", PROMETHEUS_PORT: "0" });
+  assert.deepEqual(line.split("; ").map((part) => part.split("=")[0]), [
+    "MAX_WORKERS",
+    "PROMETHEUS_PORT",
+    "LOG_LEVEL",
+  ]);
+});
+
+Deno.test("a value of any length gives a short line", () => {
+  assert(problem({ MAX_WORKERS: "9".repeat(100_000) }).length < 300);
+});
+
+Deno.test("rate limits out of order show all three, also where one is the default", () => {
+  assert.equal(
+    problem({ MAX_RATE_LIMIT: "60" }),
+    "INITIAL_RATE_LIMIT (100) must lie between MIN_RATE_LIMIT (10) and MAX_RATE_LIMIT (60)",
+  );
+  assert.match(
+    problem({ INITIAL_RATE_LIMIT: "5" }),
+    /\(5\) must lie between MIN_RATE_LIMIT \(10\)/,
+  );
+  assert.match(problem({ MIN_RATE_LIMIT: "101" }), /INITIAL_RATE_LIMIT \(100\)/);
+  assert.match(problem({ MIN_RATE_LIMIT: "400", MAX_RATE_LIMIT: "20" }), /\(400\).*\(20\)/);
+});
