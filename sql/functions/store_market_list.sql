@@ -2,8 +2,9 @@
 -- Expects
 --   p_fiats    [{"code": "VES", "country": "VE"}, …]
 --   p_markets  [{"fiat": "VES", "asset": "USDT", "assetName": "Tether", "side": "BUY"}, …]
---   p_covered  fiats whose list was read; '*' among them: all fiats were. A market of theirs that is not in
---              p_markets becomes inactive; markets of other fiats stay as they are.
+--   p_covered  fiats whose markets were read; one of theirs that is not in p_markets becomes inactive.
+--              '*' among them: the list of all fiats was read.
+--   p_missed   fiats whose markets could not be read: they stay as they are, and are due again at once.
 -- Changes dimensions, dim_markets, ops_discoveries. A second call with the same lists only moves the times.
 -- Returns how many markets of the exchange are active.
 create or replace function p2p.store_market_list(
@@ -11,6 +12,7 @@ create or replace function p2p.store_market_list(
   p_fiats jsonb,
   p_markets jsonb,
   p_covered text[],
+  p_missed text[],
   p_now timestamptz default clock_timestamp()
 )
 returns integer
@@ -91,11 +93,18 @@ begin
     and m.fiat_id = f.fiat_id
     and m.is_active
     and m.last_listed_at < p_now
-    and ('*' = any (p_covered) or f.currency_code = any (p_covered));
+    and f.currency_code = any (p_covered);
 
   insert into p2p.ops_discoveries (exchange_id, fiat_code, discovered_at)
-  select v_exchange_id, covered.fiat_code, p_now
-  from (select distinct unnest(p_covered) as fiat_code) as covered
+  select v_exchange_id, asked.fiat_code, max(asked.discovered_at)
+  from (
+    select covered.fiat_code, p_now
+    from unnest(p_covered) as covered (fiat_code)
+    union all
+    select missed.fiat_code, '-infinity'
+    from unnest(p_missed) as missed (fiat_code)
+  ) as asked (fiat_code, discovered_at)
+  group by asked.fiat_code
   on conflict (exchange_id, fiat_code) do update
   set discovered_at = excluded.discovered_at;
 
@@ -108,4 +117,4 @@ begin
 end
 $function$;
 
-comment on function p2p.store_market_list(text, jsonb, jsonb, text[], timestamptz) is 'Takes in fiats, assets and markets that the exchange lists';
+comment on function p2p.store_market_list(text, jsonb, jsonb, text[], text[], timestamptz) is 'Takes in fiats, assets and markets that the exchange lists';
