@@ -40,7 +40,8 @@ begin
     v.is_own_side desc nulls last,
     v.observed_at desc,
     v.page_number desc,
-    v.item_number desc;
+    v.item_number desc,
+    v.market_id; -- any of them, but the same each time
 
   analyze pg_temp.chosen_offers (exchange_id, offer_external_id, advertiser_id, payment_methods);
 end

@@ -38,7 +38,8 @@ begin
     c.advertiser_id,
     c.observed_at desc,
     c.page_number desc,
-    c.item_number desc;
+    c.item_number desc,
+    c.market_id; -- any of them, but the same each time
 
   create temp table changed_advertisers on commit drop as
   select

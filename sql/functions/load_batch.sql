@@ -1,6 +1,7 @@
 -- Makes facts of the stored pages of a batch, in one transaction: readers see all of it or nothing.
 -- May be called again at any time: with the same pages and the same SQL it changes no row; after a function was
 -- changed it brings the facts of this batch to what the new SQL makes of them.
+-- Ends the fetching, if nobody has: what is loaded is what there is.
 -- Loads wait for one another; readers wait for nothing.
 create or replace function p2p.load_batch(p_batch_id uuid)
 returns p2p.ops_batch_runs
@@ -19,6 +20,7 @@ begin
       using errcode = 'P2P03', hint = 'select batch_id, batch_start_time from p2p.ops_batch_runs order by 2 desc';
   end if;
 
+  perform p2p.end_fetching(p_batch_id, 'the batch was loaded before it was fetched');
   perform p2p.parse_pages(p_batch_id);
   perform p2p.reject_offers(p_batch_id);
   perform p2p.choose_offers(p_batch_id);

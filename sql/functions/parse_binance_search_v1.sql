@@ -131,7 +131,7 @@ begin
     case when f.vip_level ~ v_whole then f.vip_level::integer end,
     case
       when f.registration_time ~ '^\d{12,14}$'
-      then (extract(epoch from f.observed_at) - f.registration_time::numeric / 1000)::integer / 86400
+      then floor((extract(epoch from f.observed_at) - f.registration_time::numeric / 1000) / 86400)::integer
     end,
     m.payment_methods
   from fields f

@@ -1,6 +1,6 @@
 -- What `p2p-ingest status` shows, as one document. Changes nothing.
 create or replace function p2p.status_report(p_batches integer)
-returns jsonb
+returns json
 language sql
 stable
 set search_path = p2p, pg_temp
@@ -44,17 +44,17 @@ as $function$
     join last_batch using (batch_id)
     group by m.status
   )
-  select jsonb_build_object(
+  select json_build_object(
     'seconds_since_last_good_batch', (
       select round(extract(epoch from clock_timestamp() - max(r.batch_end_time)))
       from p2p.ops_batch_runs r
       where r.status in ('completed', 'partial')
     ),
-    'running', (select to_jsonb(running) from running),
+    'running', (select to_json(running) from running),
     'batches', (
       select coalesce(
-        jsonb_agg(
-          jsonb_build_object(
+        json_agg(
+          json_build_object(
             'started', to_char(n.batch_start_time at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'),
             'status', n.status,
             'markets', n.markets_completed,
@@ -74,13 +74,13 @@ as $function$
       from newest n
     ),
     'missing_markets', (
-      select coalesce(jsonb_agg(to_jsonb(missing) order by missing.markets desc), '[]')
+      select coalesce(json_agg(to_json(missing) order by missing.markets desc), '[]')
       from missing
     ),
     'failed_checks', (
       select coalesce(
-        jsonb_agg(
-          jsonb_build_object('check', q.metric_name, 'value', q.metric_value, 'threshold', q.threshold_value)
+        json_agg(
+          json_build_object('check', q.metric_name, 'value', q.metric_value, 'threshold', q.threshold_value)
           order by q.metric_name
         ),
         '[]'

@@ -2,8 +2,9 @@
 -- Expects
 --   p_fiats    [{"code": "VES", "country": "VE"}, …]
 --   p_markets  [{"fiat": "VES", "asset": "USDT", "assetName": "Tether", "side": "BUY"}, …]
---   p_covered  fiats whose list was read; '*' among them: all fiats were. A market of theirs that is not in
---              p_markets becomes inactive; markets of other fiats stay as they are.
+--   p_covered  fiats whose markets were read; one of theirs that is not in p_markets becomes inactive.
+--              '*' among them: the list of all fiats was read.
+--   p_missed   fiats whose markets could not be read: they stay as they are, and are due again at once.
 -- Changes dimensions, dim_markets, ops_discoveries. A second call with the same lists only moves the times.
 -- Returns how many markets of the exchange are active.
 create or replace function p2p.store_market_list(
@@ -11,6 +12,7 @@ create or replace function p2p.store_market_list(
   p_fiats jsonb,
   p_markets jsonb,
   p_covered text[],
+  p_missed text[],
   p_now timestamptz default clock_timestamp()
 )
 returns integer
@@ -22,52 +24,67 @@ declare
 begin
   lock table p2p.dim_markets in share row exclusive mode;
 
-  insert into p2p.dim_fiat_currencies as f (currency_code, country_code)
-  select
-    listed.code,
-    max(listed.country)
-  from (
-    select value ->> 'code' as code, nullif(value ->> 'country', '') as country
-    from jsonb_array_elements(p_fiats)
-    union all
-    select value ->> 'fiat', null
-    from jsonb_array_elements(p_markets)
+  -- MERGE, because `insert … on conflict` takes a number from the sequence for every row that is there already:
+  -- the few thousand numbers of a smallint would be used up within days.
+  merge into p2p.dim_fiat_currencies as f
+  using (
+    select
+      listed.code,
+      max(listed.country) as country
+    from (
+      select value ->> 'code' as code, nullif(value ->> 'country', '') as country
+      from jsonb_array_elements(p_fiats)
+      union all
+      select value ->> 'fiat', null
+      from jsonb_array_elements(p_markets)
+    ) as listed
+    group by listed.code
   ) as listed
-  group by listed.code
-  on conflict (currency_code) do update
-  set country_code = excluded.country_code
-  where f.country_code is distinct from excluded.country_code
-    and excluded.country_code is not null;
+  on f.currency_code = listed.code
+  when matched and f.country_code is distinct from coalesce(listed.country, f.country_code) then
+    update set country_code = listed.country
+  when not matched then
+    insert (currency_code, country_code)
+    values (listed.code, listed.country);
 
-  insert into p2p.dim_cryptocurrencies as c (symbol, name, binance_asset_code)
-  select
-    value ->> 'asset',
-    max(nullif(value ->> 'assetName', '')),
-    case when p_exchange = 'binance' then value ->> 'asset' end
-  from jsonb_array_elements(p_markets)
-  group by value ->> 'asset'
-  on conflict (symbol) do update
-  set
-    name = coalesce(excluded.name, c.name),
-    binance_asset_code = coalesce(excluded.binance_asset_code, c.binance_asset_code)
-  where (c.name, c.binance_asset_code)
-    is distinct from (coalesce(excluded.name, c.name), coalesce(excluded.binance_asset_code, c.binance_asset_code));
+  merge into p2p.dim_cryptocurrencies as c
+  using (
+    select
+      value ->> 'asset' as symbol,
+      max(nullif(value ->> 'assetName', '')) as name,
+      case when p_exchange = 'binance' then value ->> 'asset' end as binance_asset_code
+    from jsonb_array_elements(p_markets)
+    group by value ->> 'asset'
+  ) as listed
+  on c.symbol = listed.symbol
+  when matched and (c.name, c.binance_asset_code)
+    is distinct from (coalesce(listed.name, c.name), coalesce(listed.binance_asset_code, c.binance_asset_code)) then
+    update set
+      name = coalesce(listed.name, c.name),
+      binance_asset_code = coalesce(listed.binance_asset_code, c.binance_asset_code)
+  when not matched then
+    insert (symbol, name, binance_asset_code)
+    values (listed.symbol, listed.name, listed.binance_asset_code);
 
-  insert into p2p.dim_markets (exchange_id, fiat_id, crypto_id, trade_type, first_listed_at, last_listed_at)
-  select distinct
-    v_exchange_id,
-    f.fiat_id,
-    c.crypto_id,
-    listed.value ->> 'side',
-    p_now,
-    p_now
-  from jsonb_array_elements(p_markets) as listed
-  join p2p.dim_fiat_currencies f on f.currency_code = listed.value ->> 'fiat'
-  join p2p.dim_cryptocurrencies c on c.symbol = listed.value ->> 'asset'
-  on conflict (exchange_id, fiat_id, crypto_id, trade_type) do update
-  set
-    is_active = true,
-    last_listed_at = excluded.last_listed_at;
+  merge into p2p.dim_markets as m
+  using (
+    select distinct
+      f.fiat_id,
+      c.crypto_id,
+      listed.value ->> 'side' as trade_type
+    from jsonb_array_elements(p_markets) as listed
+    join p2p.dim_fiat_currencies f on f.currency_code = listed.value ->> 'fiat'
+    join p2p.dim_cryptocurrencies c on c.symbol = listed.value ->> 'asset'
+  ) as listed
+  on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type)
+    = (v_exchange_id, listed.fiat_id, listed.crypto_id, listed.trade_type)
+  when matched then
+    update set
+      is_active = true,
+      last_listed_at = p_now
+  when not matched then
+    insert (exchange_id, fiat_id, crypto_id, trade_type, first_listed_at, last_listed_at)
+    values (v_exchange_id, listed.fiat_id, listed.crypto_id, listed.trade_type, p_now, p_now);
 
   update p2p.dim_markets m
   set is_active = false
@@ -76,11 +93,18 @@ begin
     and m.fiat_id = f.fiat_id
     and m.is_active
     and m.last_listed_at < p_now
-    and ('*' = any (p_covered) or f.currency_code = any (p_covered));
+    and f.currency_code = any (p_covered);
 
   insert into p2p.ops_discoveries (exchange_id, fiat_code, discovered_at)
-  select v_exchange_id, covered.fiat_code, p_now
-  from (select distinct unnest(p_covered) as fiat_code) as covered
+  select v_exchange_id, asked.fiat_code, max(asked.discovered_at)
+  from (
+    select covered.fiat_code, p_now
+    from unnest(p_covered) as covered (fiat_code)
+    union all
+    select missed.fiat_code, '-infinity'
+    from unnest(p_missed) as missed (fiat_code)
+  ) as asked (fiat_code, discovered_at)
+  group by asked.fiat_code
   on conflict (exchange_id, fiat_code) do update
   set discovered_at = excluded.discovered_at;
 
@@ -93,4 +117,4 @@ begin
 end
 $function$;
 
-comment on function p2p.store_market_list(text, jsonb, jsonb, text[], timestamptz) is 'Takes in fiats, assets and markets that the exchange lists';
+comment on function p2p.store_market_list(text, jsonb, jsonb, text[], text[], timestamptz) is 'Takes in fiats, assets and markets that the exchange lists';

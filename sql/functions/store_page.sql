@@ -26,7 +26,6 @@ language plpgsql
 set search_path = p2p, pg_temp
 as $function$
 declare
-  v_extraction_timestamp timestamptz;
   v_document jsonb;
   v_alteration text := p_alteration;
   v_problem text;
@@ -40,26 +39,26 @@ begin
     v_problem := case when v_document is null then sqlerrm end;
   end;
 
-  update p2p.ops_batch_markets bm
-  set
-    pages_stored = bm.pages_stored + case when v_problem is null then 1 else 0 end,
-    offers_reported = coalesce(p_offers_reported, bm.offers_reported)
-  from p2p.ops_batch_runs r
-  where r.batch_id = bm.batch_id
-    and r.status = 'running'
-    and bm.batch_id = p_batch_id
+  -- The row of the ledger is locked before it is believed, and a page that another call is just storing is waited
+  -- for: a worker that heard no answer calls again while its first call may still run.
+  insert into p2p.stg_responses (
+    extraction_timestamp, market_id, page_number, batch_id, observed_at, attempt, http_status, duration_ms,
+    body_bytes, body_sha256, parser, alteration, body_original, body
+  )
+  select
+    r.batch_start_time, p_market_id, p_page_number, p_batch_id, p_observed_at, p_attempt, p_http_status,
+    p_duration_ms, p_body_bytes, p_body_sha256, p_parser, v_alteration,
+    case when v_alteration is not null then coalesce(p_body_original, convert_to(p_body, 'UTF8')) end,
+    coalesce(v_document, 'null')
+  from p2p.ops_batch_markets bm
+  join p2p.ops_batch_runs r on r.batch_id = bm.batch_id
+  where bm.batch_id = p_batch_id
     and bm.market_id = p_market_id
     and bm.worker_id = p_worker_id
     and bm.status = 'fetching'
-    and not exists (
-      select
-      from p2p.stg_responses s
-      where s.extraction_timestamp = r.batch_start_time
-        and s.market_id = p_market_id
-        and s.page_number = p_page_number
-    )
-  returning r.batch_start_time
-  into v_extraction_timestamp;
+    and r.status = 'running'
+  for update of bm
+  on conflict (extraction_timestamp, market_id, page_number) do nothing;
 
   if not found then
     return case
@@ -75,16 +74,12 @@ begin
     end;
   end if;
 
-  insert into p2p.stg_responses (
-    extraction_timestamp, market_id, page_number, batch_id, observed_at, attempt, http_status, duration_ms,
-    body_bytes, body_sha256, parser, alteration, body_original, body
-  )
-  values (
-    v_extraction_timestamp, p_market_id, p_page_number, p_batch_id, p_observed_at, p_attempt, p_http_status,
-    p_duration_ms, p_body_bytes, p_body_sha256, p_parser, v_alteration,
-    case when v_alteration is not null then coalesce(p_body_original, convert_to(p_body, 'UTF8')) end,
-    coalesce(v_document, 'null')
-  );
+  update p2p.ops_batch_markets bm
+  set
+    pages_stored = bm.pages_stored + case when v_problem is null then 1 else 0 end,
+    offers_reported = coalesce(p_offers_reported, bm.offers_reported)
+  where bm.batch_id = p_batch_id
+    and bm.market_id = p_market_id;
 
   if v_problem is not null then
     perform p2p.record_lost_page(

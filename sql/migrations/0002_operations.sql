@@ -135,4 +135,4 @@ create table p2p.ops_discoveries (
   primary key (exchange_id, fiat_code)
 );
 
-comment on table p2p.ops_discoveries is 'When the markets of a fiat were last read from the exchange; fiat_code * stands for a discovery of all fiats';
+comment on table p2p.ops_discoveries is 'When the markets of a fiat were last read from the exchange, -infinity where that failed; fiat_code * stands for the list of all fiats';

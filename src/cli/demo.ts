@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
@@ -9,7 +9,7 @@ import { DEADLINES } from "../deadlines.ts";
 import { migrate } from "../database/migrate.ts";
 import { Database } from "../database/connection.ts";
 import { defaultDataDir, startDetached } from "../embedded/cluster.ts";
-import type { ExitCode } from "../errors.ts";
+import { EXIT, type ExitCode } from "../errors.ts";
 import { startSimulator } from "../simulator/server.ts";
 import { configuredExchange, readEnvironment, untilStopped } from "./environment.ts";
 import { batchLine, exitCodeOf, Extraction, type FinishedBatch } from "./extraction.ts";
@@ -48,7 +48,8 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
   const configured = await readEnvironment();
   const { bold, dim } = style(Deno.stdout);
   using signal = untilStopped();
-  const dataDir = join(configured.DATA_DIR ?? defaultDataDir(), "demo");
+  // Beside the folder of real data, never inside it.
+  const dataDir = `${resolve(configured.DATA_DIR ?? defaultDataDir())}-demo`;
   const cluster = await startDetached({ dataDir, purpose: "demo", signal });
   await using database = new Database(cluster.url, { applicationName: "p2p-ingest demo" });
   await migrate(database);
@@ -76,15 +77,18 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
     print(await tableOf(database, statement));
   }
   const environment = `DATA_DIR=${dataDir}`;
+  const command = Deno.build.standalone
+    ? "p2p-ingest"
+    : `npx -y deno@${Deno.version.deno} task p2p`;
   print(`
 ${bold("Look for yourself")}
   ${cluster.psqlCommand}
-  ${environment} deno task p2p query "select * from p2p.v_price_history limit 5"
+  ${environment} ${command} query "select * from p2p.v_price_history limit 5"
 ${bold("Stop the database, or throw it away")}
-  ${environment} deno task p2p db stop
+  ${environment} ${command} db stop
   rm -r ${dataDir}
 `);
-  return finished === undefined ? 75 : exitCodeOf(finished);
+  return finished === undefined ? EXIT.batchIncomplete : exitCodeOf(finished);
 }
 
 function demoConfig(configured: Config, simulatorUrl: string): Config {
@@ -100,12 +104,20 @@ function demoConfig(configured: Config, simulatorUrl: string): Config {
 const SHOWN = [
   {
     title: "What is in the database",
-    statement: "select * from p2p.table_sizes",
+    statement: "select table_name, rows_about, size from p2p.table_sizes limit 8",
+  },
+  {
+    title: "The largest markets now",
+    statement:
+      "select fiat_code, crypto_symbol, trade_type, best_close as best, round(median_close, 2) as median, " +
+      "max_offers as offers, round(avg_volume) as volume, round(avg_spread_percentage, 2) as spread_percent " +
+      "from p2p.market_hourly where time_bucket = (select max(time_bucket) from p2p.market_hourly) " +
+      "order by max_offers desc limit 6",
   },
   {
     title: "The best offers for who buys USDT with VES",
     statement:
-      "select advertiser, price, available_amount, min_limit, max_limit, payment_methods " +
+      "select advertiser, price, available_amount, min_limit, max_limit, payment_methods[1:2] as pays_with " +
       "from p2p.mv_latest_market_state " +
       "where fiat_code = 'VES' and crypto_symbol = 'USDT' and trade_type = 'BUY' order by price limit 5",
   },

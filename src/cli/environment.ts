@@ -3,6 +3,7 @@ import { Database } from "../database/connection.ts";
 import { migrate, requireSchema } from "../database/migrate.ts";
 import {
   type Cluster,
+  type ClusterOptions,
   defaultDataDir,
   explainServerLoss,
   openCluster,
@@ -52,32 +53,40 @@ export interface OpenedDatabase extends AsyncDisposable {
  * of another server the schema must be current, since migrating it is its DBA's decision.
  */
 export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase> {
-  const { config, purpose, schema, signal } = options;
+  const { config, purpose, schema, connections } = options;
+  const pool = {
+    applicationName: `p2p-ingest ${purpose}`,
+    ...(connections === undefined ? {} : { connections }),
+  };
   await using stack = new AsyncDisposableStack();
+  if (config.DATABASE_URL !== undefined) {
+    const database = stack.use(new Database(config.DATABASE_URL, pool));
+    if (schema === "current") await requireSchema(database);
+    const owned = stack.move();
+    return { database, cluster: undefined, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
   const dataDir = config.DATA_DIR ?? defaultDataDir();
-  let cluster: Cluster | undefined;
-  if (config.DATABASE_URL === undefined) {
-    cluster = await openCluster({
-      dataDir,
-      purpose,
-      whenHeld: options.whenHeld ?? "join",
-      ...(signal === undefined ? {} : { signal }),
-    });
-    stack.adopt(cluster, (opened) => opened.close());
-  }
-  const database = stack.use(
-    new Database(config.DATABASE_URL ?? cluster?.url ?? "", {
-      applicationName: `p2p-ingest ${purpose}`,
-      ...(options.connections === undefined ? {} : { connections: options.connections }),
-      ...(cluster === undefined ? {} : { explainLoss: () => explainServerLoss(dataDir) }),
-    }),
+  const cluster = stack.adopt(
+    await openCluster(clusterOptions(dataDir, options)),
+    (opened) => opened.close(),
   );
-  if (schema === "current") {
-    if (cluster === undefined) await requireSchema(database);
-    else await migrate(database);
-  }
+  const explainLoss = () => explainServerLoss(dataDir);
+  const database = stack.use(new Database(cluster.url, { ...pool, explainLoss }));
+  if (schema === "current") await migrate(database);
   const owned = stack.move();
   return { database, cluster, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function clusterOptions(
+  dataDir: string,
+  { purpose, signal, whenHeld }: OpenOptions,
+): ClusterOptions {
+  return {
+    dataDir,
+    purpose,
+    ...(whenHeld === undefined ? {} : { whenHeld }),
+    ...(signal === undefined ? {} : { signal }),
+  };
 }
 
 /** Aborts at the first SIGINT or SIGTERM; the second one ends the program at once. */

@@ -20,6 +20,7 @@ export interface ExtractionOptions {
 
 export interface FinishedBatch {
   readonly batch: LoadedBatch;
+  readonly progress: Progress;
   /** Whether the exchange sent any answer at all. */
   readonly wasHeard: boolean;
 }
@@ -59,7 +60,7 @@ export class Extraction {
       progress,
       signal,
     });
-    return { batch, wasHeard: this.#fetcher.statistics.answers > 0 };
+    return { batch, progress, wasHeard: this.#fetcher.statistics.answers > 0 };
   }
 }
 
@@ -70,7 +71,10 @@ export function exitCodeOf({ batch, wasHeard }: FinishedBatch): ExitCode {
 }
 
 /** The summary of `once --json`; names are part of the contract. */
-export function batchSummary(batch: LoadedBatch): Readonly<Record<string, string | number | null>> {
+export function batchSummary(
+  { batch, progress }: FinishedBatch,
+): Readonly<Record<string, unknown>> {
+  const seconds = (stage: Stage, next: Stage) => Number(progress.secondsOf(stage, next).toFixed(3));
   return {
     batch_id: batch.batchId,
     status: batch.status,
@@ -84,6 +88,13 @@ export function batchSummary(batch: LoadedBatch): Readonly<Record<string, string
     error_summary: batch.errorSummary ?? null,
     completeness: batch.marketsExpected === 0 ? 0 : batch.marketsCompleted / batch.marketsExpected,
     duration_seconds: batch.seconds,
+    stage_seconds: {
+      discovering: seconds("discovering", "fetching"),
+      fetching: seconds("fetching", "loading"),
+      loading: seconds("loading", "done"),
+    },
+    pages: progress.pages,
+    page_bytes: progress.bytes,
   };
 }
 

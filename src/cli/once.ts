@@ -39,7 +39,7 @@ export async function once(args: { json: boolean; quiet: boolean }): Promise<Exi
   });
   const finished = await extraction.batch();
   print(
-    args.json ? JSON.stringify(batchSummary(finished.batch)) + "\n" : batchLine(finished.batch),
+    args.json ? JSON.stringify(batchSummary(finished)) + "\n" : batchLine(finished.batch),
   );
   return exitCodeOf(finished);
 }

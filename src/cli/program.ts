@@ -1,7 +1,7 @@
 import { or } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { run as parseArguments } from "@optique/run";
-import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import { ConfigurationError, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
@@ -38,7 +38,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
     help: "both",
     version: { value: VERSION, option: true },
     completion: "command",
-    aboveError: "none",
+    aboveError: "usage",
+    usageLine: [{ type: "ellipsis" }],
     errorExitCode: EXIT.usage,
     showDefault: true,
     commandList: "top-level",
@@ -64,8 +65,18 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await demo(parsed);
     }
   } catch (error) {
-    return report(error);
+    return report(asKnown(error));
   }
+}
+
+/** Permissions that were not given are the operator's choice, not a bug. */
+function asKnown(error: unknown): unknown {
+  return error instanceof Deno.errors.NotCapable
+    ? new ConfigurationError(
+      error.message,
+      "an executable has the permissions for DATABASE_URL only; the embedded PostgreSQL is for runs from source",
+    )
+    : error;
 }
 
 /** One line for what a person can mend; the stack for a bug, or when LOG_LEVEL=debug asks for it. */

@@ -6,7 +6,7 @@ import { DEADLINE } from "./deadlines.ts";
 import { diskFull, diskIsFull, saysDiskFull, syncFolder } from "./disk.ts";
 import { DATABASE, type Layout, ROLE, SUPERUSER, TEMPORARY_PREFIX } from "./layout.ts";
 import { ensurePassword, readPassword } from "./access.ts";
-import { majorOf, packagedVersion, type Programs } from "./programs.ts";
+import { majorOf, PACKAGED_VERSION, type Programs } from "./programs.ts";
 
 /**
  * Refuses a cluster of another major version, before anything in it is touched.
@@ -24,7 +24,7 @@ export async function requireSameMajor(layout: Layout): Promise<void> {
       "restore it from a backup, or move the folder away to begin anew",
     );
   }
-  const major = majorOf(await packagedVersion());
+  const major = majorOf(PACKAGED_VERSION);
   if (found === major) return;
   throw new ConfigurationError(
     `the data folder ${layout.root} was written by PostgreSQL ${found}, and this p2p-ingest brings PostgreSQL ${major}; nothing was changed`,

@@ -63,7 +63,7 @@ function searchBody(market: Market, page: number): JsonObject {
 function readPage(document: unknown): PageEnvelope {
   const { data, total } = successful(document);
   const count = isCount(total) ? total : undefined;
-  if (data === null && !count) return { items: 0, total: count, offerIds: [] };
+  // An empty page is an empty list; null was never seen, and would lose a market without a word.
   if (!Array.isArray(data)) {
     throw new AnswerError(
       "unexpected_shape",

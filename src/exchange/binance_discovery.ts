@@ -45,36 +45,35 @@ export async function discoverMarkets(
   const listed = options.fiats === undefined
     ? await ask(post(FIAT_LIST, {}), readFiatList).catch(note(undefined))
     : undefined;
-  const codes = options.fiats ?? [
-    ...new Set([
-      ...(listed ?? []).map((fiat) => fiat.code),
-      ...UNLISTED_FIATS,
-      ...options.knownFiats,
-    ]),
-  ];
-  const configs = await mapConcurrently(codes, options.concurrency, async (fiat) => ({
-    fiat,
-    markets: await ask(
-      post(PORTAL_CONFIG, { fiat }),
-      (document) => readPortalConfig(fiat, document),
-    )
-      .catch(note(fiat)),
-  }));
-  const read = configs.flatMap(({ fiat, markets }) =>
-    markets === undefined ? [] : [{ fiat, markets }]
-  );
+  const codes = options.fiats ?? fiatsToAsk(listed ?? [], options);
+  const read = new Map<string, ListedMarket[]>();
+  await mapConcurrently(codes, options.concurrency, async (fiat) => {
+    const config = post(PORTAL_CONFIG, { fiat });
+    const markets = await ask(config, (document) => readPortalConfig(fiat, document))
+      .catch(note(fiat));
+    if (markets !== undefined) read.set(fiat, markets);
+  });
 
-  if (read.length === 0 && pairsEndpoint !== undefined) {
+  if (read.size === 0 && codes.length > 0 && pairsEndpoint !== undefined) {
     const pairs = await ask(post(pairsEndpoint, {}), readPairs).catch(note(undefined));
-    if (pairs !== undefined) return { fiats: [], markets: pairs, covered: ["*"], problems };
+    for (const pair of pairs ?? []) read.set(pair.fiat, [...read.get(pair.fiat) ?? [], pair]);
   }
-  const everything = listed !== undefined && read.length === codes.length;
   return {
-    fiats: (listed ?? []).filter((fiat) => codes.includes(fiat.code)),
-    markets: read.flatMap(({ markets }) => markets),
-    covered: [...read.map(({ fiat }) => fiat), ...(everything ? ["*"] : [])],
+    fiats: listed ?? [],
+    markets: [...read.values()].flat(),
+    covered: [...read.keys(), ...(listed === undefined ? [] : ["*"])],
+    missed: codes.filter((fiat) => !read.has(fiat)),
     problems,
   };
+}
+
+function fiatsToAsk(listed: readonly ListedFiat[], options: DiscoveryOptions): string[] {
+  const all = new Set([
+    ...listed.map(({ code }) => code),
+    ...UNLISTED_FIATS,
+    ...options.knownFiats,
+  ]);
+  return [...all].filter((fiat) => !options.freshFiats.includes(fiat));
 }
 
 /** filter-conditions of each fiat: the methods that portal/config lists are not trustworthy. */

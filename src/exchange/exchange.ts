@@ -46,8 +46,10 @@ export type Ask = <T>(request: HttpRequest, read: (document: unknown) => T) => P
 export interface Discovery {
   readonly fiats: readonly ListedFiat[];
   readonly markets: readonly ListedMarket[];
-  /** Fiats whose markets are all in `markets`; `*` among them when that goes for all fiats. */
+  /** Fiats whose markets are all in `markets`; `*` among them when the list of fiats was read. */
   readonly covered: readonly string[];
+  /** Fiats whose markets could not be read. */
+  readonly missed: readonly string[];
   /** Calls that failed after all retries; their fiats keep what was known of them. */
   readonly problems: readonly DiscoveryProblem[];
 }
@@ -58,10 +60,12 @@ export interface DiscoveryProblem {
 }
 
 export interface DiscoveryOptions {
-  /** Only these fiats; all that can be found where undefined. */
+  /** Only these fiats; all that can be found, but for the fresh ones, where undefined. */
   readonly fiats: readonly string[] | undefined;
   /** Fiats that earlier discoveries saw: the exchange's own list leaves some out. */
   readonly knownFiats: readonly string[];
+  /** Those of them that were read lately and need not be asked again. */
+  readonly freshFiats: readonly string[];
   /** Calls at once. */
   readonly concurrency: number;
 }

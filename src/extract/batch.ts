@@ -47,6 +47,11 @@ export async function runBatch(options: BatchOptions): Promise<LoadedBatch> {
     const loaded = await store.loadBatch(batch.batchId);
     progress.enter("done");
     return loaded;
+  } catch (error) {
+    await heartbeat.stop();
+    // The pages are safe; whoever comes next loads them. That need not wait for the lease, unless we cannot say so.
+    await store.releaseLease(batch.batchId).catch(() => {});
+    throw error;
   } finally {
     await heartbeat.stop();
   }

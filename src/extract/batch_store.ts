@@ -12,6 +12,15 @@ export interface ClaimedMarket extends Market {
   readonly marketId: number;
 }
 
+/** A fiat that the exchange was asked for; `*` is the list of them. */
+export interface KnownFiat {
+  readonly fiat: string;
+  /** Whether its markets were read lately. */
+  readonly isFresh: boolean;
+  /** Active markets. */
+  readonly markets: number;
+}
+
 export interface OpenedBatch {
   readonly batchId: string;
   readonly startedAt: Date;
@@ -84,7 +93,7 @@ export class BatchStore {
   ) {}
 
   /** @param freshSeconds how old a list of markets may be */
-  async knownFiats(freshSeconds: number): Promise<{ fiat: string; isFresh: boolean }[]> {
+  async knownFiats(freshSeconds: number): Promise<KnownFiat[]> {
     const rows = await this.#call("select * from p2p.known_fiats($1, $2)", [
       this.exchange,
       freshSeconds,
@@ -92,16 +101,18 @@ export class BatchStore {
     return rows.map((row) => ({
       fiat: String(row["fiat_code"]),
       isFresh: row["is_fresh"] === true,
+      markets: Number(row["active_markets"]),
     }));
   }
 
   /** @returns how many markets are active now */
   async storeMarketList(discovery: Discovery): Promise<number> {
-    const covered = JSON.stringify(discovery.covered);
+    const { fiats, markets, covered, missed } = discovery;
     const [row] = await this.#call(
       "select p2p.store_market_list($1, $2::text::jsonb, $3::text::jsonb, " +
-        "array(select jsonb_array_elements_text($4::text::jsonb))) as active",
-      [this.exchange, JSON.stringify(discovery.fiats), JSON.stringify(discovery.markets), covered],
+        "array(select jsonb_array_elements_text($4::text::jsonb)), " +
+        "array(select jsonb_array_elements_text($5::text::jsonb))) as active",
+      [this.exchange, ...[fiats, markets, covered, missed].map((list) => JSON.stringify(list))],
     );
     return Number(row?.["active"]);
   }
@@ -176,6 +187,15 @@ export class BatchStore {
       LEASE.leaseSeconds,
     ]);
     return row?.["ours"] === true;
+  }
+
+  /** Lets another worker take the batch over at once, instead of waiting for our lease to run out. */
+  async releaseLease(batchId: string): Promise<void> {
+    await this.database.run(
+      "select p2p.renew_lease($1, $2, 0)",
+      [batchId, this.workerId],
+      DEADLINES.statementSeconds,
+    );
   }
 
   /** Stores pages and writes down lost ones, all in one statement. Outcomes stand in the order of `pages`. */

@@ -1,0 +1,201 @@
+// An exchange that does things nobody planned: the batch ends by itself, with everything accounted for.
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { batchOf, rowsOf } from "../support/batches.ts";
+import { testDatabase } from "../support/database.ts";
+import {
+  answer,
+  type Behaviour,
+  offer,
+  pageOf,
+  startStrangeExchange,
+  type StrangeRequest,
+} from "../support/strange_exchange.ts";
+
+const always =
+  (body: string | Uint8Array, headers?: string, status?: string): Behaviour => async (_, write) =>
+    await write(answer(body, headers, status));
+
+const count = (length: number, make: (index: number) => string) =>
+  Array.from({ length }, (_, i) => make(i));
+
+/** The first page is this, the ones after it are empty. */
+const onePage =
+  (body: (request: StrangeRequest) => string | Uint8Array, headers?: string): Behaviour =>
+  async (request, write) =>
+    await write(answer(request.page === 1 ? body(request) : pageOf([], 0), headers));
+
+/** Fails once, then answers. */
+const once429 = (retryAfter: string): Behaviour => async (request, write) =>
+  await write(
+    request.before === 0
+      ? answer("slow down", `retry-after: ${retryAfter}\r\n`, "429 Too Many Requests")
+      : answer(pageOf([offer(request, 1)])),
+  );
+
+const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
+const nested = "[".repeat(100_000) + "]".repeat(100_000);
+
+const BEHAVIOURS: Record<string, Behaviour> = {
+  SAMEPAGE: async (request, write) =>
+    await write(answer(pageOf(count(20, (i) => offer(request, i)), 1000))),
+  HUGETOTAL: onePage((r) => pageOf([offer(r, 1)], "1000000000000000")),
+  ODDTOTAL: onePage((r) => pageOf([offer(r, 1)], "1.5")),
+  MINUSTOTAL: onePage((r) => pageOf(count(20, (i) => offer(r, i)), -5)),
+  TEXTTOTAL: onePage((r) => pageOf([offer(r, 1)], '"many"')),
+  ENDLESS: async (request, write) =>
+    await write(answer(pageOf(count(20, (i) => offer(request, request.page * 100 + i)), 20))),
+  BIGPAGE: onePage((r) => pageOf(count(1000, (i) => offer(r, i)))),
+  NOTHING: always("{}"),
+  DATANULL: always('{"code":"000000","data":null,"total":0,"success":true}'),
+  LIST: always("[]"),
+  NUMBER: always("42"),
+  NOCONTENT: async (_, write) =>
+    await write("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"),
+  REDIRECT: always(
+    "",
+    "location: /bapi/c2c/v2/friendly/c2c/adv/search\r\n",
+    "307 Temporary Redirect",
+  ),
+  LARGE: always(`{"code":"000000","data":[],"x":"${"x".repeat(8 * 1024 * 1024)}"}`),
+  GZIPLIE: always(pageOf([]), "content-encoding: gzip\r\n"),
+  BOM: onePage((r) => `\ufeff${pageOf([offer(r, 1)])}`),
+  NOTUTF8: onePage((r) => latin1(pageOf([offer(r, 1, "Jos\xe9")]))),
+  LATIN: onePage(
+    (r) => latin1(pageOf([offer(r, 1, "Andr\xe9")])),
+    "content-type: application/json;charset=iso-8859-1\r\n",
+  ),
+  TWICEKEY: onePage((r) => pageOf([offer(r, 1)]).replace('"data"', '"data":[],"data"')),
+  DEEP: onePage((r) => pageOf([offer(r, 1)]).replace('"data"', `"x":${nested},"data"`)),
+  TRICKLE: async (_, write, closed) => {
+    await write("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
+    while (!closed.aborted) {
+      await write(" ");
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  },
+  SLOWHEAD: async (_, write, closed) => {
+    await write("HTTP/1.1 200 OK\r\n");
+    await new Promise((resolve) => closed.addEventListener("abort", resolve));
+  },
+  CUTOFF: async (request, write) =>
+    await write(answer(pageOf([offer(request, 1)])).subarray(0, 200)),
+  NOTHTTP: async (_, write) => await write("\x16\x03\x01 what?\r\n\r\n"),
+  WAITONE: once429("1"),
+  WAITDATE: once429(new Date(Date.now() + 60_000).toUTCString()),
+  WAITODD: once429("soon; -5"),
+  WAITLONG: always("no", "retry-after: 999999\r\n", "429 Too Many Requests"),
+};
+
+/** Status of the market, offers in the snapshot, and the kinds of its lost pages. */
+const EXPECTED: Record<string, [status: string, offers: number, ...lost: string[]]> = {
+  SAMEPAGE: ["incomplete", 20, "page_loop"],
+  HUGETOTAL: ["complete", 1],
+  ODDTOTAL: ["complete", 1],
+  MINUSTOTAL: ["complete", 20],
+  TEXTTOTAL: ["complete", 1],
+  ENDLESS: ["incomplete", 10_000, "page_loop"],
+  BIGPAGE: ["complete", 1000],
+  NOTHING: ["failed", 0, "unexpected_shape"],
+  DATANULL: ["failed", 0, "unexpected_shape"],
+  LIST: ["failed", 0, "unexpected_shape"],
+  NUMBER: ["failed", 0, "unexpected_shape"],
+  NOCONTENT: ["failed", 0, "invalid_json"],
+  REDIRECT: ["failed", 0, "connection"],
+  LARGE: ["failed", 0, "too_large"],
+  GZIPLIE: ["failed", 0, "connection"],
+  BOM: ["complete", 1],
+  NOTUTF8: ["complete", 1],
+  LATIN: ["complete", 1],
+  TWICEKEY: ["complete", 1],
+  DEEP: ["failed", 0, "unreadable"],
+  TRICKLE: ["failed", 0, "timeout"],
+  SLOWHEAD: ["failed", 0, "timeout"],
+  CUTOFF: ["failed", 0, "connection"],
+  NOTHTTP: ["failed", 0, "connection"],
+  WAITONE: ["complete", 1],
+  WAITDATE: ["complete", 1],
+  WAITODD: ["complete", 1],
+  WAITLONG: ["failed", 0, "rate_limited"],
+};
+
+Deno.test("whatever the exchange does, the batch ends with everything accounted for", async (t) => {
+  await using test = await testDatabase();
+  await using exchange = startStrangeExchange(BEHAVIOURS);
+  const batch = await batchOf(test.database, exchange.url, { timeoutSeconds: 1, maxRetries: 1 });
+
+  await t.step("each market is what came of it", async () => {
+    const rows = await rowsOf(
+      test.database,
+      `select f.currency_code as code, bm.status,
+              (select count(*)::integer from p2p.fact_offers o where o.fiat_id = m.fiat_id) as offers,
+              (select coalesce(jsonb_agg(e.error_type), '[]') from p2p.ops_extraction_errors e
+               where e.fiat_code = f.currency_code) as lost
+       from p2p.ops_batch_markets bm
+       join p2p.dim_markets m using (market_id)
+       join p2p.dim_fiat_currencies f using (fiat_id)`,
+    );
+    const found = rows.map((row) => [
+      String(row["code"]),
+      [row["status"], row["offers"], ...row["lost"] as string[]],
+    ]);
+    deepStrictEqual(
+      Object.fromEntries(found.sort()),
+      Object.fromEntries(Object.entries(EXPECTED).sort()),
+    );
+  });
+
+  await t.step("counts add up", () => {
+    strictEqual(batch.status, "partial");
+    strictEqual(
+      batch.offersInserted,
+      Object.values(EXPECTED).reduce((sum, [, offers]) => sum + offers, 0),
+    );
+    strictEqual(batch.offersDuplicate, 40, "two repetitions of SAMEPAGE");
+    strictEqual(batch.offersExtracted, batch.offersInserted + batch.offersDuplicate);
+    strictEqual(batch.offersRejected, 0);
+  });
+
+  await t.step("bytes that are no UTF-8 are kept, and said to be altered", async () => {
+    const rows = await rowsOf(
+      test.database,
+      `select f.currency_code as code, s.alteration, s.body_original,
+              s.body #>> '{data,0,advertiser,nickName}' as nickname
+       from p2p.stg_responses s
+       join p2p.dim_markets m using (market_id)
+       join p2p.dim_fiat_currencies f using (fiat_id)
+       where s.alteration is not null`,
+    );
+    deepStrictEqual(rows.map((row) => row["code"]).sort(), ["DEEP", "LATIN", "NOTUTF8"]);
+    for (const row of rows) {
+      const original = row["body_original"] as Uint8Array;
+      if (row["code"] === "DEEP") {
+        ok(original.length > 200_000, "also what no jsonb can hold is kept");
+      } else {
+        match(String(row["nickname"]), /^(Jos|Andr)\ufffd$/);
+        ok(original.includes(0xe9));
+      }
+    }
+  });
+});
+
+Deno.test("what the exchange repeats on every page is kept once, from the page that was read last", async () => {
+  await using test = await testDatabase();
+  const price = (text: string, digits: string) => text.replace('"1.50"', `"${digits}"`);
+  await using exchange = startStrangeExchange({
+    MOVING: async (request, write) => {
+      const again = price(offer(request, "again"), `${request.page}.000`);
+      const own = count(19, (i) => offer(request, request.page * 100 + i));
+      await write(answer(pageOf(request.page > 3 ? [] : [again, ...own], 60)));
+    },
+  });
+  const batch = await batchOf(test.database, exchange.url);
+  deepStrictEqual(
+    [batch.status, batch.offersExtracted, batch.offersInserted, batch.offersDuplicate],
+    ["completed", 60, 58, 2],
+  );
+  const [row] = await rowsOf(
+    test.database,
+    `select price::text, page_number from p2p.fact_offers where offer_external_id = 'MOVINGagain'`,
+  );
+  deepStrictEqual({ ...row }, { price: "3.000", page_number: 3 });
+});

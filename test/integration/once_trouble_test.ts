@@ -1,0 +1,196 @@
+// Workers that are killed, stopped, or meet each other: nothing is lost, nothing is half visible.
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import type { Database } from "../../src/database/connection.ts";
+import { startSimulator } from "../../src/simulator/server.ts";
+import { rowsOf, valueOf } from "../support/batches.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { eventually, FAST, Program, runProgram, type Variables } from "../support/program.ts";
+import { endLease, holdTable, pagesStored, someoneWaits } from "../support/sessions.ts";
+import { expectedOffers, storedOffers } from "../support/truth.ts";
+
+/** A slow exchange, so that there is a middle. */
+async function withSlowExchange(
+  latencyMs: number,
+  work: (test: TestDatabase, environment: Variables, truth: typeof expectedOffers) => Promise<void>,
+): Promise<void> {
+  await using test = await testDatabase();
+  const simulator = await startSimulator({
+    offers: 1500,
+    now: () => Date.UTC(2026, 8, 1, 9),
+    faultFor: ({ search }) =>
+      search === undefined ? undefined : { kind: "slow", overMs: latencyMs },
+  });
+  const environment = {
+    DATABASE_URL: test.url,
+    BINANCE_BASE_URL: simulator.url,
+    MARKETS: "*/USDT",
+    MAX_WORKERS: "5",
+    LOG_FORMAT: "text",
+    ...FAST,
+  };
+  try {
+    await work(test, environment, (_, wasServed) => expectedOffers(simulator.market, wasServed));
+  } finally {
+    await simulator.close();
+  }
+}
+
+async function pagesOf(database: Database, batchId: string): Promise<Set<string>> {
+  const rows = await rowsOf(
+    database,
+    `select f.currency_code || '/' || c.symbol || ' ' || m.trade_type || ' ' || s.page_number as page
+     from p2p.stg_responses s join p2p.dim_markets m using (market_id)
+     join p2p.dim_fiat_currencies f using (fiat_id) join p2p.dim_cryptocurrencies c using (crypto_id)
+     where s.batch_id = $1`,
+    batchId,
+  );
+  return new Set(rows.map((row) => String(row["page"])));
+}
+
+const offersOf = (database: Database, batchId: string) =>
+  valueOf(database, "select count(*) from p2p.fact_offers where batch_id = $1", batchId);
+
+Deno.test("kill -9 while it fetches: the next worker loads what was stored, then runs its own batch", async () => {
+  await withSlowExchange(50, async ({ url, database }, environment, truth) => {
+    await using victim = new Program(["once"], environment);
+    const batchId = await pagesStored(database, 40);
+    victim.kill("SIGKILL");
+    await victim.ended;
+    strictEqual(await offersOf(database, batchId), "0", "nothing of an open batch is visible");
+    strictEqual(
+      await valueOf(database, "select count(*) from p2p.mv_latest_market_state"),
+      "0",
+    );
+    const stored = await pagesOf(database, batchId);
+
+    await endLease(database);
+    const { code, stderr } = await runProgram(["once", "--json"], {
+      ...environment,
+      DATABASE_URL: url,
+    });
+    strictEqual(code, 0, stderr);
+    match(stderr, /loaded what a worker that died had stored/);
+    deepStrictEqual(await pagesOf(database, batchId), stored, "its pages are all there");
+    const [row] = await rowsOf(
+      database,
+      "select status, error_summary from p2p.ops_batch_runs where batch_id = $1",
+      batchId,
+    );
+    strictEqual(row?.["status"], "partial");
+    match(String(row?.["error_summary"]), /markets deferred: \d+/);
+    deepStrictEqual(
+      await storedOffers(database, batchId),
+      truth(undefined as never, ({ market, page }) => stored.has(`${market} ${page}`))
+        .filter((offer) => offer.market.includes("/USDT ")),
+    );
+  });
+});
+
+Deno.test("kill -9 while it loads: the batch becomes visible whole, and the next worker works", async () => {
+  await withSlowExchange(0, async ({ url, database }, environment, truth) => {
+    const usdt = truth(undefined as never).filter((offer) => offer.market.includes("/USDT "));
+    await using victim = new Program(["once"], environment);
+    await pagesStored(database, 1);
+    const lock = await holdTable(url, "p2p.fact_market_depth");
+    await someoneWaits(database);
+    victim.kill("SIGKILL");
+    await victim.ended;
+    const batchId = await valueOf(
+      database,
+      "select batch_id from p2p.ops_batch_runs where status = 'running'",
+    );
+    strictEqual(await offersOf(database, batchId), "0", "half of it is written, none is visible");
+    await lock[Symbol.asyncDispose]();
+    await endLease(database);
+
+    const { code, stderr } = await runProgram(["once", "--json"], environment);
+    strictEqual(code, 0, stderr);
+    deepStrictEqual(await storedOffers(database, batchId), usdt);
+    deepStrictEqual(
+      (await rowsOf(database, "select distinct status from p2p.ops_batch_runs")).map((row) => ({
+        ...row,
+      })),
+      [{ status: "completed" }],
+      "all pages had come",
+    );
+  });
+});
+
+Deno.test("SIGTERM: what came is loaded, the rest deferred, and it ends with 75 within seconds", async () => {
+  await withSlowExchange(50, async ({ database }, environment) => {
+    await using worker = new Program(["once", "--json"], environment);
+    const batchId = await pagesStored(database, 40);
+    const told = performance.now();
+    worker.kill("SIGTERM");
+    const { code, stdout } = await worker.ended;
+    ok(performance.now() - told < 5000);
+    strictEqual(code, 75);
+    const summary = JSON.parse(stdout);
+    strictEqual(summary.batch_id, batchId);
+    strictEqual(summary.status, "partial");
+    match(summary.error_summary, /markets deferred: \d+/);
+    strictEqual(await offersOf(database, batchId), String(summary.offers_inserted));
+    ok(summary.offers_inserted > 0);
+  });
+});
+
+Deno.test("SIGTERM while it asks for the markets: it stops, and blames nobody", async () => {
+  await using test = await testDatabase();
+  const simulator = await startSimulator({ offers: 200, latencyMs: 200 });
+  try {
+    await using worker = new Program(["once", "--json"], {
+      DATABASE_URL: test.url,
+      BINANCE_BASE_URL: simulator.url,
+      LOG_LEVEL: "warning",
+      ...FAST,
+    });
+    await eventually("a request", () => simulator.stats.requests > 10 ? true : undefined);
+    worker.kill("SIGTERM");
+    const { code, stdout, stderr } = await worker.ended;
+    deepStrictEqual({ code, stdout, stderr }, { code: 75, stdout: "", stderr: "stopped\n" });
+    strictEqual(
+      await valueOf(test.database, "select count(*) from p2p.ops_extraction_errors"),
+      "0",
+    );
+    strictEqual(await valueOf(test.database, "select count(*) from p2p.ops_batch_runs"), "0");
+  } finally {
+    await simulator.close();
+  }
+});
+
+Deno.test("two at once: the second waits, tells so, and runs when the first has ended", async () => {
+  await withSlowExchange(30, async ({ database }, environment) => {
+    await using first = new Program(["once", "--json"], environment);
+    await pagesStored(database, 5);
+    const second = await runProgram(["once", "--json"], environment);
+    const { code, stdout } = await first.ended;
+    strictEqual(code, 0);
+    strictEqual(second.code, 0, second.stderr);
+    match(second.stderr, new RegExp(`a batch is held by \\S+:${first.pid}; waiting`));
+    ok(JSON.parse(stdout).batch_id !== JSON.parse(second.stdout).batch_id);
+  });
+});
+
+Deno.test("a first that does not end: the second says who holds the batch, and ends with 75", async () => {
+  await withSlowExchange(2000, async (_, environment) => {
+    await using first = new Program(["once"], { ...environment, MAX_WORKERS: "1" });
+    await eventually(
+      "the first batch",
+      () => /fetching|markets known/.test(first.stderr) ? true : undefined,
+    );
+    await using second = new Program(["once"], { ...environment, LOG_LEVEL: "warning" });
+    const { code, stdout, stderr } = await second.ended;
+    strictEqual(code, 75);
+    strictEqual(stdout, "");
+    match(
+      stderr,
+      new RegExp(
+        `^error: a batch is running since \\S+, held by \\S+:${first.pid}\nhint: .*\n$`,
+        "m",
+      ),
+    );
+    match(stderr, /^waiting …$/m, "a plain line for whoever looks on");
+    // deno-lint-ignore no-control-regex
+    ok(!/[\r\x1b]/.test(stderr), "no terminal controls in a file");
+  });
+});

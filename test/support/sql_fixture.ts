@@ -1,0 +1,257 @@
+import { createHash } from "node:crypto";
+import type { Database, Parameter, Row } from "../../src/database/connection.ts";
+import { testDatabase } from "./database.ts";
+import type { Item } from "./sql_offer.ts";
+
+export const WORKER = "worker-1";
+
+const SECONDS = 60;
+
+/** A book, e.g. `VES/USDT BUY`. */
+export type MarketName = `${string}/${string} ${"BUY" | "SELL"}`;
+
+export interface PageOptions {
+  readonly page?: number;
+  /** Whether the market is finished with this page. */
+  readonly last?: boolean;
+  readonly total?: number;
+  /** Seconds after the start of the batch. */
+  readonly seenAfter?: number;
+  readonly worker?: string;
+}
+
+export interface BatchOptions {
+  readonly at?: string;
+  readonly markets: readonly MarketName[];
+  readonly worker?: string;
+}
+
+/** A database of its own, and the functions of schema p2p as the worker calls them. */
+export class SqlFixture implements AsyncDisposable {
+  private constructor(
+    readonly database: Database,
+    readonly url: string,
+    readonly dispose: () => PromiseLike<void>,
+  ) {}
+
+  static async create(): Promise<SqlFixture> {
+    const own = await testDatabase();
+    return new SqlFixture(own.database, own.url, () => own[Symbol.asyncDispose]());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+
+  async rows(statement: string, ...parameters: Parameter[]): Promise<Row[]> {
+    return (await this.database.run(statement, parameters, SECONDS)).map((row) => ({ ...row }));
+  }
+
+  async row(statement: string, ...parameters: Parameter[]): Promise<Row> {
+    return (await this.rows(statement, ...parameters))[0] ?? {};
+  }
+
+  /** The first column of the first row. */
+  async value(statement: string, ...parameters: Parameter[]): Promise<unknown> {
+    return Object.values(await this.row(statement, ...parameters))[0];
+  }
+
+  /** The first column of every row. */
+  async values(statement: string, ...parameters: Parameter[]): Promise<unknown[]> {
+    return (await this.rows(statement, ...parameters)).map((row) => Object.values(row)[0]);
+  }
+
+  /** Makes these the active markets, and no others. */
+  async listMarkets(markets: readonly MarketName[]): Promise<void> {
+    const listed = markets.map(parts);
+    const fiats = [...new Set(listed.map(({ fiat }) => fiat))].map((code) => ({ code }));
+    await this.rows(
+      "select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb, '{*}')",
+      JSON.stringify(fiats),
+      JSON.stringify(listed),
+    );
+  }
+
+  /** Opens a batch over these markets, at a time of the test's choice, and claims them all. */
+  async openBatch({ at, markets, worker = WORKER }: BatchOptions): Promise<TestBatch> {
+    await this.listMarkets(markets);
+    const { batch_id } = await this.row(
+      `select batch_id from p2p.open_batch('binance', $1, 60, '[{"fiat": "*", "asset": "*"}]')`,
+      worker,
+    );
+    const batchId = String(batch_id);
+    if (at !== undefined) {
+      await this.rows(
+        "update p2p.ops_batch_runs set batch_start_time = $2::timestamptz where batch_id = $1",
+        batchId,
+        at,
+      );
+    }
+    const start = await this.value(
+      "select batch_start_time from p2p.ops_batch_runs where batch_id = $1",
+      batchId,
+    ) as Date;
+    const claimed = await this.rows(
+      "select * from p2p.claim_markets($1, $2, 100000)",
+      batchId,
+      worker,
+    );
+    const ids = new Map(claimed.map((row) => [
+      `${row["fiat"]}/${row["asset"]} ${row["side"]}`,
+      Number(row["market_id"]),
+    ]));
+    return new TestBatch(this, batchId, start, worker, ids);
+  }
+
+  /** A whole batch: each book one page, or several. */
+  async loadBatch(
+    at: string | undefined,
+    books: Readonly<Record<MarketName, readonly Item[] | readonly (readonly Item[])[]>>,
+  ): Promise<TestBatch> {
+    const markets = Object.keys(books) as MarketName[];
+    const batch = await this.openBatch({ ...(at && { at }), markets });
+    for (const market of markets) await batch.book(market, books[market] ?? []);
+    await batch.load();
+    return batch;
+  }
+
+  /** Every row of every table of schema p2p, with the transaction that wrote it. */
+  async dump(): Promise<Map<string, string[]>> {
+    const tables = await this.values(
+      "select c.relname from pg_class c where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'p') order by 1",
+    );
+    const found = new Map<string, string[]>();
+    for (const table of tables.map(String)) {
+      const rows = await this.values(
+        `select t.xmin::text || ' ' || row_to_json(t)::text from p2p.${table} t order by 1`,
+      );
+      found.set(table, rows.map(String));
+    }
+    return found;
+  }
+}
+
+/** A batch in the hands of a worker. */
+export class TestBatch {
+  constructor(
+    readonly fixture: SqlFixture,
+    readonly id: string,
+    readonly start: Date,
+    readonly worker: string,
+    readonly marketIds: ReadonlyMap<string, number>,
+  ) {}
+
+  market(name: MarketName): number {
+    const id = this.marketIds.get(name);
+    if (id === undefined) throw new Error(`the batch has no market ${name}`);
+    return id;
+  }
+
+  /** Stores the text of a page; what became of it. */
+  async body(market: MarketName, text: string, options: PageOptions = {}): Promise<string> {
+    const { page = 1, last = true, total, seenAfter = page, worker = this.worker } = options;
+    const sha256 = new Uint8Array(createHash("sha256").update(text).digest());
+    return String(
+      await this.fixture.value(
+        "select p2p.store_page($1, $2, $3, $4, $5, $6, 'binance_search_v1', $7, 1, 200, 250, $8, $9, null, null, $10)",
+        this.id,
+        worker,
+        this.market(market),
+        page,
+        last,
+        total ?? null,
+        new Date(this.start.getTime() + seenAfter * 1000),
+        new TextEncoder().encode(text).length,
+        sha256,
+        text,
+      ),
+    );
+  }
+
+  /** Stores a page of these items. */
+  async page(
+    market: MarketName,
+    items: readonly unknown[],
+    options: PageOptions = {},
+  ): Promise<string> {
+    return await this.body(market, searchAnswer(market, items), {
+      total: items.length,
+      ...options,
+    });
+  }
+
+  /** Stores a whole market: one page of items, or a list of pages. */
+  async book(
+    market: MarketName,
+    items: readonly Item[] | readonly (readonly Item[])[],
+  ): Promise<void> {
+    const pages = (Array.isArray(items[0]) ? items : [items]) as readonly (readonly Item[])[];
+    for (const [index, page] of pages.entries()) {
+      await this.page(market, page, { page: index + 1, last: index === pages.length - 1 });
+    }
+  }
+
+  async lose(
+    market: MarketName,
+    { page = 1, last = true }: PageOptions = {},
+    type = "http",
+    message = "HTTP 500",
+  ): Promise<void> {
+    await this.fixture.rows(
+      "select p2p.record_lost_page($1, $2, $3, $4, $5, $6, $7, 3)",
+      this.id,
+      this.worker,
+      this.market(market),
+      page,
+      last,
+      type,
+      message,
+    );
+  }
+
+  async endFetching(reason = "the deadline came"): Promise<number> {
+    return Number(await this.fixture.value("select p2p.end_fetching($1, $2)", this.id, reason));
+  }
+
+  /** Loads, or loads again; the row of ops_batch_runs. */
+  async load(): Promise<Row> {
+    return await this.fixture.row("select * from p2p.load_batch($1)", this.id);
+  }
+
+  /** The row of the ledger. */
+  async ledger(market: MarketName): Promise<Row> {
+    return await this.fixture.row(
+      `select status, pages_stored, to_jsonb(lost_pages) as lost_pages, offers_reported, reason,
+         finished_at is not null as finished
+       from p2p.ops_batch_markets
+       where batch_id = $1 and market_id = $2`,
+      this.id,
+      this.market(market),
+    );
+  }
+}
+
+function parts(
+  market: MarketName,
+): { fiat: string; asset: string; assetName: string; side: string } {
+  const [, fiat = "", asset = "", side = ""] = /^(.+)\/(.+) (BUY|SELL)$/.exec(market) ?? [];
+  return { fiat, asset, assetName: `Name of ${asset}`, side };
+}
+
+/** The text that the exchange sends; items that name no market are of this one, and of its owner's side. */
+export function searchAnswer(market: MarketName, items: readonly unknown[]): string {
+  const { fiat, asset, side } = parts(market);
+  const data = items.map((item) => {
+    if (typeof item !== "object" || item === null || !("adv" in item)) return item;
+    const home = { asset, fiatUnit: fiat, tradeType: side === "BUY" ? "SELL" : "BUY" };
+    return { ...item, adv: { ...home, ...item.adv as Record<string, unknown> } };
+  });
+  return JSON.stringify({
+    code: "000000",
+    message: null,
+    messageDetail: null,
+    data,
+    total: items.length,
+    success: true,
+  });
+}
