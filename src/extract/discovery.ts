@@ -22,7 +22,8 @@ export async function refreshMarkets(
   signal: AbortSignal,
 ): Promise<void> {
   const known = await store.knownFiats(FRESH_SECONDS);
-  const due = fiatsDue(known, namedFiats(filter));
+  const wanted = namedFiats(filter);
+  const due = fiatsDue(known, wanted);
   if (due?.length === 0) return;
 
   log.info("asking the exchange for its markets");
@@ -35,7 +36,9 @@ export async function refreshMarkets(
   });
   signal.throwIfAborted(); // what was cut short is no problem of the exchange, and its list not whole
   await report(discovery.problems, store);
-  const isKnown = known.some(({ fiat, markets }) => markets > 0 && (due?.includes(fiat) ?? true));
+  const isKnown = known.some(({ fiat, markets }) =>
+    markets > 0 && (wanted?.includes(fiat) ?? true)
+  );
   if (discovery.covered.length === 0) {
     if (isKnown) return;
     const reason = discovery.problems[0]?.error.message ?? "no answer";

@@ -51,9 +51,4 @@ export class RequestFailure extends Error {
   mayRetry(retries: number): boolean {
     return retries < RETRIES[this.kind];
   }
-
-  /** Whether the exchange was heard at all. */
-  get isSilence(): boolean {
-    return this.kind === "connection" || this.kind === "timeout";
-  }
 }

@@ -15,6 +15,8 @@ interface Scene {
   readonly pairs?: unknown;
 }
 
+const PAIRS = "/bapi/c2c/v2/public/c2c/asset-order/getAllSupportAsset";
+
 const ok = (data: unknown) => ({ code: "000000", success: true, data });
 const fiats = (...codes: string[]) =>
   ok(codes.map((currencyCode) => ({ currencyCode, countryCode: currencyCode.slice(0, 2) })));
@@ -55,6 +57,7 @@ async function discover(
   const discovery = await exchange.discoverMarkets(askOf(scene, calls), {
     fiats: undefined,
     knownFiats: [],
+    freshFiats: [],
     concurrency: 1,
     ...options,
   });
@@ -79,6 +82,18 @@ Deno.test("fiat-list, then the configuration of each; unlisted and known fiats t
   assert.deepEqual(found.covered, ["VES", "ARS", "NGN", "GHS", "XAF", "*"]);
   assert.deepEqual(found.problems, []);
   assert.deepEqual(found.fiats[0], { code: "VES", country: "VE" });
+});
+
+Deno.test("fresh fiats are not asked again; the list of fiats is", async () => {
+  const scene = { list: fiats("VES", "ARS"), config: { ARS: usdt } };
+  const found = await discover(scene, { freshFiats: ["VES", "NGN", "GHS"], knownFiats: ["VES"] });
+  assert.deepEqual(found.calls, ["fiat-list", "config ARS"]);
+  assert.deepEqual([found.covered, found.missed], [["ARS", "*"], []]);
+  assert.deepEqual(found.fiats.map(({ code }) => code), ["VES", "ARS"]);
+
+  const fresh = ["VES", "ARS", "NGN", "GHS"];
+  const nothing = await discover(scene, { freshFiats: fresh, pairs: PAIRS });
+  assert.deepEqual(nothing.calls, ["fiat-list"], "the pairs are no substitute for nothing to ask");
 });
 
 Deno.test("named fiats only: no fiat-list, and not everything is covered", async () => {
@@ -154,10 +169,11 @@ for (
   });
 }
 
-Deno.test("a fiat that fails keeps what was known: it is not covered, and neither is all", async () => {
+Deno.test("a fiat that fails keeps what was known: it is missed, and not covered", async () => {
   const scene = { list: fiats("VES", "ARS"), config: { VES: usdt, NGN: noP2p, GHS: ok([]) } };
   const found = await discover(scene);
-  assert.deepEqual(found.covered, ["VES", "NGN"]);
+  assert.deepEqual(found.covered, ["VES", "NGN", "*"]);
+  assert.deepEqual(found.missed, ["ARS", "GHS"]);
   assert.deepEqual(found.problems.map(({ fiat, error }) => `${fiat} ${error.message}`), [
     "ARS config ARS failed",
     "GHS the configuration of GHS lists no areas",
@@ -171,8 +187,6 @@ Deno.test("nothing can be had: nothing is covered", async () => {
   assert.deepEqual(found.problems.map(({ fiat }) => fiat), [undefined, "NGN", "GHS"]);
 });
 
-const PAIRS = "/bapi/c2c/v2/public/c2c/asset-order/getAllSupportAsset";
-
 Deno.test("the pairs stand in where no fiat can be read, and only there", async () => {
   const pairs = ok([{ asset: "USDT", fiat: "VES" }, { asset: "BTC", fiatUnit: "ARS" }, { a: 1 }]);
   const found = await discover({ pairs }, { pairs: PAIRS });
@@ -183,7 +197,8 @@ Deno.test("the pairs stand in where no fiat can be read, and only there", async 
     "ARS/BTC BUY",
     "ARS/BTC SELL",
   ]);
-  assert.deepEqual(found.covered, ["*"]);
+  assert.deepEqual(found.covered, ["VES", "ARS"], "only what the pairs name");
+  assert.deepEqual(found.missed, ["NGN", "GHS"]);
   assert.equal(found.problems.length, 3, "what went wrong before is told");
 
   const partly = await discover({ pairs, config: { NGN: usdt } }, { pairs: PAIRS });

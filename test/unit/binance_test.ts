@@ -31,7 +31,7 @@ Deno.test("discovery calls stand below the base URL's path too", async () => {
   await at("http://proxy/binance/").discoverMarkets((request) => {
     urls.push(request.url);
     return Promise.reject(new Error("no answer"));
-  }, { fiats: undefined, knownFiats: [], concurrency: 1 });
+  }, { fiats: undefined, knownFiats: [], freshFiats: [], concurrency: 1 });
   assert(urls.length > 1);
   for (const url of urls) assert(url.startsWith("http://proxy/binance/bapi/c2c/"), url);
 });
@@ -72,12 +72,10 @@ Deno.test("a page tells its items, total and ids", () => {
   });
 });
 
-Deno.test("an empty page: a list, null, or nothing, without a total", () => {
+Deno.test("an empty page is an empty list, with a total or without", () => {
   const nothing = { items: 0, offerIds: [] };
   assert.deepEqual(readPage({ ...ok, data: [], total: 0 }), { ...nothing, total: 0 });
-  assert.deepEqual(readPage({ ...ok, data: null, total: 0 }), { ...nothing, total: 0 });
-  assert.deepEqual(readPage({ ...ok, data: null }), { ...nothing, total: undefined });
-  assert.deepEqual(readPage({ ...ok, data: null, total: null }), { ...nothing, total: undefined });
+  assert.deepEqual(readPage({ ...ok, data: [], total: 90 }), { ...nothing, total: 90 });
   assert.deepEqual(readPage({ code: "000000", data: [] }), { ...nothing, total: undefined });
 });
 
@@ -117,6 +115,7 @@ const shapes: [document: unknown, message: RegExp][] = [
   [{ data: [], success: true }, /^the answer has no code$/],
   [{ ...ok }, /^data is missing instead of a list of offers$/],
   [{ ...ok, data: null, total: 5 }, /^data is null/],
+  [{ ...ok, data: null, total: 0 }, /^data is null/],
   [{ ...ok, data: {} }, /^data is a object|^data is an object/],
   [{ ...ok, data: "[]" }, /^data is a string/],
 ];

@@ -33,7 +33,14 @@ async function refresh(scene: Scene): Promise<Outcome> {
     discoverMarkets: (_: unknown, options: DiscoveryOptions) => {
       asked = options;
       if (scene.stopped) stop.abort();
-      return Promise.resolve({ fiats: [], markets: [], covered: [], problems: [], ...scene.found });
+      return Promise.resolve({
+        fiats: [],
+        markets: [],
+        covered: [],
+        missed: [],
+        problems: [],
+        ...scene.found,
+      });
     },
     discoverPaymentMethods: (_: unknown, fiats: string[]) =>
       Promise.resolve({
@@ -46,6 +53,7 @@ async function refresh(scene: Scene): Promise<Outcome> {
       Promise.resolve((scene.known ?? []).map((fiat) => ({
         fiat: fiat.replace("!", ""),
         isFresh: fiat.endsWith("!"),
+        markets: /^(\*|XYZ)/.test(fiat) ? 0 : 2,
       }))),
     recordDiscoveryProblem: note("problems"),
     storeMarketList: note("lists"),
@@ -68,6 +76,7 @@ for (
     ["the list of all is old", "*/USDT", ["*", "VES!"], undefined],
     ["a named fiat is not known", "VES/*,ARS/*", ["ARS!"], ["VES"]],
     ["a named fiat is old", "VES/*", ["VES"], ["VES"]],
+    ["the list is fresh, some fiats are not", "*/*", ["*!", "VES!", "ARS"], ["ARS"]],
   ] as const
 ) {
   Deno.test(`asked: ${title}`, async () => {
@@ -77,6 +86,8 @@ for (
       asked?.knownFiats,
       known.map((fiat) => fiat.replace("!", "")).filter((fiat) => fiat !== "*"),
     );
+    const fresh = known.filter((fiat) => fiat.endsWith("!")).map((fiat) => fiat.replace("!", ""));
+    assert.deepEqual(asked?.freshFiats, fresh);
     assert.equal(asked?.concurrency, 4);
   });
 }
@@ -97,6 +108,7 @@ Deno.test("what was found is stored, with the payment methods of its fiats", asy
   const found = {
     markets,
     covered: ["VES", "ARS"],
+    missed: ["EUR"],
     problems: [problem(undefined), problem("EUR")],
   };
   const { stored } = await refresh({ markets: "*/*", found });
@@ -115,6 +127,12 @@ Deno.test("discovery failed: markets known from before will do, and nothing is s
     found: { problems: [problem("VES")] },
   });
   assert.deepEqual(Object.keys(stored), ["problems"]);
+});
+
+Deno.test("a named fiat that the exchange does not serve keeps no other from its batch", async () => {
+  const found = { problems: [problem("XYZ")], missed: ["XYZ"] };
+  const { asked } = await refresh({ markets: "VES/*,XYZ/*", known: ["VES!", "XYZ"], found });
+  assert.deepEqual(asked?.fiats, ["XYZ"]);
 });
 
 for (const [markets, known] of [["*/*", []], ["*/*", ["*"]], ["VES/*", ["ARS"]]] as const) {
