@@ -21,6 +21,7 @@ class Scene {
   ask: Ask = () => Promise.resolve({ items: 0, total: 0, offerIds: [] });
   openBatch: () => unknown = () => ({ batchId: "b", startedAt: new Date(0), marketsExpected: 3 });
   renewLease: () => Promise<boolean> = () => Promise.resolve(true);
+  releaseLease: () => Promise<void> = () => Promise.resolve();
   storePages: (pages: number) => Promise<void> = () => Promise.resolve();
   claimMarkets: () => Promise<void> = () => Promise.resolve();
   abandoned: (string | undefined)[] = [];
@@ -50,6 +51,10 @@ class Scene {
         await this.storePages(pages.length);
         this.pagesStored += pages.length;
         return pages.map((page) => page.body === undefined ? "lost" : "stored");
+      },
+      releaseLease: (batchId: string) => {
+        this.calls.push(`release ${batchId}`);
+        return this.releaseLease();
       },
       endFetching: (_: string, reason: string) => {
         this.ended.push(reason);
@@ -125,8 +130,10 @@ Deno.test("a claim that fails ends the batch with that error, and nothing is loa
   const scene = new Scene(5);
   const broken = new Error("the database is gone");
   scene.claimMarkets = () => Promise.reject(broken);
+  scene.releaseLease = () => Promise.reject(new Error("still gone"));
   await assert.rejects(scene.run(3), broken);
   assert(!scene.calls.includes("load b"));
+  assert.equal(scene.calls.at(-1), "release b", "the next worker need not wait for the lease");
   assert.equal(scene.clock.sleeping, 0);
 });
 
