@@ -14,9 +14,8 @@ begin
   where f.extraction_timestamp = v_batch.batch_start_time
     and not exists (
       select
-      from pg_temp.chosen_offers c
-      where c.exchange_id = f.exchange_id
-        and c.offer_external_id = f.offer_external_id
+      from pg_temp.offer_numbers o
+      where o.offer_id = f.offer_id
     );
   get diagnostics v_deleted = row_count;
 

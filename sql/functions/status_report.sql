@@ -37,7 +37,7 @@ as $function$
       m.status,
       count(*) as markets,
       array_to_string(
-        (array_agg(format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type) order by m.fiat_code, m.crypto_symbol))[1:4],
+        (array_agg(format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type) order by m.fiat_code, m.crypto_symbol, m.trade_type))[1:4],
         ', '
       ) as examples
     from p2p.missing_markets m

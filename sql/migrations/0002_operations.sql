@@ -14,7 +14,7 @@ create table p2p.ops_batch_runs (
   total_offers_duplicate   integer     not null default 0,
   total_errors             integer     not null default 0,
   error_summary            text,
-  execution_time_seconds   numeric(12, 3),
+  execution_time_seconds   numeric(14, 3),
   markets_expected         integer     not null default 0,
   markets_completed        integer     not null default 0,
   worker_id                text        not null,

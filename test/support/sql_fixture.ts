@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Database, Parameter, Row } from "../../src/database/connection.ts";
+import { Database, type Parameter, type Row } from "../../src/database/connection.ts";
 import { testDatabase } from "./database.ts";
 import type { Item } from "./sql_offer.ts";
 
@@ -37,6 +37,12 @@ export class SqlFixture implements AsyncDisposable {
   static async create(): Promise<SqlFixture> {
     const own = await testDatabase();
     return new SqlFixture(own.database, own.url, () => own[Symbol.asyncDispose]());
+  }
+
+  /** Other sessions on the same database. */
+  static connect(url: string): SqlFixture {
+    const database = new Database(url, { applicationName: "test" });
+    return new SqlFixture(database, url, () => database[Symbol.asyncDispose]());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { SqlFixture } from "../support/sql_fixture.ts";
+
+/** What breaks a rule of the house; all must be empty. */
+const RULES: Readonly<Record<string, string>> = {
+  "every table and view has a comment": `
+    select c.relname from pg_class c
+    where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and coalesce(obj_description(c.oid, 'pg_class'), '') = ''`,
+  "every type has a comment": `
+    select t.typname from pg_type t
+    left join pg_class c on c.oid = t.typrelid
+    where t.typnamespace = 'p2p'::regnamespace
+      and (c.relkind = 'c' or t.typtype in ('d', 'e', 'r'))
+      and coalesce(obj_description(t.oid, 'pg_type'), '') = ''`,
+  "every function has a comment": `
+    select p.oid::regprocedure from pg_proc p
+    where p.pronamespace = 'p2p'::regnamespace and coalesce(obj_description(p.oid, 'pg_proc'), '') = ''`,
+  "every index that holds no constraint has a comment": `
+    select i.indexrelid::regclass from pg_index i
+    join pg_class c on c.oid = i.indexrelid
+    where c.relnamespace = 'p2p'::regnamespace
+      and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+      and coalesce(obj_description(i.indexrelid, 'pg_class'), '') = ''`,
+  "every function sets its search_path, pg_temp last": `
+    select p.oid::regprocedure from pg_proc p
+    where p.pronamespace = 'p2p'::regnamespace
+      and not ('search_path=p2p, pg_temp' = any (coalesce(p.proconfig, '{}')))`,
+  "no function runs with the rights of its owner": `
+    select p.oid::regprocedure from pg_proc p where p.pronamespace = 'p2p'::regnamespace and p.prosecdef`,
+  "every table has a primary key": `
+    select c.relname from pg_class c
+    where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'p')
+      and not exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p')`,
+  "nothing stands outside schema p2p": `
+    select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname not in ('p2p', 'pg_catalog', 'information_schema') and n.nspname not like 'pg\\_toast%' and n.nspname not like 'pg\\_temp%'
+    union all
+    select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname not in ('p2p', 'pg_catalog', 'information_schema')`,
+  "no other schema was made": `
+    select nspname from pg_namespace
+    where nspname not in ('p2p', 'public', 'pg_catalog', 'information_schema', 'pg_toast') and nspname not like 'pg\\_t%'`,
+};
+
+Deno.test("house rules", async (t) => {
+  await using sql = await SqlFixture.create();
+  for (const [rule, statement] of Object.entries(RULES)) {
+    await t.step(rule, async () => {
+      assert.deepEqual((await sql.rows(statement)).map((row) => Object.values(row)[0]), []);
+    });
+  }
+});
+
+Deno.test("several batches can be loaded in one statement; no temporary table is left", async () => {
+  await using sql = await SqlFixture.create();
+  for (const time of ["10:00", "10:10"]) {
+    await sql.loadBatch(`2026-03-01 ${time}+00`, { "VES/USDT BUY": [] });
+  }
+  assert.deepEqual(
+    await sql.values(
+      "select (p2p.load_batch(batch_id)).status from p2p.ops_batch_runs order by batch_start_time",
+    ),
+    ["completed", "completed"],
+  );
+  assert.deepEqual(
+    await sql.values("select relname from pg_class where relpersistence = 't'"),
+    [],
+  );
+});
+
+Deno.test("functions work for a session with another search_path and a table of the same name", async () => {
+  await using sql = await SqlFixture.create();
+  await sql.rows("create table public.ops_batch_runs (trap integer)");
+  await sql.rows("create table public.fact_offers (trap integer)");
+  const batch = await sql.openBatch({ markets: ["VES/USDT BUY"] });
+  await batch.page("VES/USDT BUY", []);
+  assert.equal((await batch.load())["status"], "completed");
+});
