@@ -11,17 +11,15 @@ export function renderTable(
   rows: readonly (readonly string[])[],
   { bold }: Pick<Style, "bold">,
 ): string {
+  const names = columns.map(({ name }) => visible(name));
   const cells = rows.map((row) => row.map(visible));
-  const widths = columns.map((column, i) =>
-    cells.reduce(
-      (width, row) => Math.max(width, displayWidth(row[i] ?? "")),
-      displayWidth(column.name),
-    )
+  const widths = names.map((name, i) =>
+    cells.reduce((width, row) => Math.max(width, displayWidth(row[i] ?? "")), displayWidth(name))
   );
   const line = (row: readonly string[]) =>
     columns.map(({ alignment }, i) => padded(row[i] ?? "", widths[i] ?? 0, alignment)).join("  ")
       .trimEnd();
-  const header = bold(line(columns.map(({ name }) => name)));
+  const header = bold(line(names));
   const rule = widths.map((width) => "─".repeat(width)).join("  ");
   return [header, rule, ...cells.map(line)].join("\n") + "\n";
 }
