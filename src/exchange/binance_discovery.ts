@@ -1,4 +1,5 @@
 import { mapConcurrently } from "../extract/concurrency.ts";
+import { RequestFailure } from "../extract/failure.ts";
 import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
 import { successful } from "./binance_envelope.ts";
 import {
@@ -23,6 +24,9 @@ const FILTER_CONDITIONS = "/bapi/c2c/v2/public/c2c/adv/filter-conditions";
 /** Fiats with live markets that fiat-list leaves out (seen 2025-12). */
 const UNLISTED_FIATS = ["NGN", "GHS"];
 
+/** Fiats without any answer, one after the other, after which no further one is asked: the exchange is gone. */
+const SILENT_FIATS_IN_A_ROW = 20;
+
 /** Codes as the exchange writes them; anything else in a list of codes is not asked for. */
 const CODE = /^[A-Z0-9]{1,20}$/;
 
@@ -37,13 +41,13 @@ export async function discoverMarkets(
   options: DiscoveryOptions,
 ): Promise<Discovery> {
   const problems: DiscoveryProblem[] = [];
-  const note = (fiat: string | undefined) => (error: unknown): undefined => {
-    problems.push({ fiat, error: error instanceof Error ? error : new Error(String(error)) });
+  const note = (fiat?: string) => (error: Error): undefined => {
+    problems.push({ fiat, error });
     return undefined;
   };
 
   const listed = options.fiats === undefined
-    ? await ask(post(FIAT_LIST, {}), readFiatList).catch(note(undefined))
+    ? await ask(post(FIAT_LIST, {}), readFiatList).catch(note())
     : undefined;
   const codes = options.fiats ?? [
     ...new Set([
@@ -52,20 +56,22 @@ export async function discoverMarkets(
       ...options.knownFiats,
     ]),
   ];
-  const configs = await mapConcurrently(codes, options.concurrency, async (fiat) => ({
-    fiat,
-    markets: await ask(
-      post(PORTAL_CONFIG, { fiat }),
-      (document) => readPortalConfig(fiat, document),
-    )
-      .catch(note(fiat)),
-  }));
-  const read = configs.flatMap(({ fiat, markets }) =>
-    markets === undefined ? [] : [{ fiat, markets }]
+  const configs = await askEach(
+    codes,
+    options.concurrency,
+    async (fiat) => ({
+      fiat,
+      markets: await ask(
+        post(PORTAL_CONFIG, { fiat }),
+        (document) => readPortalConfig(fiat, document),
+      ),
+    }),
+    (fiat, error) => note(fiat)(error),
   );
+  const read = configs.filter((config) => config !== undefined);
 
   if (read.length === 0 && pairsEndpoint !== undefined) {
-    const pairs = await ask(post(pairsEndpoint, {}), readPairs).catch(note(undefined));
+    const pairs = await ask(post(pairsEndpoint, {}), readPairs).catch(note());
     if (pairs !== undefined) return { fiats: [], markets: pairs, covered: ["*"], problems };
   }
   const everything = listed !== undefined && read.length === codes.length;
@@ -85,17 +91,39 @@ export async function discoverPaymentMethods(
   concurrency: number,
 ): Promise<{ methods: PaymentMethod[]; problems: DiscoveryProblem[] }> {
   const problems: DiscoveryProblem[] = [];
-  const lists = await mapConcurrently(
+  const lists = await askEach(
     fiats,
     concurrency,
-    (fiat) =>
-      ask(post(FILTER_CONDITIONS, { fiat }), readFilterConditions).catch((error: Error) => {
-        problems.push({ fiat, error });
-        return [];
-      }),
+    (fiat) => ask(post(FILTER_CONDITIONS, { fiat }), readFilterConditions),
+    (fiat, error) => problems.push({ fiat, error }),
   );
-  const byCode = new Map(lists.flat().map((method) => [method.code, method]));
+  const byCode = new Map(
+    lists.flatMap((list) => list ?? []).map((method) => [method.code, method]),
+  );
   return { methods: [...byCode.values()], problems };
+}
+
+/** Asks for each fiat; undefined stands for those that failed, and for those that were not worth asking any more. */
+async function askEach<T>(
+  fiats: readonly string[],
+  concurrency: number,
+  askOne: (fiat: string) => Promise<T>,
+  onProblem: (fiat: string, error: Error) => void,
+): Promise<(T | undefined)[]> {
+  let silentInARow = 0;
+  return await mapConcurrently(fiats, concurrency, async (fiat) => {
+    if (silentInARow >= SILENT_FIATS_IN_A_ROW) return undefined;
+    try {
+      const answer = await askOne(fiat);
+      silentInARow = 0;
+      return answer;
+    } catch (error) {
+      const isSilence = error instanceof RequestFailure && error.isSilence;
+      silentInARow = isSilence ? silentInARow + 1 : 0;
+      onProblem(fiat, error instanceof Error ? error : new Error(String(error)));
+      return undefined;
+    }
+  });
 }
 
 function readFiatList(document: unknown): ListedFiat[] {
