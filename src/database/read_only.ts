@@ -51,6 +51,9 @@ export async function queryReadOnly(
     await sql.unsafe("begin read only; select 1").simple();
     const rows = await sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions)
       .values();
+    if (!Array.isArray(rows)) { // the driver hands out a stream of COPY
+      throw new UsageError("COPY gives no rows to show", "use --csv with a SELECT");
+    }
     const columns = (rows.columns ?? []).map(({ name, type }) => ({
       name,
       alignment: NUMBERS.has(type) ? "right" as const : "left" as const,

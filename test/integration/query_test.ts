@@ -107,6 +107,7 @@ Deno.test("what query prints", async (t) => {
         ["select 1/0", /division by zero/],
         ["select 1; select 2", /multiple commands/],
         ["select $1::text", /parameter|bind/],
+        ["copy (select 1) to stdout", /COPY gives no rows/],
       ] as const
     ) {
       const { code, stdout, stderr } = await query([statement]);
