@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
 import { UsageError } from "../errors.ts";
-import { explain } from "./errors.ts";
+import { codeOf, explain } from "./errors.ts";
 
 export interface TextTable {
   readonly columns: readonly { name: string; alignment: "left" | "right" }[];
@@ -13,6 +13,9 @@ const NUMBERS = new Set([20, 21, 23, 26, 700, 701, 790, 1700]);
 
 /** Every type that the driver would turn into something of JavaScript's, and lose digits of. */
 const PARSED_TYPES = [16, 17, 20, 21, 23, 26, 114, 700, 701, 1082, 1114, 1184, 1700, 3802];
+
+/** The statement says $1: a protocol violation to the server, but no lost connection. */
+const MISSING_PARAMETERS = "08P01";
 
 /**
  * Runs one statement of a person in a read-only transaction. Cells are the server's own text.
@@ -43,9 +46,14 @@ export async function queryReadOnly(
   });
   try {
     const text = asJson ? asDocuments(statement) : statement;
-    // The extended protocol takes one statement only: no way out of the read-only transaction.
+    // In a transaction block that has seen a query there is no way back to read-write, for DO and CALL neither;
+    // and the extended protocol takes one statement only, so that none comes after a COMMIT.
+    await sql.unsafe("begin read only; select 1").simple();
     const rows = await sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions)
       .values();
+    if (!Array.isArray(rows)) { // the driver hands out a stream of COPY
+      throw new UsageError("COPY gives no rows to show", "use --csv with a SELECT");
+    }
     const columns = (rows.columns ?? []).map(({ name, type }) => ({
       name,
       alignment: NUMBERS.has(type) ? "right" as const : "left" as const,
@@ -53,7 +61,8 @@ export async function queryReadOnly(
     return { columns, rows: [...rows] as (string | null)[][] };
   } catch (error) {
     const known = explain(error, where);
-    if (!(error instanceof postgres.PostgresError) || known !== error) throw known;
+    const isRefused = known === error || codeOf(error) === MISSING_PARAMETERS;
+    if (!(error instanceof postgres.PostgresError) || !isRefused) throw known;
     throw new UsageError(`${error.message} (SQLSTATE ${error.code})`, error.hint, { cause: error });
   } finally {
     await sql.end({ timeout: DEADLINES.disconnectSeconds });

@@ -1,4 +1,5 @@
 import { mapConcurrently } from "../extract/concurrency.ts";
+import { RequestFailure } from "../extract/failure.ts";
 import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
 import { successful } from "./binance_envelope.ts";
 import {
@@ -23,6 +24,9 @@ const FILTER_CONDITIONS = "/bapi/c2c/v2/public/c2c/adv/filter-conditions";
 /** Fiats with live markets that fiat-list leaves out (seen 2025-12). */
 const UNLISTED_FIATS = ["NGN", "GHS"];
 
+/** Fiats without any answer, one after the other, after which no further one is asked: the exchange is gone. */
+const SILENT_FIATS_IN_A_ROW = 20;
+
 /** Codes as the exchange writes them; anything else in a list of codes is not asked for. */
 const CODE = /^[A-Z0-9]{1,20}$/;
 
@@ -37,25 +41,23 @@ export async function discoverMarkets(
   options: DiscoveryOptions,
 ): Promise<Discovery> {
   const problems: DiscoveryProblem[] = [];
-  const note = (fiat: string | undefined) => (error: unknown): undefined => {
-    problems.push({ fiat, error: error instanceof Error ? error : new Error(String(error)) });
+  const note = (fiat?: string) => (error: Error): undefined => {
+    problems.push({ fiat, error });
     return undefined;
   };
 
   const listed = options.fiats === undefined
-    ? await ask(post(FIAT_LIST, {}), readFiatList).catch(note(undefined))
+    ? await ask(post(FIAT_LIST, {}), readFiatList).catch(note())
     : undefined;
   const codes = options.fiats ?? fiatsToAsk(listed ?? [], options);
   const read = new Map<string, ListedMarket[]>();
-  await mapConcurrently(codes, options.concurrency, async (fiat) => {
+  await askEach(codes, options.concurrency, problems, async (fiat) => {
     const config = post(PORTAL_CONFIG, { fiat });
-    const markets = await ask(config, (document) => readPortalConfig(fiat, document))
-      .catch(note(fiat));
-    if (markets !== undefined) read.set(fiat, markets);
+    read.set(fiat, await ask(config, (document) => readPortalConfig(fiat, document)));
   });
 
   if (read.size === 0 && codes.length > 0 && pairsEndpoint !== undefined) {
-    const pairs = await ask(post(pairsEndpoint, {}), readPairs).catch(note(undefined));
+    const pairs = await ask(post(pairsEndpoint, {}), readPairs).catch(note());
     for (const pair of pairs ?? []) read.set(pair.fiat, [...read.get(pair.fiat) ?? [], pair]);
   }
   return {
@@ -84,20 +86,34 @@ export async function discoverPaymentMethods(
   concurrency: number,
 ): Promise<{ methods: PaymentMethod[]; problems: DiscoveryProblem[] }> {
   const problems: DiscoveryProblem[] = [];
-  const lists = await mapConcurrently(
-    fiats,
-    concurrency,
-    (fiat) =>
-      ask(post(FILTER_CONDITIONS, { fiat }), readFilterConditions).catch((error: Error) => {
-        problems.push({ fiat, error });
-        return [];
-      }),
-  );
   const byCode = new Map<string, PaymentMethod>();
-  for (const method of lists.flat()) {
-    if (method.name !== undefined || !byCode.has(method.code)) byCode.set(method.code, method);
-  }
+  await askEach(fiats, concurrency, problems, async (fiat) => {
+    for (const method of await ask(post(FILTER_CONDITIONS, { fiat }), readFilterConditions)) {
+      if (method.name !== undefined || !byCode.has(method.code)) byCode.set(method.code, method);
+    }
+  });
   return { methods: [...byCode.values()], problems };
+}
+
+/** Asks for each fiat and notes the problems; stops asking an exchange that is gone. */
+async function askEach(
+  fiats: readonly string[],
+  concurrency: number,
+  problems: DiscoveryProblem[],
+  askOne: (fiat: string) => Promise<void>,
+): Promise<void> {
+  let silentInARow = 0;
+  await mapConcurrently(fiats, concurrency, async (fiat) => {
+    if (silentInARow >= SILENT_FIATS_IN_A_ROW) return;
+    try {
+      await askOne(fiat);
+      silentInARow = 0;
+    } catch (error) {
+      const isSilence = error instanceof RequestFailure && error.isSilence;
+      silentInARow = isSilence ? silentInARow + 1 : 0;
+      problems.push({ fiat, error: error instanceof Error ? error : new Error(String(error)) });
+    }
+  });
 }
 
 function readFiatList(document: unknown): ListedFiat[] {

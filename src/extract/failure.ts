@@ -26,7 +26,7 @@ const RETRIES: Readonly<Record<FailureKind, number>> = {
   refused: 1, // mostly final, e.g. illegal parameter; now and then a passing fault
   unexpected_shape: 1,
   http_error: 0,
-  too_large: 0,
+  too_large: 1,
   page_loop: 0,
   unreadable: 0,
 };
@@ -50,5 +50,10 @@ export class RequestFailure extends Error {
   /** @param retries how many there were already */
   mayRetry(retries: number): boolean {
     return retries < RETRIES[this.kind];
+  }
+
+  /** Whether the exchange was not heard at all. */
+  get isSilence(): boolean {
+    return this.kind === "connection" || this.kind === "timeout";
   }
 }

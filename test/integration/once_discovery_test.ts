@@ -101,6 +101,16 @@ Deno.test("a discovery that fails in parts keeps what was known", async (t) => {
       strictEqual(batch.status, "completed");
       deepStrictEqual(await storedOffers(database, batch.batchId), truth);
     });
+
+    await t.step("an exchange that is gone is not asked for every fiat in vain", async () => {
+      await ageDiscovery(database);
+      faultFor = () => ({ kind: "timeout" });
+      const asked = simulator.stats.byPath[PATH.config] ?? 0;
+      const batch = await batchOf(database, simulator.url, { timeoutSeconds: 0.3, maxRetries: 0 });
+      ok((simulator.stats.byPath[PATH.config] ?? 0) - asked <= 40);
+      strictEqual(batch.status, "failed");
+      strictEqual(batch.marketsExpected, simulator.market.markets.length, "all are in the ledger");
+    });
   } finally {
     await simulator.close();
   }

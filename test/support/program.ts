@@ -78,7 +78,7 @@ export class Program implements AsyncDisposable {
 export async function runProgram(
   args: readonly string[],
   variables: Variables = {},
-  stdin?: string,
+  stdin: string | undefined = undefined,
 ): Promise<Ended> {
   await using program = new Program(args, variables, stdin);
   return await program.ended;

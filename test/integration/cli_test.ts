@@ -1,0 +1,51 @@
+// Help, version, completion: what a person meets first.
+import { match, ok, strictEqual } from "node:assert/strict";
+import { VERSION } from "../../src/version.ts";
+import { runProgram } from "../support/program.ts";
+
+const COMMANDS = ["run", "once", "status", "query", "migrate", "db", "simulate", "demo"];
+
+Deno.test("--help names every command", async () => {
+  for (const args of [["--help"], ["help"]]) {
+    const { code, stdout, stderr } = await runProgram(args);
+    strictEqual(code, 0, stderr);
+    for (const command of COMMANDS) match(stdout, new RegExp(`^\\s+${command}\\s`, "m"));
+    match(stdout, /README lists every variable and exit code/);
+    // deno-lint-ignore no-control-regex
+    ok(!/\x1b/.test(stdout), "no colours in a pipe");
+  }
+});
+
+Deno.test("each command has help with examples", async (t) => {
+  for (const command of COMMANDS) {
+    await t.step(command, async () => {
+      const { code, stdout } = await runProgram([command, "--help"]);
+      strictEqual(code, 0);
+      match(stdout, /^Usage: p2p-ingest /m);
+      match(stdout, /Examples:[^]*p2p-ingest /);
+    });
+  }
+});
+
+Deno.test("--version", async () => {
+  const { code, stdout } = await runProgram(["--version"]);
+  strictEqual(code, 0);
+  strictEqual(stdout.trim(), VERSION);
+});
+
+Deno.test("completion for the common shells", async (t) => {
+  for (const shell of ["bash", "zsh", "fish"]) {
+    await t.step(shell, async () => {
+      const { code, stdout, stderr } = await runProgram(["completion", shell]);
+      strictEqual(code, 0, stderr);
+      match(stdout, /p2p-ingest/);
+    });
+  }
+});
+
+Deno.test("no arguments: the usage on stderr, exit 64", async () => {
+  const { code, stdout, stderr } = await runProgram([]);
+  strictEqual(code, 64);
+  strictEqual(stdout, "");
+  match(stderr, /p2p-ingest|command/i);
+});
