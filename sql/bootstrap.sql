@@ -47,14 +47,14 @@ begin
   if v_known = p_sha256 then
     return false;
   elsif v_known is not null then
-    raise exception 'sql/migrations/% was edited after it ran in this database', p_name
+    raise exception 'sql/% was edited after it ran in this database', p_name
       using errcode = 'P2P01', hint = 'put the old text back and write a new migration';
   end if;
 
   begin
     execute p_body;
   exception when others then
-    raise exception 'sql/migrations/%: %', p_name, sqlerrm
+    raise exception 'sql/%: %', p_name, sqlerrm
       using errcode = sqlstate;
   end;
 

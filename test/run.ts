@@ -19,6 +19,7 @@ const DATABASE_TESTS = [
   "test/sql",
   "test/integration/migrate_test.ts",
   "test/integration/batch_test.ts",
+  "test/integration/batch_strange_test.ts",
 ];
 
 async function runTests(

@@ -100,7 +100,7 @@ const EXPECTED: Record<string, [status: string, offers: number, ...lost: string[
   LIST: ["failed", 0, "unexpected_shape"],
   NUMBER: ["failed", 0, "unexpected_shape"],
   NOCONTENT: ["failed", 0, "invalid_json"],
-  REDIRECT: ["failed", 0, "connection"],
+  REDIRECT: ["failed", 0, "http_error"],
   LARGE: ["failed", 0, "too_large"],
   GZIPLIE: ["failed", 0, "connection"],
   BOM: ["complete", 1],

@@ -6,13 +6,15 @@ import { isAlive } from "../../src/embedded/processes.ts";
 import { eventually, FAST, Program, runProgram } from "../support/program.ts";
 
 /** A folder that the server may enter, whoever it runs as; its servers end with it. */
-async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+async function withFolder(work: (dataDir: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ dir: "/tmp", prefix: "p2p-demo-" });
   await Deno.chmod(folder, 0o755);
   try {
-    await work(folder);
+    await work(`${folder}/data`);
   } finally {
-    for (const dataDir of [folder, `${folder}/demo`]) await stopCluster(dataDir).catch(() => false);
+    for (const dataDir of [`${folder}/data`, `${folder}/data-demo`]) {
+      await stopCluster(dataDir).catch(() => false);
+    }
     await Deno.remove(folder, { recursive: true });
   }
 }
@@ -28,18 +30,22 @@ async function hasPsql(): Promise<boolean> {
 }
 
 Deno.test("demo shows what there is, and leaves a database to look into", async (t) => {
-  await withFolder(async (folder) => {
+  await withFolder(async (dataDir) => {
     const demo = await runProgram(["demo", "--batches", "1", "--offers", "2000"], {
-      DATA_DIR: folder,
+      DATA_DIR: dataDir,
     });
     strictEqual(demo.code, 0, demo.stderr);
-    const here = { DATA_DIR: `${folder}/demo` };
+    const here = { DATA_DIR: `${dataDir}-demo` };
 
     await t.step("tables and the ways in are printed", () => {
       match(demo.stderr, /^batch \S+ completed · [\d,]+ of [\d,]+ markets/m);
       match(demo.stdout, /What is in the database\n[^]*fact_offers +[\d,]+/);
       match(demo.stdout, /The best offers for who buys USDT with VES\n[^]*advertiser +price/);
-      ok(demo.stdout.includes(`DATA_DIR=${here.DATA_DIR} deno task p2p db stop`));
+      ok(
+        demo.stdout.includes(
+          `DATA_DIR=${here.DATA_DIR} npx -y deno@${Deno.version.deno} task p2p db stop`,
+        ),
+      );
     });
     await t.step("the printed psql line works", async () => {
       const line = /^ {2}((?:\S*=\S* )*psql .*)$/m.exec(demo.stdout)?.[1];
@@ -92,9 +98,9 @@ Deno.test("demo shows what there is, and leaves a database to look into", async 
 Deno.test("run: a batch at once, refuses a second service, ends at SIGTERM with its database", async () => {
   const simulator = await startSimulator({ offers: 1500 });
   try {
-    await withFolder(async (folder) => {
+    await withFolder(async (dataDir) => {
       const variables = {
-        DATA_DIR: folder,
+        DATA_DIR: dataDir,
         BINANCE_BASE_URL: simulator.url,
         MARKETS: "VES/*",
         LOG_FORMAT: "text",
@@ -110,7 +116,7 @@ Deno.test("run: a batch at once, refuses a second service, ends at SIGTERM with 
         () => /next batch at/.exec(service.stderr) ?? undefined,
       );
       match(service.stderr, /look inside while it runs:\n {2}(\S+=\S+ )*psql /);
-      const server = await findRunning(folder);
+      const server = await findRunning(dataDir);
       ok(server !== undefined);
 
       const second = await runProgram(["run"], variables);

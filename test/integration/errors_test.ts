@@ -32,7 +32,11 @@ Deno.test("bad configuration: each variable by its name, exit 78", async (t) => 
     ["no truth value", { ENABLE_METRICS: "yes" }, /ENABLE_METRICS="yes" must be true or false/],
     ["no level", { LOG_LEVEL: "loud" }, /LOG_LEVEL="loud" must be debug, info, warning or error/],
     ["no format", { LOG_FORMAT: "xml" }, /LOG_FORMAT="xml" must be text or json/],
-    ["crossed limits", { MIN_RATE_LIMIT: "200" }, /INITIAL_RATE_LIMIT\S* must lie between/],
+    [
+      "crossed limits",
+      { MIN_RATE_LIMIT: "200" },
+      /INITIAL_RATE_LIMIT \(100\) must lie between MIN_RATE_LIMIT \(200\)/,
+    ],
     [
       "no database URL",
       { DATABASE_URL: `mysql://u:${SECRET}@h/d` },

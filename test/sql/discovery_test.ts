@@ -5,20 +5,24 @@ interface Listed {
   readonly fiats?: readonly { code: string; country?: string }[];
   readonly markets?: readonly { fiat: string; asset: string; side: string; assetName?: string }[];
   readonly covered?: readonly string[];
+  readonly missed?: readonly string[];
   readonly now?: string;
 }
 
 const VES = { fiat: "VES", asset: "USDT", assetName: "Tether" };
 
 async function store(sql: SqlFixture, listed: Listed): Promise<number> {
-  const { fiats = [], markets = [], covered = ["*"], now = "2026-03-01 10:00+00" } = listed;
+  const { fiats = [], markets = [], missed = [], now = "2026-03-01 10:00+00" } = listed;
+  const covered = listed.covered ?? ["*", ...markets.map(({ fiat }) => fiat)];
   return Number(
     await sql.value(
       `select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb,
-         array(select jsonb_array_elements_text($3::text::jsonb)), $4::timestamptz)`,
+         array(select jsonb_array_elements_text($3::text::jsonb)),
+         array(select jsonb_array_elements_text($4::text::jsonb)), $5::timestamptz)`,
       JSON.stringify(fiats),
       JSON.stringify(markets),
       JSON.stringify(covered),
+      JSON.stringify(missed),
       now,
     ),
   );
@@ -80,7 +84,7 @@ Deno.test("what is known is not forgotten; a second call only moves the times", 
   assert.deepEqual(
     await sql.row(
       `select first_listed_at = '2026-03-01 10:00+00' as first, last_listed_at = '2026-03-01 11:00+00' as last,
-         (select discovered_at = '2026-03-01 11:00+00' from p2p.ops_discoveries) as discovered
+         (select bool_and(discovered_at = '2026-03-01 11:00+00') from p2p.ops_discoveries) as discovered
        from p2p.dim_markets`,
     ),
     { first: true, last: true, discovered: true },
@@ -97,7 +101,7 @@ Deno.test("a thousand discoveries use up no numbers", async () => {
   await using sql = await SqlFixture.create();
   await store(sql, { markets: [{ ...VES, side: "BUY" }] });
   await sql.rows(
-    `select count(p2p.store_market_list('binance', '[{"code": "VES"}]', '[{"fiat": "VES", "asset": "USDT", "side": "BUY"}]', '{*}'))
+    `select count(p2p.store_market_list('binance', '[{"code": "VES"}]', '[{"fiat": "VES", "asset": "USDT", "side": "BUY"}]', '{VES,*}', '{}'))
      from generate_series(1, 1000)`,
   );
   await store(sql, {
@@ -124,7 +128,12 @@ Deno.test("markets that are no longer listed become inactive, where their fiat w
     2,
     "nothing was read",
   );
-  assert.equal(await store(sql, { covered: ["*"], now: "2026-03-01 13:00+00" }), 0);
+  assert.equal(
+    await store(sql, { covered: ["*"], missed: ["ARS"], now: "2026-03-01 12:30+00" }),
+    2,
+    "the list of fiats says nothing of their markets",
+  );
+  assert.equal(await store(sql, { covered: ["ARS", "VES"], now: "2026-03-01 13:00+00" }), 0);
   await store(sql, { markets: [ars], covered: ["ARS"], now: "2026-03-01 14:00+00" });
   assert.deepEqual(await sql.values(ACTIVE), ["ARS/USDT BUY"], "it came back");
   assert.equal(await sql.value("select count(*)::integer from p2p.dim_markets"), 3);
@@ -143,27 +152,24 @@ Deno.test("known_fiats tells which lists are fresh", async () => {
   await using sql = await SqlFixture.create();
   const known = async (exchange = "binance") =>
     (await sql.rows("select * from p2p.known_fiats($1, 3600) order by 1", exchange))
-      .map(({ fiat_code, is_fresh }) => `${fiat_code} ${is_fresh}`);
+      .map((row) => `${row["fiat_code"]} ${row["is_fresh"]} ${row["active_markets"]}`);
   const ago = async (hours: number) =>
     String(await sql.value(`select (now() - interval '${hours} hours')::text`));
+  const market = (fiat: string) => ({ ...VES, fiat, side: "BUY" });
   assert.deepEqual(await known(), []);
-  await store(sql, { markets: [{ ...VES, side: "BUY" }], covered: ["VES"], now: await ago(2) });
-  await store(sql, {
-    markets: [{ ...VES, fiat: "ARS", side: "BUY" }],
-    covered: ["ARS"],
-    now: await ago(0),
-  });
-  await store(sql, {
-    markets: [{ ...VES, fiat: "EUR", side: "BUY" }],
-    covered: [],
-    now: await ago(0),
-  });
-  assert.deepEqual(await known(), ["ARS true", "EUR false", "VES false"]);
+  await store(sql, { markets: [market("VES")], covered: ["VES"], now: await ago(2) });
+  await store(sql, { markets: [market("ARS")], covered: ["ARS"], now: await ago(0) });
+  await store(sql, { markets: [market("EUR")], covered: [], now: await ago(0) });
+  assert.deepEqual(await known(), ["ARS true 1", "EUR false 1", "VES false 1"]);
   const before = await sql.dump();
   assert.deepEqual(await known("another"), []);
   assert.deepEqual(await sql.dump(), before);
-  await store(sql, { covered: ["*"], now: await ago(0) });
-  assert.deepEqual(await known(), ["* true", "ARS true", "EUR true", "VES true"]);
+  await store(sql, { covered: ["*"], missed: ["ARS", "XYZ"], now: await ago(0) });
+  assert.deepEqual(
+    await known(),
+    ["* true 0", "ARS false 1", "EUR false 1", "VES false 1", "XYZ false 0"],
+    "what was missed is due again, whatever is known of it",
+  );
 });
 
 Deno.test("store_payment_methods takes in names, and replaces them only by names", async () => {

@@ -72,7 +72,8 @@ export class SqlFixture implements AsyncDisposable {
     const listed = markets.map(parts);
     const fiats = [...new Set(listed.map(({ fiat }) => fiat))].map((code) => ({ code }));
     await this.rows(
-      "select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb, '{*}')",
+      `select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb,
+         array(select currency_code from p2p.dim_fiat_currencies), '{}')`,
       JSON.stringify(fiats),
       JSON.stringify(listed),
     );
