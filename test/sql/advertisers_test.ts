@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SqlFixture } from "../support/sql_fixture.ts";
+import { type MarketName, SqlFixture } from "../support/sql_fixture.ts";
 import { offer, type OfferOptions } from "../support/sql_offer.ts";
 
 const MARKET = "VES/USDT BUY";
@@ -126,14 +126,19 @@ Deno.test("each part of an identity makes a new row, a measurement does not", as
 
 Deno.test("of two identities in one batch the one read last counts", async () => {
   await using sql = await SqlFixture.create();
-  const batch = await sql.openBatch({
-    markets: [MARKET, "ARS/USDT BUY"],
-    at: "2026-03-01 10:00+00",
-  });
-  await batch.page(MARKET, [offer({ user: "s7", nick: "late" })], { seenAfter: 30 });
-  await batch.page("ARS/USDT BUY", [offer({ user: "s7", nick: "early" })], { seenAfter: 5 });
+  const markets = [MARKET, "ARS/USDT BUY"] as const;
+  const batch = await sql.openBatch({ markets, at: "2026-03-01 10:00+00" });
+  const late = (user: string, market: MarketName) =>
+    batch.page(market, [offer({ user, nick: "late" })], { page: 1, last: false, seenAfter: 30 });
+  const early = (user: string, market: MarketName) =>
+    batch.page(market, [offer({ user, nick: "early" })], { page: 2, seenAfter: 5 });
+  await late("s7", MARKET);
+  await early("s8", MARKET);
+  await late("s8", "ARS/USDT BUY");
+  await early("s7", "ARS/USDT BUY");
   await batch.load();
-  assert.deepEqual(await history(sql), ["late 10:00– now"]);
+  assert.deepEqual(await history(sql, "s7"), ["late 10:00– now"]);
+  assert.deepEqual(await history(sql, "s8"), ["late 10:00– now"]);
   assert.equal((await names(sql)).length, 2, "both facts point at it");
 });
 
@@ -155,4 +160,29 @@ Deno.test("a changed reading of a batch in the middle is put into the history", 
   await reread("B", "A");
   assert.deepEqual(await history(sql), ["A 10:00– now"]);
   assert.deepEqual(await names(sql), ["10:00 A", "10:10 A", "10:20 A"]);
+});
+
+Deno.test("a changed reading of the newest batch replaces what it began", async () => {
+  await using sql = await SqlFixture.create();
+  await load(sql, "10:00 A", "10:10 B");
+  const reread = async (from: string, to: string) => {
+    const id = String(
+      await sql.value(
+        "select batch_id from p2p.ops_batch_runs order by batch_start_time desc limit 1",
+      ),
+    );
+    await sql.rows(
+      `update p2p.stg_responses set body = replace(body::text, '"nickName": "${from}"', '"nickName": "${to}"')::jsonb
+       where batch_id = $1`,
+      id,
+    );
+    await sql.rows("select p2p.load_batch($1)", id);
+  };
+  await reread("B", "C");
+  assert.deepEqual(await history(sql), ["A 10:00–10:10", "C 10:10– now"]);
+  await reread("C", "A");
+  assert.deepEqual(await history(sql), ["A 10:00– now"]);
+  await reread("A", "D");
+  assert.deepEqual(await history(sql), ["A 10:00–10:10", "D 10:10– now"]);
+  assert.deepEqual(await names(sql), ["10:00 A", "10:10 D"]);
 });

@@ -148,6 +148,13 @@ Deno.test("a book whose offers change is brought up to date, and taken away with
   await batch.load();
   assert.deepEqual(await read(), { depth_id, total_offers_count: 1, median_price: 40 });
 
+  await sql.rows(
+    "update p2p.ops_batch_markets set status = 'incomplete' where market_id = $1",
+    batch.market(BUY),
+  );
+  await batch.load();
+  assert.deepEqual((await sql.rows(ROWS)).map((row) => row["is_complete"]), [false, true]);
+
   await sql.rows("delete from p2p.stg_responses where market_id = $1", batch.market(BUY));
   await sql.rows(
     "update p2p.ops_batch_markets set status = 'failed' where market_id = $1",

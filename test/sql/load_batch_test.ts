@@ -200,10 +200,19 @@ Deno.test("an empty batch can be loaded", async () => {
 
 Deno.test("several loads at once wait for one another", async () => {
   await using sql = await SqlFixture.create();
-  const batches = await twoBatches(sql);
-  const before = await sql.dump();
-  await sql.rows("delete from p2p.fact_market_depth");
-  await Promise.all([...batches, ...batches].map((batch) => batch.load()));
-  assert.equal(await sql.value("select count(*)::integer from p2p.fact_market_depth"), 3);
-  assert.deepEqual((await sql.dump()).get("fact_offers"), before.get("fact_offers"));
+  // Nothing in common but the advertiser: rows of payment methods would make them wait as well.
+  const batches = [
+    await sql.loadBatch("2026-03-01 10:00+00", { [BUY]: [offer({ methods: ["Zelle"] })] }),
+    await sql.loadBatch("2026-03-01 10:10+00", { [BUY]: [offer({ methods: ["Bizum"] })] }),
+  ];
+  await sql.rows("truncate p2p.fact_offers, p2p.dim_advertisers");
+  await sql.holdFirst("insert", "dim_advertisers");
+  await Promise.all(batches.map((batch) => batch.load()));
+  assert.deepEqual(
+    await sql.rows(
+      `select a.effective_date = '2026-03-01 10:00+00' as from_the_first, count(*)::integer as facts
+       from p2p.fact_offers join p2p.dim_advertisers a using (advertiser_sk) group by 1`,
+    ),
+    [{ from_the_first: true, facts: 2 }],
+  );
 });

@@ -66,31 +66,38 @@ Deno.test("the same page again changes nothing, even after the market ended", as
   assert.deepEqual(await sql.dump(), after);
 });
 
+const STORE =
+  `select p2p.store_page($1, $2, $3, 1, false, 1, 'binance_search_v1', now(), 1, 200, 1, 1, '', null, null, $4) as done`;
+
 Deno.test("the same page twice at once: the second waits and finds it there", async () => {
   await using sql = await SqlFixture.create();
   await using other = new Database(sql.url, { applicationName: "test", connections: 1 });
   const batch = await sql.openBatch({ markets: [MARKET] });
-  // The first call holds its transaction open until the second waits for it.
-  await sql.rows(`create function public.hold() returns trigger language plpgsql as $$
-    begin
-      while not exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock') loop
-        perform pg_sleep(0.005), pg_stat_clear_snapshot();
-      end loop;
-      return null;
-    end $$`);
-  await sql.rows(
-    "create trigger hold after insert on p2p.stg_responses for each row execute function public.hold()",
-  );
-  const text = searchAnswer(MARKET, [offer()]);
-  const statement =
-    `select p2p.store_page($1, $2, $3, 1, false, 1, 'binance_search_v1', now(), 1, 200, 1, 1, '', null, null, $4) as done`;
-  const parameters = [batch.id, WORKER, batch.market(MARKET), text];
+  await sql.holdFirst("insert", "stg_responses");
+  const parameters = [batch.id, WORKER, batch.market(MARKET), searchAnswer(MARKET, [offer()])];
   const outcomes = await Promise.all([
-    sql.rows(statement, ...parameters),
-    other.run(statement, parameters, 20),
+    sql.rows(STORE, ...parameters),
+    other.run(STORE, parameters, 20),
   ]);
   assert.deepEqual(outcomes.map(([row]) => row?.["done"]).sort(), ["already", "stored"]);
   assert.equal((await batch.ledger(MARKET))["pages_stored"], 1);
+});
+
+Deno.test("a page that comes while the fetching is being ended is not stored", async () => {
+  await using sql = await SqlFixture.create();
+  await using other = new Database(sql.url, { applicationName: "test", connections: 1 });
+  const batch = await sql.openBatch({ markets: [MARKET] });
+  await sql.holdFirst("update", "ops_batch_markets");
+  const ended = batch.endFetching();
+  // Begins once the row of the ledger is locked by the other session.
+  const locked = `select count(*)::integer from pg_stat_activity
+    where datname = current_database() and query like '%end_fetching%' and wait_event = 'PgSleep'`;
+  while ((await other.run(locked, [], 20))[0]?.["count"] !== 1);
+  const parameters = [batch.id, WORKER, batch.market(MARKET), searchAnswer(MARKET, [offer()])];
+  const [row] = await other.run(STORE, parameters, 20);
+  assert.equal(row?.["done"], "not_ours");
+  assert.equal(await ended, 1);
+  assert.equal((await batch.ledger(MARKET))["status"], "deferred");
 });
 
 Deno.test("a page of somebody else's market is not stored", async () => {

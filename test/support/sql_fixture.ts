@@ -67,6 +67,27 @@ export class SqlFixture implements AsyncDisposable {
     return (await this.rows(statement, ...parameters)).map((row) => Object.values(row)[0]);
   }
 
+  /** Whoever changes this table first keeps their transaction open until another session waits for it. */
+  async holdFirst(change: "insert" | "update", table: string): Promise<void> {
+    await this.database.runScript(
+      `create sequence public.holders;
+       create function public.hold() returns trigger language plpgsql as $$
+         begin
+           if nextval('public.holders') = 1 then
+             while not exists (
+               select from pg_stat_activity
+               where datname = current_database() and pg_backend_pid() = any (pg_blocking_pids(pid))
+             ) loop
+               perform pg_sleep(0.005), pg_stat_clear_snapshot();
+             end loop;
+           end if;
+           return null;
+         end $$;
+       create trigger hold after ${change} on p2p.${table} for each statement execute function public.hold()`,
+      SECONDS,
+    );
+  }
+
   /** Makes these the active markets, and no others. */
   async listMarkets(markets: readonly MarketName[]): Promise<void> {
     const listed = markets.map(parts);
