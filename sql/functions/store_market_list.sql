@@ -92,7 +92,7 @@ begin
   where m.exchange_id = v_exchange_id
     and m.fiat_id = f.fiat_id
     and m.is_active
-    and m.last_listed_at < p_now
+    and m.last_listed_at <> p_now
     and f.currency_code = any (p_covered);
 
   insert into p2p.ops_discoveries (exchange_id, fiat_code, discovered_at)

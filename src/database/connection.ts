@@ -1,7 +1,8 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
 import { logger } from "../log.ts";
-import { DatabaseTimeout, explain } from "./errors.ts";
+import { type RunningQuery, withDeadline } from "./deadline.ts";
+import { explain } from "./errors.ts";
 
 export type Row = Record<string, unknown>;
 export type Parameter = string | number | boolean | Date | Uint8Array | null;
@@ -27,8 +28,7 @@ export class Database implements AsyncDisposable {
   readonly where: string;
 
   constructor(readonly url: string, options: DatabaseOptions) {
-    const parsed = new URL(url);
-    this.where = `${parsed.hostname || "localhost"}:${parsed.port || 5432}${parsed.pathname}`;
+    this.where = placeOf(url);
     this.#explainLoss = options.explainLoss ?? (() => Promise.resolve(undefined));
     const log = logger("database");
     this.#sql = postgres(url, {
@@ -48,7 +48,7 @@ export class Database implements AsyncDisposable {
    * @throws {P2pError} with one clear line, where the cause is not a bug
    */
   async run(statement: string, parameters: readonly Parameter[], seconds: number): Promise<Row[]> {
-    return await this.#withDeadline(
+    return await this.#answer(
       this.#sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
       seconds,
     );
@@ -56,36 +56,27 @@ export class Database implements AsyncDisposable {
 
   /** Runs a script of several statements as one implicit transaction. */
   async runScript(script: string, seconds: number): Promise<void> {
-    await this.#withDeadline(this.#sql.unsafe(script).simple(), seconds);
+    await this.#answer(this.#sql.unsafe(script).simple(), seconds);
   }
 
-  async #withDeadline<T>(
-    query: Promise<T> & { cancel(): void },
-    seconds: number,
-  ): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const deadline = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        reject(
-          new DatabaseTimeout(`the database at ${this.where} did not answer within ${seconds} s`),
-        );
-        query.cancel();
-      }, seconds * 1000);
-    });
+  async #answer<T>(query: RunningQuery<T>, seconds: number): Promise<T> {
     try {
-      return await Promise.race([query, deadline]);
+      return await withDeadline(query, seconds, this.where);
     } catch (error) {
-      query.catch(() => {});
       const known = explain(error, this.where);
       const loss = await this.#explainLoss();
       if (loss !== undefined) known.message += ` (${loss})`;
       throw known;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sql.end({ timeout: DEADLINES.disconnectSeconds });
   }
+}
+
+/** host:port/database of a URL, for messages: without user and password. */
+export function placeOf(url: string): string {
+  const { hostname, port, pathname } = new URL(url);
+  return `${hostname || "localhost"}:${port || 5432}${pathname}`;
 }

@@ -101,13 +101,15 @@ interface AppliedFiles {
 }
 
 async function appliedFiles(database: Database): Promise<AppliedFiles> {
-  const [exists] = await database.run(
-    "select to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as yes",
+  const [server] = await database.run(
+    "select current_setting('server_version_num')::integer as version, current_setting('server_version') as version_text, " +
+      "to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as is_ours",
     [],
     DEADLINES.statementSeconds,
   );
+  requireVersion(Number(server?.["version"]), String(server?.["version_text"]), database.where);
   const read = async (table: "schema_migrations" | "schema_objects") =>
-    exists?.["yes"] === true
+    server?.["is_ours"] === true
       ? await database.run(
         `select name, sha256, program_version from p2p.${table}`,
         [],
@@ -122,6 +124,17 @@ async function appliedFiles(database: Database): Promise<AppliedFiles> {
     objects: byName(objects),
     versions: [...migrations, ...objects].map((row) => String(row["program_version"])),
   };
+}
+
+/** MERGE came with 15. */
+const OLDEST_SERVER = 15;
+
+/** @param version as in server_version_num, e.g. 150018 */
+export function requireVersion(version: number, text: string, where: string): void {
+  if (version >= OLDEST_SERVER * 10_000) return;
+  throw new ConfigurationError(
+    `the database at ${where} is PostgreSQL ${text}; ${OLDEST_SERVER} or newer is needed`,
+  );
 }
 
 function refuseNewer(applied: AppliedFiles, release: Release): void {

@@ -1,12 +1,17 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
 import { UsageError } from "../errors.ts";
+import { placeOf } from "./connection.ts";
+import { withDeadline } from "./deadline.ts";
 import { codeOf, explain } from "./errors.ts";
 
 export interface TextTable {
   readonly columns: readonly { name: string; alignment: "left" | "right" }[];
   readonly rows: readonly (readonly (string | null)[])[];
 }
+
+/** The server ends the statement first, where it can. */
+const GRACE_SECONDS = 5;
 
 /** Type oids of numbers, which are aligned to the right. */
 const NUMBERS = new Set([20, 21, 23, 26, 700, 701, 790, 1700]);
@@ -27,8 +32,7 @@ export async function queryReadOnly(
   statement: string,
   asJson: boolean,
 ): Promise<TextTable> {
-  const parsed = new URL(url);
-  const where = `${parsed.hostname}:${parsed.port || 5432}${parsed.pathname}`;
+  const where = placeOf(url);
   const sql = postgres(url, {
     max: 1,
     prepare: false,
@@ -48,9 +52,10 @@ export async function queryReadOnly(
     const text = asJson ? asDocuments(statement) : statement;
     // In a transaction block that has seen a query there is no way back to read-write, for DO and CALL neither;
     // and the extended protocol takes one statement only, so that none comes after a COMMIT.
-    await sql.unsafe("begin read only; select 1").simple();
-    const rows = await sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions)
-      .values();
+    const begin = sql.unsafe("begin read only; select 1").simple();
+    await withDeadline(begin, DEADLINES.statementSeconds, where);
+    const query = sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions).values();
+    const rows = await withDeadline(query, DEADLINES.querySeconds + GRACE_SECONDS, where);
     if (!Array.isArray(rows)) { // the driver hands out a stream of COPY
       throw new UsageError("COPY gives no rows to show", "use --csv with a SELECT");
     }

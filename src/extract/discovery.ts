@@ -2,7 +2,8 @@ import type { Ask, DiscoveryProblem, Exchange } from "../exchange/exchange.ts";
 import { ExchangeError } from "../errors.ts";
 import { type MarketFilter, namedFiats } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";
-import type { BatchStore, KnownFiat } from "./batch_store.ts";
+import type { BatchStore } from "./batch_store.ts";
+import type { KnownFiat } from "./batch_types.ts";
 import type { Fetcher } from "./fetcher.ts";
 
 /** Markets come and go by the week; a discovery costs 240 requests. */

@@ -1,5 +1,5 @@
 import type { Exchange } from "../exchange/exchange.ts";
-import type { ClaimedMarket, FetchedPage, LostPage } from "./batch_store.ts";
+import type { ClaimedMarket, FetchedPage, LostPage } from "./batch_types.ts";
 import { RequestFailure } from "./failure.ts";
 import type { Fetcher } from "./fetcher.ts";
 

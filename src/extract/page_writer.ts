@@ -1,5 +1,6 @@
 import { BatchError } from "../errors.ts";
-import type { BatchStore, FetchedPage, LostPage, StoreOutcome } from "./batch_store.ts";
+import type { BatchStore } from "./batch_store.ts";
+import type { FetchedPage, LostPage, StoreOutcome } from "./batch_types.ts";
 
 type Page = FetchedPage | LostPage;
 

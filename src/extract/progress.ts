@@ -1,4 +1,4 @@
-import type { FetchedPage, LostPage, StoreOutcome } from "./batch_store.ts";
+import type { FetchedPage, LostPage, StoreOutcome } from "./batch_types.ts";
 
 export type Stage = "starting" | "discovering" | "waiting" | "fetching" | "loading" | "done";
 

@@ -2,7 +2,7 @@
 import { deepStrictEqual, notStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type { Database } from "../../src/database/connection.ts";
-import type { LoadedBatch } from "../../src/extract/batch_store.ts";
+import type { LoadedBatch } from "../../src/extract/batch_types.ts";
 import type { Side } from "../../src/exchange/exchange.ts";
 import { faultByChance, MALFORMATIONS, MODEST_RATES } from "../../src/simulator/fault.ts";
 import { startSimulator } from "../../src/simulator/server.ts";

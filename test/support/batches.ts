@@ -2,7 +2,8 @@
 import type { Database, Row } from "../../src/database/connection.ts";
 import { LEASE } from "../../src/deadlines.ts";
 import { runBatch } from "../../src/extract/batch.ts";
-import { BatchStore, type LoadedBatch } from "../../src/extract/batch_store.ts";
+import { BatchStore } from "../../src/extract/batch_store.ts";
+import type { LoadedBatch } from "../../src/extract/batch_types.ts";
 import { type Clock, systemClock } from "../../src/extract/clock.ts";
 import { Fetcher } from "../../src/extract/fetcher.ts";
 import { Progress } from "../../src/extract/progress.ts";

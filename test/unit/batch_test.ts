@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { LEASE } from "../../src/deadlines.ts";
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import { type BatchOptions, runBatch } from "../../src/extract/batch.ts";
-import type { ClaimedMarket, LoadedBatch } from "../../src/extract/batch_store.ts";
+import type { ClaimedMarket, LoadedBatch } from "../../src/extract/batch_types.ts";
 import { RequestFailure } from "../../src/extract/failure.ts";
 import { Progress } from "../../src/extract/progress.ts";
 import { FakeClock } from "../support/fake_clock.ts";

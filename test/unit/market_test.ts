@@ -1,7 +1,7 @@
 // How fetchMarket pages, with a scripted fetcher in the place of the network.
 import assert from "node:assert/strict";
 import type { Exchange, HttpRequest, PageEnvelope } from "../../src/exchange/exchange.ts";
-import type { ClaimedMarket, FetchedPage, LostPage } from "../../src/extract/batch_store.ts";
+import type { ClaimedMarket, FetchedPage, LostPage } from "../../src/extract/batch_types.ts";
 import { type FailureKind, RequestFailure } from "../../src/extract/failure.ts";
 import type { Fetcher } from "../../src/extract/fetcher.ts";
 import { fetchMarket, MAX_PAGES } from "../../src/extract/market.ts";

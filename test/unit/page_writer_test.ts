@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { BatchStore, LostPage, StoreOutcome } from "../../src/extract/batch_store.ts";
+import type { BatchStore } from "../../src/extract/batch_store.ts";
+import type { LostPage, StoreOutcome } from "../../src/extract/batch_types.ts";
 import { PageWriter } from "../../src/extract/page_writer.ts";
 import { settle } from "../support/fake_clock.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describeProgress } from "../../src/cli/progress_report.ts";
-import type { FetchedPage, LostPage } from "../../src/extract/batch_store.ts";
+import type { FetchedPage, LostPage } from "../../src/extract/batch_types.ts";
 import { Progress, type Stage } from "../../src/extract/progress.ts";
 
 const good = (items: number, endsMarket = false) =>

@@ -1,0 +1,72 @@
+import type { Market } from "../exchange/exchange.ts";
+import type { Body } from "./body.ts";
+import type { FailureKind } from "./failure.ts";
+
+export interface ClaimedMarket extends Market {
+  readonly marketId: number;
+}
+
+/** A fiat that the exchange was asked for; `*` is the list of them. */
+export interface KnownFiat {
+  readonly fiat: string;
+  /** Whether its markets were read lately. */
+  readonly isFresh: boolean;
+  /** Active markets. */
+  readonly markets: number;
+}
+
+export interface OpenedBatch {
+  readonly batchId: string;
+  readonly startedAt: Date;
+  readonly marketsExpected: number;
+}
+
+/** Another worker's batch is in the way. */
+export interface HeldBatch {
+  readonly heldBy: string;
+  readonly startedAt: Date;
+  readonly leaseEndsInSeconds: number;
+}
+
+export interface FetchedPage {
+  readonly marketId: number;
+  readonly page: number;
+  readonly endsMarket: boolean;
+  /** Offers on the page, as far as the envelope tells. */
+  readonly items: number;
+  readonly offersReported: number | undefined;
+  readonly parser: string;
+  readonly observedAt: Date;
+  readonly attempt: number;
+  readonly status: number;
+  readonly durationMilliseconds: number;
+  readonly body: Body;
+}
+
+export interface LostPage {
+  readonly marketId: number;
+  readonly page: number;
+  readonly endsMarket: boolean;
+  readonly kind: FailureKind;
+  readonly message: string;
+  readonly retries: number;
+}
+
+/** What became of a page; see store_page.sql. */
+export type StoreOutcome = "stored" | "already" | "unreadable" | "not_ours" | "lost";
+
+/** The row of ops_batch_runs after a load. */
+export interface LoadedBatch {
+  readonly batchId: string;
+  readonly startedAt: Date;
+  readonly status: "completed" | "partial" | "failed";
+  readonly marketsExpected: number;
+  readonly marketsCompleted: number;
+  readonly offersExtracted: number;
+  readonly offersInserted: number;
+  readonly offersRejected: number;
+  readonly offersDuplicate: number;
+  readonly errors: number;
+  readonly errorSummary: string | undefined;
+  readonly seconds: number;
+}
