@@ -123,7 +123,6 @@ Deno.test("an ordinary user has a cluster, and root is told whose it is", async 
       args: [
         "run",
         "-A",
-        "--no-lock",
         "--cached-only",
         join(project, "test/support/embedded_holder.ts"),
         JSON.stringify(options),

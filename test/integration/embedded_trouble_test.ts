@@ -45,7 +45,7 @@ Deno.test("too few permissions of Deno are one clear line", async () => {
     const options = JSON.stringify({ dataDir, purpose: "once", durable: false });
     const grants = ["read", "write", "run", "env", "net", "sys"].map((name) => `--allow-${name}`);
     await using holder = Holder.start({}, {
-      args: ["run", "--no-prompt", "--no-lock", ...grants, HOLDER, options],
+      args: ["run", "--no-prompt", ...grants, HOLDER, options],
     });
     assert.match((await holder.told()).message, /needs every permission of Deno/);
     assert.equal(await holder.end(), 78);

@@ -90,7 +90,7 @@ Deno.test("what query prints", async (t) => {
     const { code, stdout, stderr } = await new Deno.Command("bash", {
       args: [
         "-c",
-        `set -o pipefail; "$0" run -A --no-lock main.ts query "select repeat('x', 1000) from generate_series(1, 20000)" | head -1 | wc -l`,
+        `set -o pipefail; "$0" run -A main.ts query "select repeat('x', 1000) from generate_series(1, 20000)" | head -1 | wc -l`,
         Deno.execPath(),
       ],
       env: { DATABASE_URL: test.url, NO_COLOR: "1" },

@@ -89,7 +89,7 @@ export class Holder implements AsyncDisposable {
   static start(options: Record<string, unknown>, command: Deno.CommandOptions = {}): Holder {
     return new Holder(
       new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--no-lock", HOLDER, JSON.stringify(options)],
+        args: ["run", "-A", HOLDER, JSON.stringify(options)],
         cwd: PROJECT,
         ...command,
         stdin: "piped",

@@ -1,5 +1,6 @@
 /** The program as users run it: a real process with an environment of its own. */
 import { fileURLToPath } from "node:url";
+import { ENVIRONMENT_NAMES } from "../../src/config.ts";
 
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 
@@ -27,7 +28,7 @@ export class Program implements AsyncDisposable {
 
   constructor(args: readonly string[], variables: Variables, stdin?: string) {
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-lock", "main.ts", ...args],
+      args: ["run", "-A", "main.ts", ...args],
       cwd: PROJECT,
       clearEnv: true,
       env: { ...inherited(), NO_COLOR: "1", ...variables },
@@ -84,13 +85,12 @@ export async function runProgram(
   return await program.ended;
 }
 
-/** What a process needs of ours to find Deno's cache; nothing that configures the program. */
+/** Our environment but for what configures the program: with it the process finds Deno's cache and npm. */
 function inherited(): Record<string, string> {
-  const names = ["PATH", "HOME", "DENO_DIR", "USER", "LANG"];
-  return Object.fromEntries(names.flatMap((name) => {
-    const value = Deno.env.get(name);
-    return value === undefined ? [] : [[name, value]];
-  }));
+  const configuring = new Set(ENVIRONMENT_NAMES.flatMap((name) => [name, `${name}_FILE`]));
+  return Object.fromEntries(
+    Object.entries(Deno.env.toObject()).filter(([name]) => !configuring.has(name)),
+  );
 }
 
 /** Asks again and again until the answer is not undefined. Fails loudly when it never comes. */
