@@ -106,14 +106,13 @@ Deno.test("an ordinary user has a cluster, and root is told whose it is", async 
     await Deno.mkdir(join(home, "deno"));
     const project = join(home, "project");
     await Deno.mkdir(project);
-    // Links cost no time; where the cache lies on another disk they cannot be had.
-    const cache = [
-      "-c",
-      'cp -al "$0" "$1" 2>/dev/null || cp -a "$0" "$1"',
-      npmCache,
-      join(home, "deno/npm"),
-    ];
-    assert.ok((await new Deno.Command("sh", { args: cache }).output()).success);
+    const deno = join(home, "deno-program"); // npx keeps it in root's own folder
+    // Links cost no time; where the original lies on another disk they cannot be had.
+    const link = 'cp -al "$0" "$1" 2>/dev/null || cp -a "$0" "$1"';
+    for (const [from, to] of [[npmCache, join(home, "deno/npm")], [Deno.execPath(), deno]]) {
+      const args = ["-c", link, String(from), String(to)];
+      assert.ok((await new Deno.Command("sh", { args }).output()).success);
+    }
     const parts = ["deno.json", "src", "test"].map((part) => join(PROJECT, part));
     assert.ok((await new Deno.Command("cp", { args: ["-r", ...parts, project] }).output()).success);
     for (const folder of [home, join(home, "deno")]) await Deno.chown(folder, user.uid, user.gid);
@@ -134,7 +133,7 @@ Deno.test("an ordinary user has a cluster, and root is told whose it is", async 
     };
     const dataDir = join(home, ".local/share/p2p-ingest");
     for (const start of ["first", "second"]) {
-      await using holder = Holder.start({}, command);
+      await using holder = Holder.start({}, command, deno);
       const told = await holder.told();
       assert.equal(told.error, undefined, told.message);
       assert.ok(told.psqlCommand.includes(dataDir), start);

@@ -25,7 +25,11 @@ export async function testDatabase(from: "migrated" | "empty" = "migrated"): Pro
     url,
     [Symbol.asyncDispose]: async () => {
       await database[Symbol.asyncDispose]();
-      await administer(`drop database ${name} with (force)`);
+      // Not `with (force)`: that wants to end autovacuum itself, which only a superuser may; a plain drop asks it to go.
+      await administer(
+        `select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '${name}' and usename = current_user`,
+      );
+      await administer(`drop database ${name}`);
     },
   };
 }

@@ -86,9 +86,14 @@ export class Holder implements AsyncDisposable {
     this.#output.catch(() => {}); // told() is where its failure is seen
   }
 
-  static start(options: Record<string, unknown>, command: Deno.CommandOptions = {}): Holder {
+  /** @param deno where Deno is, for a user who cannot reach ours */
+  static start(
+    options: Record<string, unknown>,
+    command: Deno.CommandOptions = {},
+    deno = Deno.execPath(),
+  ): Holder {
     return new Holder(
-      new Deno.Command(Deno.execPath(), {
+      new Deno.Command(deno, {
         args: ["run", "-A", HOLDER, JSON.stringify(options)],
         cwd: PROJECT,
         ...command,
