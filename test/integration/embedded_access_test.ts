@@ -113,7 +113,7 @@ Deno.test("an ordinary user has a cluster, and root is told whose it is", async 
       const args = ["-c", link, String(from), String(to)];
       assert.ok((await new Deno.Command("sh", { args }).output()).success);
     }
-    const parts = ["deno.json", "src", "test"].map((part) => join(PROJECT, part));
+    const parts = ["deno.json", "deno.lock", "src", "test"].map((part) => join(PROJECT, part));
     assert.ok((await new Deno.Command("cp", { args: ["-r", ...parts, project] }).output()).success);
     for (const folder of [home, join(home, "deno")]) await Deno.chown(folder, user.uid, user.gid);
 
