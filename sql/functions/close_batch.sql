@@ -27,7 +27,8 @@ begin
       count(*) filter (where bm.status = 'complete') as complete,
       count(*) filter (where bm.status = 'incomplete') as incomplete,
       count(*) filter (where bm.status = 'failed') as failed,
-      count(*) filter (where bm.status not in ('complete', 'incomplete', 'failed')) as deferred,
+      count(*) filter (where bm.status = 'deferred') as deferred,
+      max(bm.reason) filter (where bm.status = 'deferred') as why_deferred,
       count(distinct m.fiat_id) filter (where bm.pages_stored > 0) as fiats
     from p2p.ops_batch_markets bm
     join p2p.dim_markets m using (market_id)
@@ -63,7 +64,7 @@ begin
           case when l.expected = 0 then 'no market was planned' end,
           case when l.failed > 0 then format('markets failed: %s', l.failed) end,
           case when l.incomplete > 0 then format('markets incomplete: %s', l.incomplete) end,
-          case when l.deferred > 0 then format('markets deferred: %s', l.deferred) end,
+          case when l.deferred > 0 then format('markets deferred: %s (%s)', l.deferred, l.why_deferred) end,
           'pages lost: ' || lost.kinds
         ),
         ''

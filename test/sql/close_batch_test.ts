@@ -32,7 +32,7 @@ const CASES:
         errors: 2,
       },
     ],
-    [["complete", "deferred", "deferred"], "partial", "markets deferred: 2", {
+    [["complete", "deferred", "deferred"], "partial", "markets deferred: 2 (the deadline came)", {
       complete: 1,
       fiats: 1,
       errors: 0,
@@ -50,14 +50,14 @@ const CASES:
     [
       ["failed", "failed", "deferred"],
       "failed",
-      "markets failed: 2; markets deferred: 1; pages lost: refused 2",
+      "markets failed: 2; markets deferred: 1 (the deadline came); pages lost: refused 2",
       {
         complete: 0,
         fiats: 0,
         errors: 2,
       },
     ],
-    [["deferred", "deferred", "deferred"], "failed", "markets deferred: 3", {
+    [["deferred", "deferred", "deferred"], "failed", "markets deferred: 3 (the deadline came)", {
       complete: 0,
       fiats: 0,
       errors: 0,

@@ -92,7 +92,8 @@ Deno.test("batch_overview and missing_markets", async () => {
       errors: 1,
       took: true,
       failed_checks: 2,
-      error_summary: "markets incomplete: 1; markets deferred: 1; pages lost: http 1",
+      error_summary:
+        "markets incomplete: 1; markets deferred: 1 (the deadline came); pages lost: http 1",
     },
   );
   assert.deepEqual(
