@@ -6,6 +6,7 @@ import {
   type ClusterOptions,
   defaultDataDir,
   explainServerLoss,
+  findRunning,
   openCluster,
 } from "../embedded/cluster.ts";
 import { binance } from "../exchange/binance.ts";
@@ -70,7 +71,10 @@ export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase
     await openCluster(clusterOptions(dataDir, options)),
     (opened) => opened.close(),
   );
-  const explainLoss = () => explainServerLoss(dataDir);
+  const explainLoss = async () => ({
+    reason: await explainServerLoss(dataDir),
+    isOver: await findRunning(dataDir) === undefined, // it would come back on another port
+  });
   const database = stack.use(new Database(cluster.url, { ...pool, explainLoss }));
   if (schema === "current") await migrate(database);
   const owned = stack.move();

@@ -1,5 +1,6 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
+import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
 import { explain } from "./errors.ts";
@@ -12,8 +13,16 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** Connections at most. */
   readonly connections?: number;
-  /** What else is known about a lost server, e.g. that the embedded one's disk is full. */
-  readonly explainLoss?: () => Promise<string | undefined>;
+  /** Looks after a server that was lost, where one can. */
+  readonly explainLoss?: () => Promise<Loss>;
+}
+
+/** What is known of a server that was lost. */
+export interface Loss {
+  /** e.g. that the embedded server's disk is full */
+  readonly reason: string | undefined;
+  /** Whether waiting for it is in vain. */
+  readonly isOver: boolean;
 }
 
 /**
@@ -23,17 +32,18 @@ export interface DatabaseOptions {
  */
 export class Database implements AsyncDisposable {
   readonly #sql: postgres.Sql;
-  readonly #explainLoss: () => Promise<string | undefined>;
+  readonly #explainLoss: (() => Promise<Loss>) | undefined;
   /** host:port/database, without user and password */
   readonly where: string;
 
   constructor(readonly url: string, options: DatabaseOptions) {
     this.where = placeOf(url);
-    this.#explainLoss = options.explainLoss ?? (() => Promise.resolve(undefined));
+    this.#explainLoss = options.explainLoss;
     const log = logger("database");
     this.#sql = postgres(url, {
       max: options.connections ?? 4,
       connect_timeout: DEADLINES.connectSeconds,
+      backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1), // the driver's own goes up to 20 s
       // Unnamed statements and no look-up of types: works through poolers that switch servers between statements.
       prepare: false,
       fetch_types: false,
@@ -64,9 +74,11 @@ export class Database implements AsyncDisposable {
       return await withDeadline(query, seconds, this.where);
     } catch (error) {
       const known = explain(error, this.where);
-      const loss = await this.#explainLoss();
-      if (loss !== undefined) known.message += ` (${loss})`;
-      throw known;
+      if (this.#explainLoss === undefined || !(known instanceof DatabaseError)) throw known;
+      const { reason, isOver } = await this.#explainLoss();
+      if (reason !== undefined) known.message += ` (${reason})`;
+      // Without its cause, the loss of a connection, the error is final: nobody tries again.
+      throw isOver ? new DatabaseError(known.message, known.hint) : known;
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Database, Parameter, Row } from "../database/connection.ts";
 import { isConnectionLost } from "../database/errors.ts";
 import { DEADLINES, LEASE } from "../deadlines.ts";
+import { describe } from "../errors.ts";
 import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
 import type { MarketFilter } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";
@@ -16,6 +17,8 @@ import type {
 } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
 
+const log = logger("database");
+
 /** Waits before the second, third, … try of a call that met a lost connection. */
 const RETRY_SECONDS = [0.2, 1, 3, 5];
 
@@ -24,6 +27,8 @@ const RETRY_SECONDS = [0.2, 1, 3, 5];
  * repeated, so that a lost connection costs nothing but time.
  */
 export class BatchStore {
+  #isLost = false;
+
   constructor(
     readonly database: Database,
     readonly exchange: string,
@@ -227,13 +232,17 @@ export class BatchStore {
   ): Promise<Row[]> {
     for (const wait of RETRY_SECONDS) {
       try {
-        return await this.database.run(statement, parameters, seconds);
+        const rows = await this.database.run(statement, parameters, seconds);
+        if (this.#isLost) log.info("the database is back");
+        this.#isLost = false;
+        return rows;
       } catch (error) {
         if (!isConnectionLost(error)) throw error;
-        logger("database").warning("connection lost, trying again in {wait} s", {
-          wait,
-          error: error instanceof Error ? error.message : String(error),
-        });
+        // Several calls meet the same loss: it is one event.
+        if (!this.#isLost) {
+          log.warning("lost the database, trying again", { error: describe(error) });
+        }
+        this.#isLost = true;
         await this.clock.sleep(wait * 1000);
       }
     }

@@ -3,15 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { explainServerLoss, findRunning } from "../../src/embedded/cluster.ts";
 import { ConfigurationError, DatabaseError } from "../../src/errors.ts";
-import {
-  HOLDER,
-  Holder,
-  IS_ROOT,
-  open,
-  skipLoudly,
-  sql,
-  withDataDir,
-} from "../support/embedded.ts";
+import { HOLDER, Holder, onDisk, open, sql, withDataDir } from "../support/embedded.ts";
 
 Deno.test("another major version is refused, and nothing is touched", async () => {
   await withDataDir(async (dataDir) => {
@@ -63,28 +55,6 @@ Deno.test("a lost password file: the next start makes a new one", async () => {
     await second.close();
   });
 });
-
-/** Runs with a data folder on a small disk of its own. */
-async function onDisk(size: string, work: (dataDir: string) => Promise<void>): Promise<void> {
-  if (!IS_ROOT) return skipLoudly("a full disk (needs root to mount one)");
-  const folder = await Deno.makeTempDir({ prefix: "p2p-emb-disk-" });
-  try {
-    await Deno.chmod(folder, 0o755);
-    const mounted = await new Deno.Command("mount", {
-      args: ["-t", "tmpfs", "-o", `size=${size},mode=755`, "tmpfs", folder],
-      stderr: "null",
-    }).output();
-    if (!mounted.success) return skipLoudly("a full disk (mounting is not permitted)");
-    try {
-      await work(folder);
-    } finally {
-      const { success } = await new Deno.Command("umount", { args: [folder] }).output();
-      assert.ok(success, `${folder} is still busy`);
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 function isDiskFull(dataDir: string): (error: unknown) => true {
   return (error) => {

@@ -1,4 +1,5 @@
 /** What the tests of the embedded PostgreSQL share. */
+import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import {
@@ -44,6 +45,31 @@ export async function open(
   const cluster = await openCluster({ dataDir, purpose: "test", durable: false, ...options });
   opened.set(dataDir, [...opened.get(dataDir) ?? [], cluster]);
   return cluster;
+}
+
+/** Runs with a data folder on a small disk of its own. */
+export async function onDisk(
+  size: string,
+  work: (dataDir: string) => Promise<void>,
+): Promise<void> {
+  if (!IS_ROOT) return skipLoudly("a full disk (needs root to mount one)");
+  const folder = await Deno.makeTempDir({ prefix: "p2p-emb-disk-" });
+  try {
+    await Deno.chmod(folder, 0o755);
+    const mounted = await new Deno.Command("mount", {
+      args: ["-t", "tmpfs", "-o", `size=${size},mode=755`, "tmpfs", folder],
+      stderr: "null",
+    }).output();
+    if (!mounted.success) return skipLoudly("a full disk (mounting is not permitted)");
+    try {
+      await work(folder);
+    } finally {
+      const { success } = await new Deno.Command("umount", { args: [folder] }).output();
+      assert.ok(success, `${folder} is still busy`);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 }
 
 /** Runs statements, one after the other, and answers the rows of the last. */
