@@ -202,6 +202,6 @@ Deno.test("sessions that are killed while it fetches cost nothing but time", asy
       offer.market.includes("/USDT ")
     );
     deepStrictEqual(await storedOffers(test.database, JSON.parse(stdout).batch_id), usdt);
-    match(stderr, /connection lost, trying again/);
+    match(stderr, /lost the database, trying again/);
   });
 });
