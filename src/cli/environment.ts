@@ -93,11 +93,22 @@ function clusterOptions(
   };
 }
 
-/** Aborts at the first SIGINT or SIGTERM; the second one ends the program at once. */
+/**
+ * One Ctrl-C may arrive several times: from the terminal, and passed on by `deno task` and npx. A person who means it
+ * presses again later than this.
+ */
+const SAME_SIGNAL_MILLISECONDS = 1000;
+
+/** Aborts at the first SIGINT or SIGTERM; a second one ends the program at once. */
 export function untilStopped(): AbortSignal & Disposable {
   const controller = new AbortController();
+  let stoppedAt = 0;
   const stop = () => {
-    if (controller.signal.aborted) Deno.exit(EXIT.batchIncomplete);
+    if (controller.signal.aborted) {
+      if (performance.now() - stoppedAt > SAME_SIGNAL_MILLISECONDS) Deno.exit(EXIT.batchIncomplete);
+      return;
+    }
+    stoppedAt = performance.now();
     logger("cli").info("stopping; once more to stop at once");
     controller.abort(new DOMException("stopped by a signal", "AbortError"));
   };

@@ -1,6 +1,7 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
+import { findRunning } from "../embedded/cluster.ts";
 import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { systemClock } from "../extract/clock.ts";
 import { logger } from "../log.ts";
@@ -48,8 +49,11 @@ export async function run(): Promise<ExitCode> {
     } catch (error) {
       if (signal.aborted) break;
       if (!(error instanceof P2pError)) throw error;
+      // A server of our own that is gone comes back only with a new start.
+      if (cluster !== undefined && await findRunning(config.DATA_DIR) === undefined) throw error;
       log.error("the batch failed: {reason}", { reason: describe(error) });
     }
+    if (signal.aborted) break;
     const due = nextDue(Date.now(), config.EXTRACTION_INTERVAL_MINUTES);
     log.info("next batch at {due}", { due: new Date(due).toISOString() });
     await systemClock.sleep(due - Date.now(), signal).catch(() => {});

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Layout } from "./layout.ts";
-import { roleOf } from "./processes.ts";
+import { isZombie, roleOf } from "./processes.ts";
 
 /** A living server, as its `postmaster.pid` describes it. */
 export interface Server {
@@ -39,7 +39,8 @@ export async function readServer(layout: Layout): Promise<Server | undefined> {
 
 /**
  * Removes a `postmaster.pid` that would keep PostgreSQL from starting: one whose number belongs to an
- * unrelated process by now, or a torn one. One with a dead number PostgreSQL understands by itself.
+ * unrelated process by now or to a zombie (in a container nobody may ask after it), or a torn one. One with a
+ * dead number PostgreSQL understands by itself.
  * For the owner, when `readServer` finds no server.
  * @returns the folder of the dead server's socket, as far as the file names one
  */
@@ -54,7 +55,8 @@ export async function removeStaleFile(layout: Layout): Promise<string> {
   const pid = Number(text.split("\n")[0]);
   const torn = !Number.isInteger(pid) || pid <= 0;
   // `unknown` stays: PostgreSQL then refuses, which is better than two servers on one cluster.
-  const stale = torn || ["stranger", "child"].includes(await roleOf(pid, layout.cluster));
+  const stale = torn || isZombie(pid) ||
+    ["stranger", "child"].includes(await roleOf(pid, layout.cluster));
   if (stale) await Deno.remove(postmasterFile(layout));
   return text.split("\n")[4]?.trim() ?? "";
 }

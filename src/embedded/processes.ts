@@ -21,6 +21,16 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** Whether it has ended, but its number is kept until somebody asks after it; PostgreSQL takes it for alive. */
+export function isZombie(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  return !isAlive(pid);
+}
+
 /** PostgreSQL shows this in the titles of a cluster's processes, by which we tell them from others. */
 export function clusterName(cluster: string): string {
   return `p2p-${createHash("sha256").update(cluster).digest("hex").slice(0, 12)}`;

@@ -145,3 +145,32 @@ Deno.test("db without an embedded database says so", async () => {
   strictEqual(code, 78);
   match(stderr, /^error: DATABASE_URL is set: the embedded PostgreSQL is not in use\nhint: /);
 });
+
+Deno.test("run: ends with 69 when its own server is killed, and a new start goes on", async () => {
+  const simulator = await startSimulator({ offers: 1500, latencyMs: 300 });
+  try {
+    await withFolder(async (dataDir) => {
+      const variables = {
+        DATA_DIR: dataDir,
+        BINANCE_BASE_URL: simulator.url,
+        MARKETS: "VES/*,ARS/*",
+        MAX_WORKERS: "1",
+        LOG_FORMAT: "text",
+        ...FAST,
+      };
+      await using service = new Program(["run"], variables);
+      await eventually("searches", () => simulator.stats.requests > 10 ? true : undefined);
+      const server = await findRunning(dataDir);
+      ok(server !== undefined);
+      Deno.kill(server.pid, "SIGKILL");
+      const { code, stderr } = await service.ended;
+      strictEqual(code, 69, stderr);
+      match(stderr, /^error: the database at \S+ cannot be reached: [^\n]*\n$/m);
+
+      const again = await runProgram(["query", "--csv", "select 1 as one"], variables);
+      deepStrictEqual([again.code, again.stdout], [0, "one\r\n1\r\n"], again.stderr);
+    });
+  } finally {
+    await simulator.close();
+  }
+});

@@ -8,7 +8,7 @@ import {
   stopCluster,
 } from "../../src/embedded/cluster.ts";
 import { poll } from "../../src/embedded/deadlines.ts";
-import { isAlive } from "../../src/embedded/processes.ts";
+import { isAlive, isZombie } from "../../src/embedded/processes.ts";
 import { DatabaseError } from "../../src/errors.ts";
 import {
   Holder,
@@ -203,6 +203,29 @@ Deno.test("kill -9", async (t) => {
       } finally {
         stranger.kill("SIGKILL");
         await stranger.status;
+      }
+    });
+
+    await t.step("the number of a zombie does not stop the start", async () => {
+      // The sleep takes the shell's place and never asks after its child, which ends at once.
+      const parent = new Deno.Command("sh", {
+        args: ["-c", "true & echo $!; exec sleep 600"],
+        stdout: "piped",
+      }).spawn();
+      const reader = parent.stdout.getReader();
+      try {
+        const { value } = await reader.read();
+        const pid = Number(new TextDecoder().decode(value));
+        await poll(10_000, () => Promise.resolve(isZombie(pid) ? true : undefined));
+        assert.ok(isZombie(pid), String(pid));
+        const file = join(dataDir, "cluster/postmaster.pid");
+        await Deno.writeTextFile(file, `${pid}\n${join(dataDir, "cluster")}\n1\n1\n\n\n\n`);
+        const next = await open(dataDir);
+        await next.close();
+      } finally {
+        parent.kill("SIGKILL");
+        await parent.status;
+        await reader.cancel();
       }
     });
 

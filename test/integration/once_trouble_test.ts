@@ -116,23 +116,32 @@ Deno.test("kill -9 while it loads: the batch becomes visible whole, and the next
   });
 });
 
-Deno.test("SIGTERM: what came is loaded, the rest deferred, and it ends with 75 within seconds", async () => {
-  await withSlowExchange(50, async ({ database }, environment) => {
-    await using worker = new Program(["once", "--json"], environment);
-    const batchId = await pagesStored(database, 40);
-    const told = performance.now();
-    worker.kill("SIGTERM");
-    const { code, stdout } = await worker.ended;
-    ok(performance.now() - told < 5000);
-    strictEqual(code, 75);
-    const summary = JSON.parse(stdout);
-    strictEqual(summary.batch_id, batchId);
-    strictEqual(summary.status, "partial");
-    match(summary.error_summary, /markets deferred: \d+/);
-    strictEqual(await offersOf(database, batchId), String(summary.offers_inserted));
-    ok(summary.offers_inserted > 0);
+/** A Ctrl-C reaches the program from the terminal, and again from `deno task` and npx, which pass it on. */
+const STOPS: readonly (readonly Deno.Signal[])[] = [["SIGTERM"], ["SIGINT", "SIGINT", "SIGTERM"]];
+for (const signals of STOPS) {
+  Deno.test(`${signals.join(", ")}: what came is loaded, the rest deferred, and it ends with 75 within seconds`, async () => {
+    await withSlowExchange(50, async ({ database }, environment) => {
+      await using worker = new Program(["once", "--json"], environment);
+      const batchId = await pagesStored(database, 40);
+      const told = performance.now();
+      for (const [index, signal] of signals.entries()) {
+        worker.kill(signal);
+        if (index === 0) {
+          await eventually("word of it", () => /stopping/.exec(worker.stderr) ?? undefined);
+        }
+      }
+      const { code, stdout } = await worker.ended;
+      ok(performance.now() - told < 5000);
+      strictEqual(code, 75);
+      const summary = JSON.parse(stdout);
+      strictEqual(summary.batch_id, batchId);
+      strictEqual(summary.status, "partial");
+      match(summary.error_summary, /markets deferred: \d+/);
+      strictEqual(await offersOf(database, batchId), String(summary.offers_inserted));
+      ok(summary.offers_inserted > 0);
+    });
   });
-});
+}
 
 Deno.test("SIGTERM while it asks for the markets: it stops, and blames nobody", async () => {
   await using test = await testDatabase();
