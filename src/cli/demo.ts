@@ -14,7 +14,7 @@ import { startSimulator } from "../simulator/server.ts";
 import { configuredExchange, readEnvironment, untilStopped } from "./environment.ts";
 import { batchLine, exitCodeOf, Extraction, type FinishedBatch } from "./extraction.ts";
 import { examples } from "./help.ts";
-import { renderTable } from "./table.ts";
+import { renderRecords } from "./table.ts";
 import { print, style, tell } from "./terminal.ts";
 
 export const demoCommand = command(
@@ -125,16 +125,5 @@ const SHOWN = [
 
 async function tableOf(database: Database, statement: string): Promise<string> {
   const rows = await database.run(statement, [], DEADLINES.statementSeconds);
-  const names = Object.keys(rows[0] ?? {});
-  const columns = names.map((name) => ({
-    name,
-    alignment: rows.every((row) => /^-?[\d.,]+$/.test(String(row[name])))
-      ? "right" as const
-      : "left" as const,
-  }));
-  return renderTable(
-    columns,
-    rows.map((row) => names.map((name) => String(row[name] ?? ""))),
-    style(Deno.stdout),
-  );
+  return renderRecords(Object.keys(rows[0] ?? {}), rows, style(Deno.stdout));
 }

@@ -45,9 +45,9 @@ export class Extraction {
   }
 
   /** One batch, with its progress on stderr. */
-  async batch(onStage: (stage: Stage) => void = () => {}): Promise<FinishedBatch> {
+  async batch(): Promise<FinishedBatch> {
     const { config, exchange, signal, showProgress } = this.options;
-    const progress = new Progress(() => performance.now(), onStage);
+    const progress = new Progress(() => performance.now());
     using report = new ProgressReport(progress, this.#fetcher.statistics);
     if (showProgress) report.start();
     const batch = await runBatch({

@@ -7,7 +7,7 @@ import { DEADLINES } from "../deadlines.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { openDatabase, readEnvironment } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
-import { renderTable } from "./table.ts";
+import { renderRecords } from "./table.ts";
 import { print, style } from "./terminal.ts";
 
 export const statusCommand = command(
@@ -77,52 +77,22 @@ function describeStatus(report: StatusReport): string {
       ? ""
       : `Running: batch ${running.batch_id} for ${describeAge(running.seconds)}, ` +
         `${running.markets_ended} of ${running.markets_expected} markets\n`,
-    report.batches.length === 0 ? "" : "\n" + recordTable(report.batches, COLUMNS.batches),
+    report.batches.length === 0 ? "" : "\n" + recordTable(report.batches),
     report.missing_markets.length === 0
       ? ""
       : `\n${bold("Missing in the last batch")} (view p2p.missing_markets)\n` +
-        recordTable(report.missing_markets.map((missing) => ({ ...missing })), COLUMNS.missing),
+        recordTable(report.missing_markets),
     report.failed_checks.length === 0
       ? ""
       : `\n${bold("Failed checks of the last batch")} (table p2p.ops_data_quality)\n` +
-        recordTable(report.failed_checks, COLUMNS.checks),
+        recordTable(report.failed_checks),
   ];
   return sections.join("");
 }
 
-/** The order of columns; jsonb does not keep one. */
-const COLUMNS = {
-  batches: [
-    "started",
-    "status",
-    "markets",
-    "of",
-    "percent",
-    "offers",
-    "rejected",
-    "errors",
-    "seconds",
-    "failed_checks",
-    "batch_id",
-  ],
-  missing: ["status", "markets", "examples"],
-  checks: ["check", "value", "threshold"],
-} as const;
-
-/** Keys that `first` does not name come after those. */
-function recordTable(
-  records: readonly Readonly<Record<string, string | number | null>>[],
-  first: readonly string[],
-): string {
-  const names = [...new Set([...first, ...Object.keys(records[0] ?? {})])];
-  const columns = names.map((name) => ({
-    name: name.replaceAll("_", " "),
-    alignment: records.some((record) => typeof record[name] === "string")
-      ? "left" as const
-      : "right" as const,
-  }));
-  const rows = records.map((record) => names.map((name) => String(record[name] ?? "")));
-  return renderTable(columns, rows, style(Deno.stdout));
+function recordTable(records: readonly Readonly<Record<string, unknown>>[]): string {
+  const names = Object.keys(records[0] ?? {});
+  return renderRecords(names, records, style(Deno.stdout), (name) => name.replaceAll("_", " "));
 }
 
 function describeAge(seconds: number): string {

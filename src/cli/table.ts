@@ -25,6 +25,24 @@ export function renderTable(
   return [header, rule, ...cells.map(line)].join("\n") + "\n";
 }
 
+/** A column of these is aligned to the right; the database hands out exact numbers as text. */
+const NUMBER = /^-?[\d.,]+$/;
+
+/** Records as a table with the columns `names`. Columns of nothing but numbers are aligned to the right. */
+export function renderRecords(
+  names: readonly string[],
+  records: readonly Readonly<Record<string, unknown>>[],
+  style: Pick<Style, "bold">,
+  label: (name: string) => string = (name) => name,
+): string {
+  const rows = records.map((record) => names.map((name) => String(record[name] ?? "")));
+  const columns = names.map((name, i): Column => ({
+    name: label(name),
+    alignment: rows.every((row) => !row[i] || NUMBER.test(row[i])) ? "right" : "left",
+  }));
+  return renderTable(columns, rows, style);
+}
+
 /** Rows as CSV (RFC 4180); NULL is an empty field, an empty text is "". */
 export function renderCsv(
   columns: readonly string[],

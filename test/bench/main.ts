@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-console
 // `deno task bench [offers …]`: a whole batch through the worker's own process, the simulator in another one, the
 // embedded PostgreSQL as it is for users (fsync on), all on this machine. Prints one row a market size.
+import manifest from "../../deno.json" with { type: "json" };
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
@@ -16,7 +17,8 @@ interface Summary {
   readonly stage_seconds: { readonly fetching: number; readonly loading: number };
 }
 
-const WORKER = ["run", "-A", "--v8-flags=--max-heap-size=1024,--max-semi-space-size=8", "main.ts"];
+/** The worker as `deno task p2p` runs it, with the limits on V8's memory that the task sets. */
+const [, ...WORKER] = manifest.tasks.p2p.command.split(" ");
 /** A first batch numbers every advert and advertiser; the second one is what a service does all day. */
 const BATCHES = 2;
 
