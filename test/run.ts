@@ -4,7 +4,7 @@
 import { Database } from "../src/database/connection.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { configureLog } from "../src/log.ts";
-import { TEMPLATE } from "./support/database.ts";
+import { LOGIN_PASSWORD, LOGINS, TEMPLATE } from "./support/database.ts";
 import { debianServer, embeddedServer, type TestServer } from "./support/servers.ts";
 
 interface Outcome {
@@ -38,6 +38,13 @@ async function runTests(
       connections: 1,
     });
     await migrate(template);
+    for (const [role, login] of Object.entries(LOGINS)) {
+      await template.run(
+        `create role ${login} login password '${LOGIN_PASSWORD}' in role p2p_${role}`,
+        [],
+        60,
+      );
+    }
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...targets],

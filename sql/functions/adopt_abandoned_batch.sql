@@ -27,3 +27,5 @@ end
 $function$;
 
 comment on function p2p.adopt_abandoned_batch(text, double precision) is 'Takes over the batch of a dead worker, to load what it had stored';
+
+grant execute on function p2p.adopt_abandoned_batch(text, double precision) to p2p_worker;

@@ -48,3 +48,5 @@ end
 $function$;
 
 comment on function p2p.choose_offers(uuid) is 'Step of load_batch: keeps one reading of each ad';
+
+grant execute on function p2p.choose_offers(uuid) to p2p_worker;

@@ -37,3 +37,5 @@ as $function$
 $function$;
 
 comment on function p2p.claim_markets(uuid, text, integer) is 'Takes the next markets from the work queue of a batch';
+
+grant execute on function p2p.claim_markets(uuid, text, integer) to p2p_worker;

@@ -120,3 +120,5 @@ end
 $function$;
 
 comment on function p2p.close_batch(uuid) is 'Last step of load_batch: counts and status';
+
+grant execute on function p2p.close_batch(uuid) to p2p_worker;

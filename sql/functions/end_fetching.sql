@@ -20,3 +20,5 @@ as $function$
 $function$;
 
 comment on function p2p.end_fetching(uuid, text) is 'Closes the work queue of a batch: what was not fetched is deferred';
+
+grant execute on function p2p.end_fetching(uuid, text) to p2p_worker;

@@ -23,3 +23,5 @@ as $function$
 $function$;
 
 comment on function p2p.finish_market(uuid, integer, text) is 'Ends the work on a market: complete, incomplete or failed';
+
+grant execute on function p2p.finish_market(uuid, integer, text) to p2p_worker;

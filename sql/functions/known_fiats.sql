@@ -29,3 +29,5 @@ as $function$
 $function$;
 
 comment on function p2p.known_fiats(text, integer) is 'Fiats seen so far (* = the list of them) and whether their markets were read within p_fresh_seconds';
+
+grant execute on function p2p.known_fiats(text, integer) to p2p_worker;

@@ -94,3 +94,5 @@ end
 $function$;
 
 comment on function p2p.load_advertisers(uuid) is 'Step of load_batch: advertisers and their former identities (SCD-2)';
+
+grant execute on function p2p.load_advertisers(uuid) to p2p_worker;

@@ -38,3 +38,5 @@ end
 $function$;
 
 comment on function p2p.load_batch(uuid) is 'Makes facts of the stored pages of a batch; safe to call again';
+
+grant execute on function p2p.load_batch(uuid) to p2p_worker;

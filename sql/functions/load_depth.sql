@@ -124,3 +124,5 @@ end
 $function$;
 
 comment on function p2p.load_depth(uuid) is 'Step of load_batch: depth, best prices and spread of each book';
+
+grant execute on function p2p.load_depth(uuid) to p2p_worker;

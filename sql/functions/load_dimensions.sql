@@ -86,3 +86,5 @@ end
 $function$;
 
 comment on function p2p.load_dimensions(uuid) is 'Step of load_batch: payment methods, their lists, numbers of new ads';
+
+grant execute on function p2p.load_dimensions(uuid) to p2p_worker;

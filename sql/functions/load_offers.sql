@@ -77,3 +77,5 @@ end
 $function$;
 
 comment on function p2p.load_offers(uuid) is 'Step of load_batch: writes the snapshot into fact_offers';
+
+grant execute on function p2p.load_offers(uuid) to p2p_worker;

@@ -116,3 +116,5 @@ end
 $function$;
 
 comment on function p2p.open_batch(text, text, double precision, jsonb) is 'Opens a batch over the active markets that the filter takes in; tells the holder where one runs already';
+
+grant execute on function p2p.open_batch(text, text, double precision, jsonb) to p2p_worker;

@@ -140,3 +140,5 @@ end
 $function$;
 
 comment on function p2p.parse_binance_search_v1(uuid) is 'Reads the offers of Binance''s adv/search pages of a batch';
+
+grant execute on function p2p.parse_binance_search_v1(uuid) to p2p_worker;

@@ -25,3 +25,5 @@ end
 $function$;
 
 comment on function p2p.parse_pages(uuid) is 'Step of load_batch: reads the stored pages';
+
+grant execute on function p2p.parse_pages(uuid) to p2p_worker;

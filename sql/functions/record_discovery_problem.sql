@@ -9,3 +9,5 @@ as $function$
 $function$;
 
 comment on function p2p.record_discovery_problem(text, text, text) is 'Writes down a discovery call that failed';
+
+grant execute on function p2p.record_discovery_problem(text, text, text) to p2p_worker;

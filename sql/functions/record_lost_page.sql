@@ -45,3 +45,5 @@ $function$;
 
 comment on function p2p.record_lost_page(uuid, text, integer, integer, boolean, text, text, integer)
 is 'Writes down a page that was lost, and gives its market up if told so';
+
+grant execute on function p2p.record_lost_page(uuid, text, integer, integer, boolean, text, text, integer) to p2p_worker;

@@ -68,3 +68,5 @@ end
 $function$;
 
 comment on function p2p.reject_offers(uuid) is 'Step of load_batch: sets aside what cannot be an offer';
+
+grant execute on function p2p.reject_offers(uuid) to p2p_worker;

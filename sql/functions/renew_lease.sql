@@ -17,3 +17,5 @@ end
 $function$;
 
 comment on function p2p.renew_lease(uuid, text, double precision) is 'Heartbeat of the worker that fetches the batch';
+
+grant execute on function p2p.renew_lease(uuid, text, double precision) to p2p_worker;

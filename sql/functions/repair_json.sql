@@ -44,3 +44,5 @@ end
 $function$;
 
 comment on function p2p.repair_json(text) is 'Mends JSON text that jsonb cannot hold, as little as possible';
+
+grant execute on function p2p.repair_json(text) to p2p_worker;

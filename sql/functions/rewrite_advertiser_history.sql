@@ -127,3 +127,5 @@ end
 $function$;
 
 comment on function p2p.rewrite_advertiser_history(timestamptz) is 'Part of load_advertisers: history after a batch that was loaded late or again';
+
+grant execute on function p2p.rewrite_advertiser_history(timestamptz) to p2p_worker;

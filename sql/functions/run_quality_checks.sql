@@ -121,3 +121,5 @@ end
 $function$;
 
 comment on function p2p.run_quality_checks(uuid) is 'Measures a batch against quality_thresholds';
+
+grant execute on function p2p.run_quality_checks(uuid) to p2p_worker;

@@ -93,3 +93,5 @@ as $function$
 $function$;
 
 comment on function p2p.status_report(integer) is 'What p2p-ingest status shows';
+
+grant execute on function p2p.status_report(integer) to p2p_worker;

@@ -118,3 +118,5 @@ end
 $function$;
 
 comment on function p2p.store_market_list(text, jsonb, jsonb, text[], text[], timestamptz) is 'Takes in fiats, assets and markets that the exchange lists';
+
+grant execute on function p2p.store_market_list(text, jsonb, jsonb, text[], text[], timestamptz) to p2p_worker;

@@ -98,3 +98,5 @@ $function$;
 
 comment on function p2p.store_page(uuid, text, integer, integer, boolean, integer, text, timestamptz, integer, integer, integer, integer, bytea, text, bytea, text)
 is 'Stores one page as received and marks it done in the ledger';
+
+grant execute on function p2p.store_page(uuid, text, integer, integer, boolean, integer, text, timestamptz, integer, integer, integer, integer, bytea, text, bytea, text) to p2p_worker;

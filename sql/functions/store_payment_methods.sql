@@ -20,3 +20,5 @@ as $function$
 $function$;
 
 comment on function p2p.store_payment_methods(text, jsonb) is 'Takes in payment methods and their names';
+
+grant execute on function p2p.store_payment_methods(text, jsonb) to p2p_worker;

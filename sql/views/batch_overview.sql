@@ -20,3 +20,5 @@ select
 from p2p.ops_batch_runs r;
 
 comment on view p2p.batch_overview is 'Batches with their completeness and failed checks; newest: order by batch_start_time desc';
+
+grant select on p2p.batch_overview to p2p_reader, p2p_worker;

@@ -31,3 +31,5 @@ group by e.code, c.symbol, f.currency_code, d.trade_type, date_trunc('day', d.ex
 comment on view p2p.market_daily is 'Each market by day (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 comment on column p2p.market_daily.best_open is 'Best price for the taker in the first snapshot of the day that had offers';
 comment on column p2p.market_daily.avg_volume is 'Available amount in a snapshot, on average';
+
+grant select on p2p.market_daily to p2p_reader;

@@ -31,3 +31,5 @@ group by e.code, c.symbol, f.currency_code, d.trade_type, date_trunc('hour', d.e
 comment on view p2p.market_hourly is 'Each market by hour (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 comment on column p2p.market_hourly.best_open is 'Best price for the taker in the first snapshot of the hour that had offers';
 comment on column p2p.market_hourly.avg_volume is 'Available amount in a snapshot, on average';
+
+grant select on p2p.market_hourly to p2p_reader;

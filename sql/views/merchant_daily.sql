@@ -42,3 +42,5 @@ group by
 comment on view p2p.merchant_daily is 'Offers and available amount of every advertiser by market and day (UTC), under their present name';
 comment on column p2p.merchant_daily.snapshots is 'Snapshots of the day in which they had an offer';
 comment on column p2p.merchant_daily.avg_volume is 'Available amount in those snapshots, on average';
+
+grant select on p2p.merchant_daily to p2p_reader;

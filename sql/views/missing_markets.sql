@@ -18,3 +18,5 @@ where bm.status <> 'complete'
   and r.status <> 'running';
 
 comment on view p2p.missing_markets is 'Markets that a batch did not fetch whole, and why';
+
+grant select on p2p.missing_markets to p2p_reader, p2p_worker;

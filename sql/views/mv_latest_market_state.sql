@@ -61,3 +61,5 @@ left join p2p.dim_advertisers a on a.advertiser_sk = f.advertiser_sk
 left join payment_names p on p.payment_set_id = f.payment_set_id;
 
 comment on view p2p.mv_latest_market_state is 'Every offer of the newest loaded snapshot of each market';
+
+grant select on p2p.mv_latest_market_state to p2p_reader;

@@ -12,3 +12,5 @@ where n.nspname = 'p2p'
 order by pg_total_relation_size(c.oid) desc;
 
 comment on view p2p.table_sizes is 'Size of each table with its indexes, and about how many rows it has';
+
+grant select on p2p.table_sizes to p2p_reader;

@@ -22,3 +22,5 @@ comment on column p2p.v_price_history.avg_price is 'Weighted by available amount
 comment on column p2p.v_price_history.price_volatility is 'Standard deviation of the median price between the snapshots of the hour; NULL for one snapshot';
 comment on column p2p.v_price_history.total_volume is 'Available amount, the average of the snapshots: an offer stands in many snapshots and must not be added up';
 comment on column p2p.v_price_history.offer_count is 'Offers in a snapshot, on average';
+
+grant select on p2p.v_price_history to p2p_reader;

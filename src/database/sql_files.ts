@@ -5,6 +5,7 @@ import migration0002 from "../../sql/migrations/0002_operations.sql" with { type
 import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "text" };
 import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "text" };
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
+import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -69,6 +70,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0003_staging.sql", body: migration0003 },
   { name: "migrations/0004_facts.sql", body: migration0004 },
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
+  { name: "migrations/0006_roles.sql", body: migration0006 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */

@@ -69,7 +69,7 @@ export async function initialise(
     const single = singleUser(run, programs, making, durable);
     await single(
       "postgres",
-      `create role ${ROLE} login createdb password '${password}' in role pg_monitor, pg_checkpoint`,
+      `create role ${ROLE} login createdb createrole password '${password}' in role pg_monitor, pg_checkpoint`,
       `create database ${DATABASE} owner ${ROLE}`,
     );
     if (programs.hasStatStatements) await single(DATABASE, "create extension pg_stat_statements");
@@ -78,6 +78,7 @@ export async function initialise(
     throw error;
   }
   await Deno.rename(making, layout.cluster);
+  await Deno.writeTextFile(layout.mayCreateRoles, "");
   if (durable) await syncFolder(layout.root);
 }
 
@@ -97,6 +98,19 @@ export async function restorePassword(
     await Deno.remove(layout.password);
     throw error;
   }
+}
+
+/** Lets the role of a cluster that release 0.1.0 made create the roles of `migrate`. While no server runs. */
+export async function allowCreatingRoles(
+  layout: Layout,
+  programs: Programs,
+  account: Account,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (await exists(layout.mayCreateRoles)) return;
+  const single = singleUser(runner(layout, account, signal), programs, layout.cluster, true);
+  await single("postgres", `alter role ${ROLE} createrole`);
+  await Deno.writeTextFile(layout.mayCreateRoles, "");
 }
 
 type Run = (program: string, args: string[], input: string) => Promise<void>;

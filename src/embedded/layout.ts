@@ -16,6 +16,8 @@ export interface Layout {
   readonly cluster: string;
   /** Password of the role p2p, readable by the user who runs p2p-ingest alone. */
   readonly password: string;
+  /** Says that the role p2p may create roles: clusters of release 0.1.0 were made without. */
+  readonly mayCreateRoles: string;
   /** Names the server that `db start` left running. */
   readonly detached: string;
   /** Server log, one file a weekday, written over after a week. */
@@ -32,6 +34,7 @@ export function layoutOf(root: string): Layout {
     leavingLock: join(root, "leaving.lock"),
     cluster: join(root, "cluster"),
     password: join(root, "password"),
+    mayCreateRoles: join(root, "may-create-roles"),
     detached: join(root, "detached"),
     log: join(root, "log"),
     socket: join(root, "run"),

@@ -4,7 +4,7 @@ import { ownUser, requireReachable, serverAccount } from "./account.ts";
 import { arrange, exists } from "./data_folder.ts";
 import { DEADLINE, poll } from "./deadlines.ts";
 import { isDetached } from "./detached.ts";
-import { initialise, requireSameMajor, restorePassword } from "./initialise.ts";
+import { allowCreatingRoles, initialise, requireSameMajor, restorePassword } from "./initialise.ts";
 import type { Layout } from "./layout.ts";
 import { describeOwner, FileLock, readOwner, tryToOwn, writeOwner } from "./locks.ts";
 import { readServer, type Server } from "./postmaster_file.ts";
@@ -94,8 +94,10 @@ async function bringUp(layout: Layout, options: EnterOptions): Promise<Server> {
   await arrange(layout, account);
   await requireReachable(account, layout.root);
   const programs = await installPrograms(layout, signal);
-  if (await exists(layout.cluster)) await restorePassword(layout, programs, account, signal);
-  else await initialise(layout, programs, account, durable, signal);
+  if (await exists(layout.cluster)) {
+    await restorePassword(layout, programs, account, signal);
+    await allowCreatingRoles(layout, programs, account, signal);
+  } else await initialise(layout, programs, account, durable, signal);
   const server = await startServer(layout, programs, account, durable, signal);
   log.info("embedded PostgreSQL {version} ready on 127.0.0.1:{port}, data in {folder} ({ms} ms)", {
     version: programs.version,

@@ -3,9 +3,22 @@ import { Database } from "../../src/database/connection.ts";
 /** A migrated database that nobody has written to; every test file gets copies of it. */
 export const TEMPLATE = "p2p_template";
 
+/** Logins that have nothing but the role of the same name; test/run.ts makes them. */
+export const LOGINS = { worker: "test_worker", reader: "test_reader" } as const;
+export const LOGIN_PASSWORD = "test";
+
 export interface TestDatabase extends AsyncDisposable {
   readonly database: Database;
+  /** As the owner of schema p2p. */
   readonly url: string;
+}
+
+/** The same database, as a login of role p2p_worker or p2p_reader. */
+export function urlAs(role: keyof typeof LOGINS, url: string): string {
+  const other = new URL(url);
+  other.username = LOGINS[role];
+  other.password = LOGIN_PASSWORD;
+  return other.href;
 }
 
 /**

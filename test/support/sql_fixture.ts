@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Database, type Parameter, type Row } from "../../src/database/connection.ts";
-import { testDatabase } from "./database.ts";
+import { testDatabase, urlAs } from "./database.ts";
 import type { Item } from "./sql_offer.ts";
 
 export const WORKER = "worker-1";
@@ -28,11 +28,17 @@ export interface BatchOptions {
 
 /** A database of its own, and the functions of schema p2p as the worker calls them. */
 export class SqlFixture implements AsyncDisposable {
+  /** As a login that has the role p2p_worker and no other. */
+  readonly worker: Database;
+
   private constructor(
+    /** As the owner of schema p2p. */
     readonly database: Database,
     readonly url: string,
     readonly dispose: () => PromiseLike<void>,
-  ) {}
+  ) {
+    this.worker = new Database(urlAs("worker", url), { applicationName: "test worker" });
+  }
 
   static async create(): Promise<SqlFixture> {
     const own = await testDatabase();
@@ -46,7 +52,13 @@ export class SqlFixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.worker[Symbol.asyncDispose]();
     await this.dispose();
+  }
+
+  /** What the worker does, with the rights of a worker; the first row. */
+  async work(statement: string, ...parameters: Parameter[]): Promise<Row> {
+    return { ...(await this.worker.run(statement, parameters, SECONDS))[0] };
   }
 
   async rows(statement: string, ...parameters: Parameter[]): Promise<Row[]> {
@@ -71,7 +83,7 @@ export class SqlFixture implements AsyncDisposable {
   async holdFirst(change: "insert" | "update", table: string): Promise<void> {
     await this.database.runScript(
       `create sequence public.holders;
-       create function public.hold() returns trigger language plpgsql as $$
+       create function public.hold() returns trigger language plpgsql security definer as $$
          begin
            if nextval('public.holders') = 1 then
              while not exists (
@@ -92,7 +104,7 @@ export class SqlFixture implements AsyncDisposable {
   async listMarkets(markets: readonly MarketName[]): Promise<void> {
     const listed = markets.map(parts);
     const fiats = [...new Set(listed.map(({ fiat }) => fiat))].map((code) => ({ code }));
-    await this.rows(
+    await this.work(
       `select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb,
          array(select currency_code from p2p.dim_fiat_currencies), '{}')`,
       JSON.stringify(fiats),
@@ -103,7 +115,7 @@ export class SqlFixture implements AsyncDisposable {
   /** Opens a batch over these markets, at a time of the test's choice, and claims them all. */
   async openBatch({ at, markets, worker = WORKER }: BatchOptions): Promise<TestBatch> {
     await this.listMarkets(markets);
-    const { batch_id } = await this.row(
+    const { batch_id } = await this.work(
       `select batch_id from p2p.open_batch('binance', $1, 60, '[{"fiat": "*", "asset": "*"}]')`,
       worker,
     );
@@ -179,21 +191,20 @@ export class TestBatch {
   async body(market: MarketName, text: string, options: PageOptions = {}): Promise<string> {
     const { page = 1, last = true, total, seenAfter = page, worker = this.worker } = options;
     const sha256 = new Uint8Array(createHash("sha256").update(text).digest());
-    return String(
-      await this.fixture.value(
-        "select p2p.store_page($1, $2, $3, $4, $5, $6, 'binance_search_v1', $7, 1, 200, 250, $8, $9, null, null, $10)",
-        this.id,
-        worker,
-        this.market(market),
-        page,
-        last,
-        total ?? null,
-        new Date(this.start.getTime() + seenAfter * 1000),
-        new TextEncoder().encode(text).length,
-        sha256,
-        text,
-      ),
+    const { outcome } = await this.fixture.work(
+      "select p2p.store_page($1, $2, $3, $4, $5, $6, 'binance_search_v1', $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
+      this.id,
+      worker,
+      this.market(market),
+      page,
+      last,
+      total ?? null,
+      new Date(this.start.getTime() + seenAfter * 1000),
+      new TextEncoder().encode(text).length,
+      sha256,
+      text,
     );
+    return String(outcome);
   }
 
   /** Stores a page of these items. */
@@ -225,7 +236,7 @@ export class TestBatch {
     type = "http",
     message = "HTTP 500",
   ): Promise<void> {
-    await this.fixture.rows(
+    await this.fixture.work(
       "select p2p.record_lost_page($1, $2, $3, $4, $5, $6, $7, 3)",
       this.id,
       this.worker,
@@ -238,12 +249,17 @@ export class TestBatch {
   }
 
   async endFetching(reason = "the deadline came"): Promise<number> {
-    return Number(await this.fixture.value("select p2p.end_fetching($1, $2)", this.id, reason));
+    const { ended } = await this.fixture.work(
+      "select p2p.end_fetching($1, $2) as ended",
+      this.id,
+      reason,
+    );
+    return Number(ended);
   }
 
   /** Loads, or loads again; the row of ops_batch_runs. */
   async load(): Promise<Row> {
-    return await this.fixture.row("select * from p2p.load_batch($1)", this.id);
+    return await this.fixture.work("select * from p2p.load_batch($1)", this.id);
   }
 
   /** The row of the ledger. */
