@@ -1,6 +1,8 @@
 /** Exit codes of every command, as documented in the README (the numbers follow BSD's sysexits.h). */
 export const EXIT = {
   done: 0,
+  /** `doctor` and `sql diff` found something that is not as it should be. */
+  findings: 1,
   usage: 64,
   unavailable: 69,
   bug: 70,

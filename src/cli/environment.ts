@@ -76,7 +76,15 @@ export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase
     isOver: await findRunning(dataDir) === undefined, // it would come back on another port
   });
   const database = stack.use(new Database(cluster.url, { ...pool, explainLoss }));
-  if (schema === "current") await migrate(database);
+  if (schema === "current") {
+    const { objects } = await migrate(database);
+    for (const { name, outcome } of objects.filter(({ outcome }) => outcome !== "applied")) {
+      logger("database").warning("sql/{name}: {outcome}; see p2p-ingest sql diff", {
+        name,
+        outcome,
+      });
+    }
+  }
   const owned = stack.move();
   return { database, cluster, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -2,12 +2,20 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { command, constant, flag } from "@optique/core/primitives";
-import { migrate, type MigrationPlan, planMigration } from "../database/migrate.ts";
+import {
+  isUpToDate,
+  migrate,
+  type Migrated,
+  type MigrationPlan,
+  type Outcome,
+  planMigration,
+} from "../database/migrate.ts";
+import type { SqlFile } from "../database/sql_files.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { openDatabase, readEnvironment } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
-import { print, tell } from "./terminal.ts";
+import { print, style, tell } from "./terminal.ts";
 
 export const migrateCommand = command(
   "migrate",
@@ -26,7 +34,7 @@ export const migrateCommand = command(
   {
     brief: message`Bring the database to this version.`,
     description:
-      message`Runs new migrations once, in order, each in a transaction, and applies functions and views whose text changed. Safe to call at any time, by any number of processes at once. Everything lives in schema p2p.`,
+      message`Runs new migrations once, in order, each in a transaction, and applies functions and views whose text changed, except those that somebody changed live. Safe to call at any time, by any number of processes at once. Everything lives in schema p2p.`,
     footer: examples(
       ["p2p-ingest migrate --dry-run", "what would run"],
       ["p2p-ingest migrate --dry-run --sql > plan.sql", "the same, to read"],
@@ -40,31 +48,67 @@ export async function runMigrate(
 ): Promise<ExitCode> {
   const config = await readEnvironment();
   await using opened = await openDatabase({ config, purpose: "migrate", schema: "any" });
-  const plan = args.dryRun ? await planMigration(opened.database) : await migrate(opened.database);
-  if (args.json) print(JSON.stringify(planDocument(plan, args.dryRun)) + "\n");
-  else if (args.dryRun && args.sql) printSql(plan);
-  else printPlan(plan, args.dryRun, opened.database.where);
+  const { database } = opened;
+  if (args.dryRun) printPlan(await planMigration(database), args, database.where);
+  else printDone(await migrate(database), args.json, database.where);
   return EXIT.done;
 }
 
-function planDocument(plan: MigrationPlan, isDryRun: boolean): unknown {
-  return {
-    version: VERSION,
-    dry_run: isDryRun,
-    migrations: plan.migrations.map((file) => file.name),
-    objects: plan.objects.map((file) => file.name),
-  };
-}
-
-function printPlan(plan: MigrationPlan, isDryRun: boolean, where: string): void {
-  const files = [...plan.migrations, ...plan.objects];
-  for (const file of files) print(`${isDryRun ? "would run" : "ran"} sql/${file.name}\n`);
-  const state = files.length === 0 ? "is already at" : isDryRun ? "is not yet at" : "is now at";
-  tell(`the database at ${where} ${state} version ${VERSION}\n`);
-}
-
-function printSql(plan: MigrationPlan): void {
-  for (const { name, body } of [...plan.migrations, ...plan.objects]) {
-    print(`-- sql/${name}\n${body}\n`);
+function printPlan(
+  plan: MigrationPlan,
+  { sql, json }: { sql: boolean; json: boolean },
+  where: string,
+): void {
+  const { migrations, objects, kept, retired } = plan;
+  const names = (files: readonly SqlFile[]) => files.map((file) => file.name);
+  if (json) {
+    const document = { migrations: names(migrations), objects: names(objects), kept, retired };
+    print(JSON.stringify({ version: VERSION, dry_run: true, ...document }) + "\n");
+    return;
   }
+  for (const { name, body } of [...migrations, ...objects]) {
+    if (sql) print(`-- sql/${name}\n${body}\n`);
+    else if (kept.includes(name)) print(`would keep what was changed live: sql/${name}\n`);
+    else print(`would run sql/${name}\n`);
+  }
+  for (const name of retired) if (!sql) print(`would drop what sql/${name} made\n`);
+  tell(`the database at ${where} ${state(isUpToDate(plan), "is not yet at")}\n`);
+}
+
+const SAYS: Readonly<Record<Outcome, string>> = {
+  applied: "ran",
+  "made again": "made again what was missing:",
+  kept: "kept what was changed live:",
+  "left behind": "no longer shipped, left in place:",
+  dropped: "no longer shipped, dropped:",
+};
+
+function printDone({ migrations, objects }: Migrated, json: boolean, where: string): void {
+  if (json) {
+    const document = {
+      version: VERSION,
+      dry_run: false,
+      migrations,
+      objects: objects.map(({ name }) => name),
+      outcomes: Object.fromEntries(objects.map(({ name, outcome }) => [name, outcome])),
+    };
+    print(JSON.stringify(document) + "\n");
+    return;
+  }
+  const { yellow } = style(Deno.stdout);
+  for (const name of migrations) print(`ran sql/${name}\n`);
+  for (const { name, outcome } of objects) {
+    const line = `${SAYS[outcome]} sql/${name}\n`;
+    print(outcome === "applied" ? line : yellow(line));
+  }
+  tell(
+    `the database at ${where} ${state(migrations.length + objects.length === 0, "is now at")}\n`,
+  );
+  if (objects.some(({ outcome }) => outcome === "kept")) {
+    tell("see what was kept, and what is shipped now: p2p-ingest sql diff\n");
+  }
+}
+
+function state(isUpToDate: boolean, otherwise: string): string {
+  return `${isUpToDate ? "is already at" : otherwise} version ${VERSION}`;
 }

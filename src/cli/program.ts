@@ -10,6 +10,7 @@ import { once, onceCommand } from "./once.ts";
 import { query, queryCommand } from "./query.ts";
 import { run, runCommand } from "./run.ts";
 import { simulate, simulateCommand } from "./simulate.ts";
+import { sql, sqlCommand } from "./sql.ts";
 import { status, statusCommand } from "./status.ts";
 import { style, tell } from "./terminal.ts";
 
@@ -19,6 +20,7 @@ const commands = or(
   statusCommand,
   queryCommand,
   migrateCommand,
+  sqlCommand,
   dbCommand,
   simulateCommand,
   demoCommand,
@@ -57,6 +59,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await query(parsed);
       case "migrate":
         return await runMigrate(parsed);
+      case "sql":
+        return await sql(parsed);
       case "db":
         return await db(parsed);
       case "simulate":

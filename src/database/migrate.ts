@@ -5,11 +5,26 @@ import { VERSION } from "../version.ts";
 import type { Database } from "./connection.ts";
 import { BOOTSTRAP, MIGRATIONS, OBJECTS, type SqlFile } from "./sql_files.ts";
 
-/** What `migrate` would do, or did. */
+/** What became of a function or view: `kept` and `left behind` are somebody's live change, not overwritten. */
+export type Outcome = "applied" | "made again" | "kept" | "left behind" | "dropped";
+
+/** What `migrate` did. */
+export interface Migrated {
+  readonly migrations: readonly string[];
+  readonly objects: readonly { readonly name: string; readonly outcome: Outcome }[];
+}
+
+/** What `migrate` would do. */
 export interface MigrationPlan {
   readonly migrations: readonly SqlFile[];
-  /** Functions and views whose text is not the one last applied. */
+  /** Functions and views whose text is not the one of the last release here, or that are missing. */
   readonly objects: readonly SqlFile[];
+  /** Those of them that were changed live, and will be kept. */
+  readonly kept: readonly string[];
+  /** Those of them whose text is the same: somebody dropped them. */
+  readonly missing: readonly string[];
+  /** Files that the release no longer has. */
+  readonly retired: readonly string[];
 }
 
 /** The SQL that a program carries; tests pass their own. */
@@ -19,11 +34,11 @@ export interface Release {
   readonly objects: readonly SqlFile[];
 }
 
-/** This program's own SQL. The bootstrap is one of the objects, so that a change of it is noticed. */
+/** This program's own SQL. The bootstrap is among the objects, so that a change of it is noticed. */
 export const RELEASE: Release = {
   version: VERSION,
   migrations: MIGRATIONS,
-  objects: [{ name: "bootstrap.sql", body: BOOTSTRAP }, ...OBJECTS],
+  objects: [...BOOTSTRAP, ...OBJECTS],
 };
 
 export function sha256(text: string): string {
@@ -46,50 +61,68 @@ export async function planMigration(database: Database, release = RELEASE): Prom
       );
     }
   }
+  const shipped = new Set(release.objects.map((file) => file.name));
+  const isNew = (file: SqlFile) => applied.objects.get(file.name) !== sha256(file.body);
+  const isMissing = (file: SqlFile) => !isNew(file) && applied.missing.has(file.name);
+  const pending = release.objects.filter((file) => isNew(file) || isMissing(file));
   return {
     migrations: release.migrations.filter((file) => !applied.migrations.has(file.name)),
-    objects: release.objects.filter((file) => applied.objects.get(file.name) !== sha256(file.body)),
+    objects: pending,
+    kept: pending.map((file) => file.name).filter((name) => applied.changed.has(name)),
+    missing: pending.filter(isMissing).map((file) => file.name),
+    retired: [...applied.objects.keys()].filter((name) => !shipped.has(name)),
   };
+}
+
+/** Whether a plan has nothing to do. */
+export function isUpToDate({ migrations, objects, retired }: MigrationPlan): boolean {
+  return migrations.length + objects.length + retired.length === 0;
 }
 
 /**
  * Brings the database to the release: migrations one transaction each, functions and views together in one.
+ * Functions and views that somebody changed live are kept.
  * Any number of processes may do this at once: they queue in the database, and each file runs once.
  * @returns what this process did; another one may have been faster
  */
-export async function migrate(database: Database, release = RELEASE): Promise<MigrationPlan> {
-  const plan = await planMigration(database, release);
-  if (plan.migrations.length + plan.objects.length === 0) return plan;
+export async function migrate(database: Database, release = RELEASE): Promise<Migrated> {
+  if (isUpToDate(await planMigration(database, release))) return { migrations: [], objects: [] };
 
-  await database.runScript(BOOTSTRAP, DEADLINES.migrateSeconds);
-  const migrations: SqlFile[] = [];
-  for (const file of plan.migrations) {
+  const bootstrap = BOOTSTRAP.map((file) => file.body).join("\n");
+  await database.runScript(bootstrap, DEADLINES.migrateSeconds);
+  const migrations: string[] = [];
+  for (const { name, body } of release.migrations) {
     const [row] = await database.run(
       "select p2p.apply_migration($1, $2, $3, $4) as ran",
-      [file.name, sha256(file.body), file.body, release.version],
+      [name, sha256(body), body, release.version],
       DEADLINES.migrateSeconds,
     );
-    if (row?.["ran"] === true) migrations.push(file);
+    if (row?.["ran"] === true) migrations.push(name);
   }
   const files = release.objects.map((file) => ({ ...file, sha256: sha256(file.body) }));
   const changed = await database.run(
-    "select name from p2p.apply_objects($1::text::jsonb, $2) as name",
+    "select object_name, outcome from p2p.apply_objects($1::text::jsonb, $2)",
     [JSON.stringify(files), release.version],
     DEADLINES.migrateSeconds,
   );
-  const names = new Set(changed.map((row) => row["name"]));
-  return { migrations, objects: release.objects.filter((file) => names.has(file.name)) };
+  const objects = changed.map((row) => ({
+    name: String(row["object_name"]),
+    outcome: row["outcome"] as Outcome,
+  }));
+  return { migrations, objects };
 }
 
 /**
- * @throws {ConfigurationError} with the command that mends it, unless the database is exactly at this release
+ * A view that a DBA has no use for and dropped does not keep the worker from its work.
+ * @throws {ConfigurationError} with the command that mends it, unless the database is at this release
  */
 export async function requireSchema(database: Database): Promise<void> {
   const plan = await planMigration(database);
-  if (plan.migrations.length + plan.objects.length === 0) return;
+  const objects = plan.objects.filter((file) => !plan.missing.includes(file.name));
+  if (isUpToDate({ ...plan, objects })) return;
   throw new ConfigurationError(
     `the database at ${database.where} is not at version ${VERSION}: ` +
-      `${plan.migrations.length} migrations and ${plan.objects.length} functions and views are to be applied`,
+      `${plan.migrations.length} migrations and ${objects.length} functions and views are to be applied`,
     "run `p2p-ingest migrate`",
   );
 }
@@ -97,13 +130,17 @@ export async function requireSchema(database: Database): Promise<void> {
 interface AppliedFiles {
   readonly migrations: ReadonlyMap<string, string>;
   readonly objects: ReadonlyMap<string, string>;
+  /** Shipped functions and views that somebody dropped, and those that somebody changed. */
+  readonly missing: ReadonlySet<string>;
+  readonly changed: ReadonlySet<string>;
   readonly versions: readonly string[];
 }
 
 async function appliedFiles(database: Database): Promise<AppliedFiles> {
   const [server] = await database.run(
     "select current_setting('server_version_num')::integer as version, current_setting('server_version') as version_text, " +
-      "to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as is_ours",
+      "to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as is_ours, " +
+      "to_regclass('p2p.object_states') is not null as has_states",
     [],
     DEADLINES.statementSeconds,
   );
@@ -117,11 +154,25 @@ async function appliedFiles(database: Database): Promise<AppliedFiles> {
       )
       : [];
   const [migrations, objects] = [await read("schema_migrations"), await read("schema_objects")];
+  // Release 0.1.0 kept no definitions to compare with.
+  const states = server?.["has_states"] === true
+    ? await database.run(
+      "select name, is_missing from p2p.object_states where state <> 'shipped'",
+      [],
+      DEADLINES.statementSeconds,
+    )
+    : [];
+  const named = (isMissing: boolean) =>
+    new Set(
+      states.filter((row) => row["is_missing"] === isMissing).map((row) => String(row["name"])),
+    );
   const byName = (rows: typeof migrations) =>
     new Map(rows.map((row) => [String(row["name"]), String(row["sha256"])]));
   return {
     migrations: byName(migrations),
     objects: byName(objects),
+    missing: named(true),
+    changed: named(false),
     versions: [...migrations, ...objects].map((row) => String(row["program_version"])),
   };
 }

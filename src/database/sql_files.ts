@@ -1,5 +1,12 @@
 // Every file of sql/, carried inside the program. A test compares this list with the folder.
-import bootstrap from "../../sql/bootstrap.sql" with { type: "text" };
+import bootstrap01 from "../../sql/bootstrap/01_schema.sql" with { type: "text" };
+import bootstrap02 from "../../sql/bootstrap/02_tables.sql" with { type: "text" };
+import bootstrap03 from "../../sql/bootstrap/03_apply_migration.sql" with { type: "text" };
+import bootstrap04 from "../../sql/bootstrap/04_live_definition.sql" with { type: "text" };
+import bootstrap05 from "../../sql/bootstrap/05_make_object.sql" with { type: "text" };
+import bootstrap06 from "../../sql/bootstrap/06_definition_of.sql" with { type: "text" };
+import bootstrap07 from "../../sql/bootstrap/07_apply_object.sql" with { type: "text" };
+import bootstrap08 from "../../sql/bootstrap/08_apply_objects.sql" with { type: "text" };
 import migration0001 from "../../sql/migrations/0001_dimensions.sql" with { type: "text" };
 import migration0002 from "../../sql/migrations/0002_operations.sql" with { type: "text" };
 import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "text" };
@@ -9,10 +16,12 @@ import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "te
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
+import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
+import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
@@ -32,6 +41,7 @@ import recordLostPage from "../../sql/functions/record_lost_page.sql" with { typ
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
+import restoreObject from "../../sql/functions/restore_object.sql" with { type: "text" };
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
@@ -51,6 +61,7 @@ import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text"
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
+import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
 
@@ -61,7 +72,16 @@ export interface SqlFile {
 }
 
 /** Creates what `migrate` stands on; may run any number of times. */
-export const BOOTSTRAP = bootstrap;
+export const BOOTSTRAP: readonly SqlFile[] = [
+  { name: "bootstrap/01_schema.sql", body: bootstrap01 },
+  { name: "bootstrap/02_tables.sql", body: bootstrap02 },
+  { name: "bootstrap/03_apply_migration.sql", body: bootstrap03 },
+  { name: "bootstrap/04_live_definition.sql", body: bootstrap04 },
+  { name: "bootstrap/05_make_object.sql", body: bootstrap05 },
+  { name: "bootstrap/06_definition_of.sql", body: bootstrap06 },
+  { name: "bootstrap/07_apply_object.sql", body: bootstrap07 },
+  { name: "bootstrap/08_apply_objects.sql", body: bootstrap08 },
+];
 
 /** Run once, in this order, then frozen. */
 export const MIGRATIONS: readonly SqlFile[] = [
@@ -76,10 +96,12 @@ export const MIGRATIONS: readonly SqlFile[] = [
 /** The current behaviour: re-applied when their text changed, functions before views. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
+  { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
   { name: "functions/end_fetching.sql", body: endFetching },
+  { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
@@ -95,6 +117,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
+  { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
   { name: "functions/status_report.sql", body: statusReport },
@@ -108,6 +131,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
+  { name: "views/object_states.sql", body: objectStates },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
 ];

@@ -52,7 +52,7 @@ Deno.test("twenty at once on an empty database end well, with the result of one"
     return JSON.parse(stdout);
   });
   const ran = [
-    ...plans.flatMap((plan) => plan.migrations.map(nameOf)),
+    ...plans.flatMap((plan) => plan.migrations),
     ...documents.flatMap((document) => document.migrations),
   ];
   deepStrictEqual(ran.sort(), RELEASE.migrations.map(nameOf).sort(), "each file ran once");
@@ -156,13 +156,13 @@ Deno.test("a migration that fails leaves nothing behind and is named; those befo
     migrations: failing.migrations.slice(0, -1),
     objects: [
       ...RELEASE.objects,
-      { name: "views/good.sql", body: "create view p2p.good_view as select 1 as a" },
-      { name: "views/bad.sql", body: "create view p2p.bad_view as select nothing" },
+      { name: "views/good_view.sql", body: "create view p2p.good_view as select 1 as a" },
+      { name: "views/bad_view.sql", body: "create view p2p.bad_view as select nothing" },
     ],
   });
   await rejects(
     migrate(database, failingObject),
-    /sql\/views\/bad\.sql: column "nothing" does not/,
+    /sql\/views\/bad_view\.sql: column "nothing" does not/,
   );
   strictEqual(await valueOf(database, "select to_regclass('p2p.good_view')"), "null");
 });

@@ -25,7 +25,24 @@ const RULES: Readonly<Record<string, string>> = {
   "every function sets its search_path, pg_temp last": `
     select p.oid::regprocedure from pg_proc p
     where p.pronamespace = 'p2p'::regnamespace
-      and not ('search_path=p2p, pg_temp' = any (coalesce(p.proconfig, '{}')))`,
+      and not (array['search_path=p2p, pg_temp', 'search_path=pg_catalog, pg_temp'] && coalesce(p.proconfig, '{}'))`,
+  "nothing is granted to public": `
+    select format('%s on %s', a.privilege_type, object.name)
+    from (
+      select p.oid::regprocedure::text as name, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+      from pg_proc p where p.pronamespace = 'p2p'::regnamespace
+      union all
+      select c.oid::regclass::text, coalesce(c.relacl, acldefault('r', c.relowner))
+      from pg_class c where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+      union all
+      select t.oid::regtype::text, coalesce(t.typacl, acldefault('T', t.typowner))
+      from pg_type t join pg_class c on c.oid = t.typrelid and c.relkind = 'c'
+      where t.typnamespace = 'p2p'::regnamespace
+      union all
+      select 'schema p2p', nspacl from pg_namespace where nspname = 'p2p'
+    ) as object
+    cross join aclexplode(object.acl) as a
+    where a.grantee = 0`,
   "no function runs with the rights of its owner": `
     select p.oid::regprocedure from pg_proc p where p.pronamespace = 'p2p'::regnamespace and p.prosecdef`,
   "every table has a primary key": `

@@ -43,7 +43,7 @@ for (
 }
 
 Deno.test("each error has the exit code of the contract, a name and its hint", () => {
-  const codes = { done: 0, usage: 64, unavailable: 69, bug: 70, batchIncomplete: 75 };
+  const codes = { done: 0, findings: 1, usage: 64, unavailable: 69, bug: 70, batchIncomplete: 75 };
   assert.deepEqual(EXIT, { ...codes, configuration: 78 });
   const errors = [
     [UsageError, 64],

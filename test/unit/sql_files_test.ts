@@ -31,7 +31,7 @@ Deno.test("every function and view is carried once, functions first", () => {
 });
 
 Deno.test("each name stands with the text of its own file", () => {
-  const files = [{ name: "bootstrap.sql", body: BOOTSTRAP }, ...MIGRATIONS, ...OBJECTS];
+  const files = [...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS];
   for (const { name, body } of files) {
     assert.equal(body, Deno.readTextFileSync(new URL(name, SQL)), name);
     assert.notEqual(body.trim(), "", name);
@@ -45,7 +45,7 @@ Deno.test("no file below sql/ is forgotten, in whatever folder", () => {
       .filter((path) => path.endsWith(".sql"));
   assert.deepEqual(
     below("./").map((path) => path.slice(2)).sort(),
-    ["bootstrap.sql", ...names(MIGRATIONS), ...names(OBJECTS)].sort(),
+    names([...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS]).sort(),
   );
 });
 

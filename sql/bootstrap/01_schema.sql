@@ -1,0 +1,31 @@
+-- What `migrate` itself stands on: the files of this folder, in their order, as one implicit transaction at the
+-- beginning of a `migrate` that has anything to do. Each statement may run any number of times.
+-- Migrators queue here: `create … if not exists` alone is not safe against a second one.
+select pg_advisory_xact_lock(hashtextextended('p2p.migrate', 0));
+
+create schema if not exists p2p;
+
+-- Two group roles of the whole server: give them to logins (grant p2p_worker to ingest). The owner is whoever migrates.
+do $$
+declare
+  v_role text;
+begin
+  foreach v_role in array array['p2p_reader', 'p2p_worker'] loop
+    continue when exists (select from pg_roles where rolname = v_role);
+
+    begin
+      execute format('create role %I nologin', v_role);
+    exception
+      when duplicate_object or unique_violation then
+        null; -- another database of this server is migrated at the same time
+      when insufficient_privilege then
+        raise exception 'role % is missing, and this user may not create roles', v_role
+          using errcode = 'P2P01', hint = 'have an administrator run: create role p2p_reader; create role p2p_worker';
+    end;
+  end loop;
+end
+$$;
+
+comment on schema p2p is 'Binance P2P, every ten minutes. Start with: select * from p2p.mv_latest_market_state limit 10';
+
+grant usage on schema p2p to p2p_reader, p2p_worker;

@@ -1,0 +1,41 @@
+-- Runs one file of sql/migrations unless it ran before. Raises when its text is not the text that ran.
+-- Returns whether it ran now.
+create or replace function p2p.apply_migration(p_name text, p_sha256 text, p_body text, p_program_version text)
+returns boolean
+language plpgsql
+set search_path = p2p, pg_temp
+as $function$
+declare
+  v_known text;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('p2p.migrate', 0));
+
+  select m.sha256
+  into v_known
+  from p2p.schema_migrations m
+  where m.name = p_name;
+
+  if v_known = p_sha256 then
+    return false;
+  elsif v_known is not null then
+    raise exception 'sql/% was edited after it ran in this database', p_name
+      using errcode = 'P2P01', hint = 'put the old text back and write a new migration';
+  end if;
+
+  begin
+    execute p_body;
+  exception when others then
+    raise exception 'sql/%: %', p_name, sqlerrm
+      using errcode = sqlstate;
+  end;
+
+  insert into p2p.schema_migrations (name, sha256, body, program_version)
+  values (p_name, p_sha256, p_body, p_program_version);
+
+  return true;
+end
+$function$;
+
+comment on function p2p.apply_migration(text, text, text, text) is 'Runs one file of sql/migrations once; used by the migrate command';
+
+revoke execute on function p2p.apply_migration(text, text, text, text) from public;

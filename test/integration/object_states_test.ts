@@ -1,0 +1,329 @@
+// What a DBA changes in the live functions and views: migrate keeps it, `sql` shows it, nothing of it is lost.
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { migrate, RELEASE, type Release } from "../../src/database/migrate.ts";
+import { rowsOf, valueOf } from "../support/batches.ts";
+import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { runProgram } from "../support/program.ts";
+
+const FILE = "functions/known_fiats.sql";
+const IDENTITY = "function p2p.known_fiats(text,integer)";
+
+/** As a DBA does it: the live text, edited, run again. */
+async function edit(test: TestDatabase, object: string, from: string, to: string): Promise<void> {
+  const [row] = await rowsOf(
+    test.database,
+    `select live_definition from p2p.object_states where name like '%/${object}.sql'`,
+  );
+  const live = String(row?.["live_definition"]);
+  ok(live.includes(from), live);
+  await test.database.runScript(live.replace(from, to), 60);
+}
+
+const tune = (test: TestDatabase) =>
+  edit(test, "known_fiats", "coalesce(m.active_markets, 0)", "0::bigint");
+
+async function stateOf(test: TestDatabase, file: string): Promise<unknown[]> {
+  const [row] = await rowsOf(
+    test.database,
+    `select state, is_missing, has_moved_on from p2p.object_states where name = '${file}'`,
+  );
+  return Object.values(row ?? {});
+}
+
+/** The next release, with another text of one file. */
+function next(change: (body: string) => string, file = FILE): Release {
+  return {
+    ...RELEASE,
+    version: "0.9.0",
+    objects: RELEASE.objects.map((object) =>
+      object.name === file ? { name: file, body: change(object.body) } : object
+    ),
+  };
+}
+
+const sql = (test: TestDatabase, ...args: string[]) =>
+  runProgram(["sql", ...args], { DATABASE_URL: test.url });
+
+Deno.test("after migrate everything is as shipped, whatever the order of keywords in the files", async () => {
+  await using test = await testDatabase();
+  const states = await rowsOf(
+    test.database,
+    "select distinct state, is_missing, has_moved_on from p2p.object_states",
+  );
+  deepStrictEqual(states.map((row) => ({ ...row })), [
+    { state: "shipped", is_missing: false, has_moved_on: false },
+  ]);
+  strictEqual(
+    await valueOf(test.database, "select count(*) from p2p.object_states"),
+    String(RELEASE.objects.filter(({ name }) => !name.startsWith("bootstrap/")).length),
+  );
+});
+
+Deno.test("writing the same object in other words is no change; one blank in a body is", async () => {
+  await using test = await testDatabase();
+  const body = RELEASE.objects.find(({ name }) => name === FILE)?.body ?? "";
+  await test.database.runScript(
+    `set search_path = p2p;\n${
+      body.replace("create or replace function p2p.", "CREATE  OR REPLACE FUNCTION ")
+    }`,
+    60,
+  );
+  deepStrictEqual(await stateOf(test, FILE), ["shipped", false, false]);
+  await edit(test, "batch_overview", "status,", "status /* the same */,");
+  deepStrictEqual(await stateOf(test, "views/batch_overview.sql"), ["shipped", false, false]);
+  await edit(test, "known_fiats", "0)", "0 )");
+  deepStrictEqual(await stateOf(test, FILE), ["drifted", false, false]);
+});
+
+Deno.test("a changed function: diff shows it and exits 1, adopt makes it tuned, restore brings the shipped text back", async () => {
+  await using test = await testDatabase();
+  strictEqual((await sql(test, "diff")).code, 0);
+  await tune(test);
+
+  const drifted = await sql(test, "diff");
+  strictEqual(drifted.code, 1, drifted.stderr);
+  match(
+    drifted.stdout,
+    /^function p2p\.known_fiats\(text,integer\)\ndrifted: changed live, not adopted\n--- /,
+  );
+  match(drifted.stdout, /^-.*coalesce\(m\.active_markets, 0\)$/m);
+  match(drifted.stdout, /^\+.*0::bigint$/m);
+
+  const noNote = await sql(test, "adopt", "known_fiats");
+  strictEqual(noNote.code, 64);
+  match(noNote.stderr, /--note is missing/);
+  strictEqual((await sql(test, "adopt", "p2p.known_fiats", "--note", "no counting")).code, 0);
+  const tuned = await sql(test, "diff", "known_fiats", "--json");
+  strictEqual(tuned.code, 0, tuned.stderr);
+  const [object] = JSON.parse(tuned.stdout);
+  deepStrictEqual([object.identity, object.state, object.adoptedNote], [
+    IDENTITY,
+    "tuned",
+    "no counting",
+  ]);
+
+  match((await sql(test, "show", FILE)).stdout, /0::bigint/);
+  match((await sql(test, "show", FILE, "--shipped")).stdout, /coalesce\(m\.active_markets, 0\)/);
+  match((await sql(test, "restore", "known_fiats", "--dry-run")).stdout, /0::bigint/);
+  deepStrictEqual(await stateOf(test, FILE), ["tuned", false, false]);
+  strictEqual((await sql(test, "restore", "known_fiats")).code, 0);
+  deepStrictEqual(await stateOf(test, FILE), ["shipped", false, false]);
+  const history = await rowsOf(
+    test.database,
+    "select action, note, definition from p2p.schema_object_history order by event_id",
+  );
+  deepStrictEqual(history.map((row) => [row["action"], row["note"]]), [
+    ["adopted", "no counting"],
+    ["restored", "no counting"],
+  ]);
+  for (const row of history) match(String(row["definition"]), /0::bigint/);
+});
+
+Deno.test("what sql show prints makes the object again, in a session with any search_path", async () => {
+  await using test = await testDatabase();
+  const files = RELEASE.objects.map(({ name }) => name).filter((name) =>
+    !name.startsWith("bootstrap/")
+  );
+  const scripts = await rowsOf(
+    test.database,
+    "select name, live_definition from p2p.object_states",
+  );
+  for (const { live_definition } of scripts) {
+    await test.database.runScript(`set search_path = pg_catalog; ${live_definition}`, 60);
+  }
+  strictEqual(scripts.length, files.length);
+  strictEqual(
+    await valueOf(test.database, "select count(*) from p2p.object_states where state <> 'shipped'"),
+    "0",
+  );
+});
+
+Deno.test("migrate keeps a changed object, says so, and shows three ways when the release moved on", async () => {
+  await using test = await testDatabase();
+  await tune(test);
+  const release = next((body) => body.replace("full join markets", "full outer join markets"));
+  const { objects } = await migrate(test.database, release);
+  deepStrictEqual(objects, [{ name: FILE, outcome: "kept" }]);
+  deepStrictEqual(await stateOf(test, FILE), ["drifted", false, true]);
+  deepStrictEqual(await migrate(test.database, release), { migrations: [], objects: [] });
+  const [object] = await rowsOf(
+    test.database,
+    `select * from p2p.object_states where name = '${FILE}'`,
+  );
+  match(String(object?.["base_definition"]), /full join markets[^]*/);
+  match(String(object?.["shipped_definition"]), /full outer join markets/);
+  match(String(object?.["live_definition"]), /0::bigint/);
+  deepStrictEqual([object?.["base_version"], object?.["shipped_version"]], [
+    RELEASE.version,
+    "0.9.0",
+  ]);
+
+  // Taking notice of the new text is the end of the warning; the change stays.
+  await valueOf(test.database, "select p2p.adopt_object('known_fiats', 'still wanted')");
+  deepStrictEqual(await stateOf(test, FILE), ["tuned", false, false]);
+  await valueOf(test.database, "select p2p.restore_object('known_fiats')");
+  match(
+    await valueOf(test.database, `select p2p.live_definition('${IDENTITY}')`),
+    /full outer join markets/,
+  );
+});
+
+Deno.test("a change that the next release ships as well counts as shipped", async () => {
+  await using test = await testDatabase();
+  await tune(test);
+  const release = next((body) => body.replace("coalesce(m.active_markets, 0)", "0::bigint"));
+  deepStrictEqual((await migrate(test.database, release)).objects, [
+    { name: FILE, outcome: "applied" },
+  ]);
+  deepStrictEqual(await stateOf(test, FILE), ["shipped", false, false]);
+});
+
+Deno.test("a dropped object is made again; the worker does not mind a missing view", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("drop view p2p.merchant_daily", 60);
+  deepStrictEqual(await stateOf(test, "views/merchant_daily.sql"), ["drifted", true, false]);
+  strictEqual((await sql(test, "diff")).code, 1);
+  strictEqual((await runProgram(["status"], { DATABASE_URL: test.url })).code, 0);
+  const { code, stdout } = await runProgram(["migrate"], { DATABASE_URL: test.url });
+  strictEqual(code, 0);
+  strictEqual(stdout, "made again what was missing: sql/views/merchant_daily.sql\n");
+  deepStrictEqual(await stateOf(test, "views/merchant_daily.sql"), ["shipped", false, false]);
+});
+
+Deno.test("a view that loses a column is made anew with its grants", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("grant select on p2p.merchant_daily to p2p_worker", 60);
+  const release = next(
+    (body) =>
+      body.replace("  avg(o.volume) as avg_volume,\n", "").replace(
+        /comment on column p2p\.merchant_daily\.avg_volume.*\n/,
+        "",
+      ),
+    "views/merchant_daily.sql",
+  );
+  deepStrictEqual((await migrate(test.database, release)).objects, [
+    { name: "views/merchant_daily.sql", outcome: "applied" },
+  ]);
+  strictEqual(
+    await valueOf(
+      test.database,
+      "select has_table_privilege('p2p_worker', 'p2p.merchant_daily', 'select')",
+    ),
+    "true",
+  );
+});
+
+Deno.test("what depends on a view is never dropped: migrate fails whole and names it", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("create view public.mine as select * from p2p.merchant_daily", 60);
+  const release = next(
+    (body) =>
+      body.replace("  avg(o.volume) as avg_volume,\n", "").replace(
+        /comment on column p2p\.merchant_daily\.avg_volume.*\n/,
+        "",
+      ),
+    "views/merchant_daily.sql",
+  );
+  const error = await migrate(test.database, release).then(() => undefined, (thrown) => thrown);
+  match(
+    String(error),
+    /sql\/views\/merchant_daily\.sql: .*depend[^]*view public\.mine depends on view p2p\.merchant_daily/,
+  );
+  deepStrictEqual(await stateOf(test, "views/merchant_daily.sql"), ["shipped", false, false]);
+});
+
+Deno.test("a function whose signature changes: the old one goes; if it was changed live, both stay", async () => {
+  const release = next((body) =>
+    body.replaceAll(
+      "known_fiats(p_exchange text, p_fresh_seconds integer)",
+      "known_fiats(p_exchange text)",
+    )
+      .replace("make_interval(secs => p_fresh_seconds)", "interval '1 day'")
+      .replaceAll("known_fiats(text, integer)", "known_fiats(text)")
+      .replace("read within p_fresh_seconds", "read today")
+  );
+  const overloads =
+    "select string_agg(oid::regprocedure::text, ' ' order by pronargs) from pg_proc where proname = 'known_fiats'";
+  {
+    await using test = await testDatabase();
+    deepStrictEqual((await migrate(test.database, release)).objects, [
+      { name: FILE, outcome: "applied" },
+    ]);
+    strictEqual(await valueOf(test.database, overloads), "known_fiats(text)");
+  }
+  await using test = await testDatabase();
+  await tune(test);
+  deepStrictEqual((await migrate(test.database, release)).objects, [
+    { name: FILE, outcome: "left behind" },
+  ]);
+  strictEqual(
+    await valueOf(test.database, overloads),
+    "known_fiats(text) known_fiats(text,integer)",
+  );
+  deepStrictEqual(await stateOf(test, FILE), ["shipped", false, false]);
+});
+
+Deno.test("what a release no longer has is dropped if nobody changed it or needs it", async () => {
+  await using test = await testDatabase();
+  const views = ["market_daily", "market_hourly", "table_sizes"];
+  const release = {
+    ...RELEASE,
+    version: "0.9.0",
+    objects: RELEASE.objects.filter(({ name }) => !views.some((view) => name.includes(view))),
+  };
+  await edit(
+    test,
+    "market_hourly",
+    "avg(d.total_offers_count)",
+    "round(avg(d.total_offers_count))",
+  );
+  await test.database.runScript("create view public.mine as select * from p2p.table_sizes", 60);
+  const { objects } = await migrate(test.database, release);
+  deepStrictEqual(objects, [
+    { name: "views/table_sizes.sql", outcome: "left behind" },
+    { name: "views/market_hourly.sql", outcome: "left behind" },
+    { name: "views/market_daily.sql", outcome: "dropped" },
+  ]);
+  const left = await rowsOf(
+    test.database,
+    `select to_regclass('p2p.' || view) is not null as there from unnest(array['${
+      views.join("','")
+    }']) as view`,
+  );
+  deepStrictEqual(left.map((row) => row["there"]), [false, true, true]);
+});
+
+Deno.test("an object of a DBA that a new release has a name for is kept", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("create view p2p.brand_new as select 'mine' as whose", 60);
+  const release = {
+    ...RELEASE,
+    version: "0.9.0",
+    objects: [...RELEASE.objects, {
+      name: "views/brand_new.sql",
+      body:
+        "create or replace view p2p.brand_new as select 1 as number, 2 as other; comment on view p2p.brand_new is 'ours'",
+    }],
+  };
+  deepStrictEqual((await migrate(test.database, release)).objects, [
+    { name: "views/brand_new.sql", outcome: "kept" },
+  ]);
+  strictEqual(await valueOf(test.database, "select whose from p2p.brand_new"), "mine");
+  await valueOf(test.database, "select p2p.restore_object('brand_new')");
+  strictEqual(await valueOf(test.database, "select other from p2p.brand_new"), "2");
+});
+
+Deno.test("names that are not ours are refused with a hint; a worker may look, not change", async () => {
+  await using test = await testDatabase();
+  for (const args of [["diff", "nothing"], ["show", "nothing"], ["restore", "nothing"]]) {
+    const { code, stderr } = await sql(test, ...args);
+    strictEqual(code, 64);
+    match(
+      stderr,
+      /^error: there is no shipped function or view nothing\nhint: select name from p2p\.object_states/,
+    );
+  }
+  const shipped = await sql(test, "adopt", "known_fiats", "--note", "x");
+  strictEqual(shipped.code, 64);
+  match(shipped.stderr, /is as shipped: there is nothing to adopt/);
+});
