@@ -5,7 +5,7 @@ import { PATH } from "../../src/simulator/answers.ts";
 import type { Fault } from "../../src/simulator/fault.ts";
 import { type SimulatedRequest, startSimulator } from "../../src/simulator/server.ts";
 import { batchOf, rowsOf, valueOf } from "../support/batches.ts";
-import { testDatabase } from "../support/database.ts";
+import { testDatabase, urlAs } from "../support/database.ts";
 import { FAST, runProgram } from "../support/program.ts";
 import { answer, offer, pageOf, startStrangeExchange } from "../support/strange_exchange.ts";
 import { expectedOffers, storedOffers } from "../support/truth.ts";
@@ -164,7 +164,7 @@ Deno.test("BINANCE_PAIRS_ENDPOINT is asked when nothing else answers", async () 
         : undefined,
   );
   const variables = {
-    DATABASE_URL: test.url,
+    DATABASE_URL: urlAs("worker", test.url),
     BINANCE_BASE_URL: exchange.url,
     MAX_RETRIES: "0",
     ...FAST,

@@ -3,7 +3,8 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { SimulatedRequest, Simulator } from "../../src/simulator/server.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
-import { testDatabase } from "../support/database.ts";
+import { Database } from "../../src/database/connection.ts";
+import { testDatabase, urlAs } from "../support/database.ts";
 import { FAST, Program, runProgram, type Variables } from "../support/program.ts";
 import { killSessions, pagesStored } from "../support/sessions.ts";
 import { expectedOffers, storedOffers } from "../support/truth.ts";
@@ -35,7 +36,7 @@ Deno.test("once --json prints the contract's summary and nothing else, and ends 
   await withSimulator({ offers: 1500 }, async (simulator) => {
     const { code, stdout, stderr } = await runProgram(
       ["once", "--json"],
-      environment(test.url, simulator),
+      environment(urlAs("worker", test.url), simulator),
     );
     strictEqual(code, 0, stderr);
     strictEqual(stdout.trim().split("\n").length, 1);
@@ -70,7 +71,7 @@ Deno.test("once without --json says it in a line; MARKETS picks", async () => {
   await withSimulator({ offers: 1500 }, async (simulator) => {
     const { code, stdout } = await runProgram(
       ["once"],
-      environment(test.url, simulator, { MARKETS: "VES/USDT,ars/*" }),
+      environment(urlAs("worker", test.url), simulator, { MARKETS: "VES/USDT,ars/*" }),
     );
     strictEqual(code, 0);
     match(
@@ -95,7 +96,7 @@ Deno.test("a market that nobody lists ends with 75 and says why", async () => {
   await withSimulator({ offers: 200 }, async (simulator) => {
     const { code, stdout } = await runProgram(
       ["once"],
-      environment(test.url, simulator, { MARKETS: "VES/NOSUCH" }),
+      environment(urlAs("worker", test.url), simulator, { MARKETS: "VES/NOSUCH" }),
     );
     strictEqual(code, 75);
     match(stdout, /failed · 0 of 0 markets[^]*no market was planned/);
@@ -107,7 +108,7 @@ Deno.test("the deadline defers markets, and the next batch begins with them", as
   const faultFor = ({ search }: SimulatedRequest) =>
     search === undefined ? undefined : { kind: "slow", overMs: 60 } as const;
   await withSimulator({ offers: 1500, faultFor }, async (simulator) => {
-    const slow = environment(test.url, simulator, {
+    const slow = environment(urlAs("worker", test.url), simulator, {
       MARKETS: "*/USDT",
       MAX_WORKERS: "1",
       BATCH_DEADLINE_SECONDS: "2.5",
@@ -144,7 +145,7 @@ Deno.test("an exchange that dies in the middle ends the batch early; the rest is
   await withSimulator({ offers: 1500, latencyMs: 20 }, async (simulator) => {
     await using worker = new Program(
       ["once", "--json"],
-      environment(test.url, simulator, { MAX_RETRIES: "0", MAX_WORKERS: "5" }),
+      environment(urlAs("worker", test.url), simulator, { MAX_RETRIES: "0", MAX_WORKERS: "5" }),
     );
     await pagesStored(test.database, 30);
     await simulator.close();
@@ -167,7 +168,10 @@ Deno.test("an exchange that dies in the middle ends the batch early; the rest is
 Deno.test("an exchange that is not there at all: 69 at the first start, a failed batch later", async () => {
   await using test = await testDatabase();
   await withSimulator({ offers: 200 }, async (simulator) => {
-    const here = environment(test.url, simulator, { MARKETS: "VES/*", MAX_RETRIES: "0" });
+    const here = environment(urlAs("worker", test.url), simulator, {
+      MARKETS: "VES/*",
+      MAX_RETRIES: "0",
+    });
     const gone = { ...here, BINANCE_BASE_URL: "http://127.0.0.1:1" };
     const first = await runProgram(["once", "--json"], { ...gone, LOG_LEVEL: "error" });
     strictEqual(first.code, 69);
@@ -188,12 +192,13 @@ Deno.test("sessions that are killed while it fetches cost nothing but time", asy
   await withSimulator({ offers: 1500, latencyMs: 20 }, async (simulator) => {
     await using worker = new Program(
       ["once", "--json"],
-      environment(test.url, simulator, { MARKETS: "*/USDT" }),
+      environment(urlAs("worker", test.url), simulator, { MARKETS: "*/USDT" }),
     );
+    await using same = new Database(urlAs("worker", test.url), { applicationName: "test" }); // whose sessions it may end
     let killed = 0;
     for (const pages of [20, 60, 100]) {
       await pagesStored(test.database, pages);
-      killed += await killSessions(test.database);
+      killed += await killSessions(same);
     }
     const { code, stdout, stderr } = await worker.ended;
     ok(killed >= 3, `${killed} sessions`);

@@ -3,7 +3,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { Database } from "../../src/database/connection.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
-import { type TestDatabase, testDatabase } from "../support/database.ts";
+import { type TestDatabase, testDatabase, urlAs } from "../support/database.ts";
 import { eventually, FAST, Program, runProgram, type Variables } from "../support/program.ts";
 import { endLease, holdTable, pagesStored, someoneWaits } from "../support/sessions.ts";
 import { expectedOffers, storedOffers } from "../support/truth.ts";
@@ -21,7 +21,7 @@ async function withSlowExchange(
       search === undefined ? undefined : { kind: "slow", overMs: latencyMs },
   });
   const environment = {
-    DATABASE_URL: test.url,
+    DATABASE_URL: urlAs("worker", test.url),
     BINANCE_BASE_URL: simulator.url,
     MARKETS: "*/USDT",
     MAX_WORKERS: "5",
@@ -148,7 +148,7 @@ Deno.test("SIGTERM while it asks for the markets: it stops, and blames nobody", 
   const simulator = await startSimulator({ offers: 200, latencyMs: 200 });
   try {
     await using worker = new Program(["once", "--json"], {
-      DATABASE_URL: test.url,
+      DATABASE_URL: urlAs("worker", test.url),
       BINANCE_BASE_URL: simulator.url,
       LOG_LEVEL: "warning",
       ...FAST,

@@ -1,5 +1,5 @@
 /** Batches inside the test's own process, where the clock is ours. */
-import type { Database, Row } from "../../src/database/connection.ts";
+import { Database, type Row } from "../../src/database/connection.ts";
 import { LEASE } from "../../src/deadlines.ts";
 import { runBatch } from "../../src/extract/batch.ts";
 import { BatchStore } from "../../src/extract/batch_store.ts";
@@ -11,6 +11,7 @@ import { TokenBucket } from "../../src/extract/token_bucket.ts";
 import { binance } from "../../src/exchange/binance.ts";
 import type { Exchange } from "../../src/exchange/exchange.ts";
 import { type MarketFilter, parseMarketFilter } from "../../src/exchange/market_filter.ts";
+import { urlAs } from "./database.ts";
 
 export interface TestBatchOptions {
   readonly markets?: string;
@@ -43,7 +44,7 @@ export function hastyClock(): Clock {
   };
 }
 
-/** One batch against the exchange at that address. */
+/** One batch against the exchange at that address, with the rights of a worker. */
 export async function batchOf(
   database: Database,
   baseUrl: string,
@@ -51,6 +52,7 @@ export async function batchOf(
 ): Promise<LoadedBatch> {
   const clock = hastyClock();
   const exchange = exchangeAt(baseUrl);
+  await using worker = new Database(urlAs("worker", database.url), { applicationName: "test" });
   return await runBatch({
     exchange,
     fetcher: new Fetcher({
@@ -59,7 +61,7 @@ export async function batchOf(
       timeoutSeconds: options.timeoutSeconds ?? 30,
       maxRetries: options.maxRetries ?? 3,
     }),
-    store: new BatchStore(database, exchange.code, "test", clock),
+    store: new BatchStore(worker, exchange.code, "test", clock),
     clock,
     filter: parseMarketFilter(options.markets ?? "*/*") as MarketFilter,
     maxWorkers: 20,
