@@ -5,6 +5,7 @@ import { ConfigurationError, describe, EXIT, type ExitCode, P2pError } from "../
 import { VERSION } from "../version.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
+import { doctor, doctorCommand } from "./doctor.ts";
 import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
 import { query, queryCommand } from "./query.ts";
@@ -21,6 +22,7 @@ const commands = or(
   queryCommand,
   migrateCommand,
   sqlCommand,
+  doctorCommand,
   dbCommand,
   simulateCommand,
   demoCommand,
@@ -59,6 +61,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await query(parsed);
       case "migrate":
         return await runMigrate(parsed);
+      case "doctor":
+        return await doctor(parsed);
       case "sql":
         return await sql(parsed);
       case "db":

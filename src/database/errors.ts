@@ -58,7 +58,7 @@ export function explain(error: unknown, where: string): Error {
     case "42501":
       return new DatabaseError(
         `the database user lacks a privilege: ${text}`,
-        "run `p2p-ingest migrate` as a user who may create a schema in this database",
+        "the owner of schema p2p (the user that ran `p2p-ingest migrate`) may do it; a worker needs: grant p2p_worker to that user",
         options,
       );
     case "53100":

@@ -20,6 +20,7 @@ import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "tex
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
+import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
@@ -100,6 +101,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
+  { name: "functions/diagnose.sql", body: diagnose },
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },

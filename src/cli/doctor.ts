@@ -1,0 +1,172 @@
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { command, constant } from "@optique/core/primitives";
+import type { Config } from "../config.ts";
+import type { Database } from "../database/connection.ts";
+import { isUpToDate, planMigration } from "../database/migrate.ts";
+import { DEADLINES } from "../deadlines.ts";
+import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import { VERSION } from "../version.ts";
+import { configuredExchange, openDatabase, readEnvironment } from "./environment.ts";
+import { examples, jsonFlag } from "./help.ts";
+import { print, style, tell } from "./terminal.ts";
+
+export const doctorCommand = command(
+  "doctor",
+  object({ command: constant("doctor"), json: jsonFlag() }),
+  {
+    brief: message`What is wrong, and the command that mends it.`,
+    description:
+      message`Looks at configuration, database, privileges, drift of the live SQL, clocks, the last batch and the exchange (one request). Changes nothing. Exit 1 if anything wants mending; warnings alone end with 0.`,
+    footer: examples(
+      ["p2p-ingest doctor", "before the service is started, and when something is odd"],
+      ["p2p-ingest doctor --json", "for scripts"],
+    ),
+  },
+);
+
+interface Finding {
+  readonly topic: string;
+  readonly state: "ok" | "warning" | "bad";
+  readonly finding: string;
+  readonly mend: string | null;
+}
+
+/** Clocks further apart than this make times of pages and batches contradict each other. */
+const CLOCK_SECONDS = 5;
+
+export async function doctor(args: { json: boolean }): Promise<ExitCode> {
+  const findings: Finding[] = [];
+  const config = await attempt(findings, "configuration", readEnvironment);
+  if (config !== undefined) {
+    findings.push(ok("configuration", `version ${VERSION}, every variable is valid`));
+    await attempt(findings, "database", () => examineDatabase(config, findings));
+    findings.push(await examineExchange(config));
+  }
+  if (args.json) print(JSON.stringify(findings) + "\n");
+  else printFindings(findings);
+  return findings.some(({ state }) => state === "bad") ? EXIT.findings : EXIT.done;
+}
+
+/** What fails for a known reason is a finding, not the end. */
+async function attempt<T>(
+  findings: Finding[],
+  topic: string,
+  examine: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await examine();
+  } catch (error) {
+    if (!(error instanceof P2pError)) throw error;
+    findings.push({ topic, state: "bad", finding: error.message, mend: error.hint ?? null });
+    return undefined;
+  }
+}
+
+async function examineDatabase(config: Config, findings: Finding[]): Promise<void> {
+  await using opened = await openDatabase({ config, purpose: "doctor", schema: "any" });
+  const { database, cluster } = opened;
+  const began = performance.now();
+  const [row] = await database.run(
+    "select extract(epoch from clock_timestamp()) as now",
+    [],
+    DEADLINES.statementSeconds,
+  );
+  const milliseconds = performance.now() - began;
+  const kind = cluster === undefined ? "" : ", embedded";
+  findings.push(
+    ok("database", `${database.where}${kind}, answers in ${milliseconds.toFixed(0)} ms`),
+    clockFinding("database", Number(row?.["now"]) * 1000, milliseconds),
+  );
+  if (await examineSchema(database, findings)) {
+    const rows = await database.run(
+      "select * from p2p.diagnose($1)",
+      [config.EXTRACTION_INTERVAL_MINUTES],
+      DEADLINES.statementSeconds,
+    );
+    findings.push(...rows as unknown as Finding[]);
+  }
+}
+
+/** @returns whether the schema is of this version, so that its own functions can be asked */
+async function examineSchema(database: Database, findings: Finding[]): Promise<boolean> {
+  const plan = await planMigration(database);
+  const pending = plan.objects.length - plan.missing.length;
+  const isCurrent = isUpToDate({ ...plan, objects: pending > 0 ? plan.objects : [] });
+  findings.push(
+    isCurrent ? ok("schema", `p2p is at version ${VERSION}`) : {
+      topic: "schema",
+      state: "bad",
+      finding: `p2p is not at version ${VERSION}: ${plan.migrations.length} migrations and ` +
+        `${pending} functions and views are to be applied`,
+      mend: "p2p-ingest migrate (what it would do: migrate --dry-run)",
+    },
+  );
+  return isCurrent;
+}
+
+/** One page of one market, without retries; and the exchange's clock, for what it sends. */
+async function examineExchange(config: Config): Promise<Finding> {
+  const exchange = configuredExchange(config);
+  const request = exchange.searchRequest({ fiat: "USD", asset: "USDT", side: "BUY" }, 1);
+  const { hostname } = new URL(request.url);
+  try {
+    const began = performance.now();
+    const response = await fetch(request.url, {
+      method: request.method,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(request.body),
+      signal: AbortSignal.timeout(config.REQUEST_TIMEOUT_SECONDS * 1000),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    const { items } = exchange.readPage(JSON.parse(text));
+    const milliseconds = performance.now() - began;
+    const date = response.headers.get("date");
+    const clock = date === null
+      ? undefined
+      : clockFinding(hostname, Date.parse(date) + 500, milliseconds);
+    if (clock?.state === "warning") return { ...clock, topic: "exchange" };
+    return ok("exchange", `${hostname} answers in ${milliseconds.toFixed(0)} ms, ${items} offers`);
+  } catch (error) {
+    return {
+      topic: "exchange",
+      state: "bad",
+      finding: `${hostname} gives no usable answer: ${describe(error)}`,
+      mend:
+        "check BINANCE_BASE_URL, proxy and firewall; HTTP 403 or 429 may be a block that ends by itself",
+    };
+  }
+}
+
+/** @param theirs their time now, milliseconds since 1970 @param slack how long the question took */
+function clockFinding(who: string, theirs: number, slack: number): Finding {
+  const seconds = (Date.now() - theirs) / 1000;
+  const isOff = Math.abs(seconds) - slack / 1000 > CLOCK_SECONDS;
+  const where = seconds > 0 ? "ahead of" : "behind";
+  return isOff
+    ? {
+      topic: "clock",
+      state: "warning",
+      finding: `this machine is ${Math.abs(seconds).toFixed(0)} s ${where} ${who}`,
+      mend: "timedatectl set-ntp true, here or there",
+    }
+    : ok("clock", `less than ${CLOCK_SECONDS} s apart from ${who}`);
+}
+
+function ok(topic: string, finding: string): Finding {
+  return { topic, state: "ok", finding, mend: null };
+}
+
+function printFindings(findings: readonly Finding[]): void {
+  const { green, yellow, red, dim } = style(Deno.stdout);
+  const mark = { ok: green("✓"), warning: yellow("!"), bad: red("✗") };
+  const width = Math.max(...findings.map(({ topic }) => topic.length));
+  for (const { topic, state, finding, mend } of findings) {
+    print(`${mark[state]} ${topic.padEnd(width)}  ${finding}\n`);
+    if (mend !== null) print(`  ${" ".repeat(width)}  ${dim("mend:")} ${mend}\n`);
+  }
+  const count = (wanted: Finding["state"]) =>
+    findings.filter(({ state }) => state === wanted).length;
+  tell(`${count("bad")} to mend, ${count("warning")} worth a look\n`);
+}
