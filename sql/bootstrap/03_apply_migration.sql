@@ -7,6 +7,8 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_known text;
+  v_detail text;
+  v_hint text;
 begin
   perform pg_advisory_xact_lock(hashtextextended('p2p.migrate', 0));
 
@@ -25,8 +27,9 @@ begin
   begin
     execute p_body;
   exception when others then
-    raise exception 'sql/%: %', p_name, sqlerrm
-      using errcode = sqlstate;
+    get stacked diagnostics v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+    raise exception 'sql/%: %', p_name, concat_ws(E'\n', sqlerrm, nullif(v_detail, ''))
+      using errcode = sqlstate, hint = v_hint;
   end;
 
   insert into p2p.schema_migrations (name, sha256, body, program_version)

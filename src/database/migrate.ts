@@ -25,6 +25,8 @@ export interface MigrationPlan {
   readonly missing: readonly string[];
   /** Files that the release no longer has. */
   readonly retired: readonly string[];
+  /** PostgreSQL was upgraded: it may write definitions differently, so that they have to be read again. */
+  readonly isOtherServer: boolean;
 }
 
 /** The SQL that a program carries; tests pass their own. */
@@ -71,12 +73,14 @@ export async function planMigration(database: Database, release = RELEASE): Prom
     kept: pending.map((file) => file.name).filter((name) => applied.changed.has(name)),
     missing: pending.filter(isMissing).map((file) => file.name),
     retired: [...applied.objects.keys()].filter((name) => !shipped.has(name)),
+    isOtherServer: applied.isOtherServer,
   };
 }
 
 /** Whether a plan has nothing to do. */
-export function isUpToDate({ migrations, objects, retired }: MigrationPlan): boolean {
-  return migrations.length + objects.length + retired.length === 0;
+export function isUpToDate(plan: MigrationPlan): boolean {
+  const { migrations, objects, retired, isOtherServer } = plan;
+  return migrations.length + objects.length + retired.length === 0 && !isOtherServer;
 }
 
 /**
@@ -113,13 +117,13 @@ export async function migrate(database: Database, release = RELEASE): Promise<Mi
 }
 
 /**
- * A view that a DBA has no use for and dropped does not keep the worker from its work.
+ * A view that a DBA has no use for and dropped does not keep the worker from its work, nor does an upgraded server.
  * @throws {ConfigurationError} with the command that mends it, unless the database is at this release
  */
 export async function requireSchema(database: Database): Promise<void> {
   const plan = await planMigration(database);
   const objects = plan.objects.filter((file) => !plan.missing.includes(file.name));
-  if (isUpToDate({ ...plan, objects })) return;
+  if (isUpToDate({ ...plan, objects, isOtherServer: false })) return;
   throw new ConfigurationError(
     `the database at ${database.where} is not at version ${VERSION}: ` +
       `${plan.migrations.length} migrations and ${objects.length} functions and views are to be applied`,
@@ -133,6 +137,7 @@ interface AppliedFiles {
   /** Shipped functions and views that somebody dropped, and those that somebody changed. */
   readonly missing: ReadonlySet<string>;
   readonly changed: ReadonlySet<string>;
+  readonly isOtherServer: boolean;
   readonly versions: readonly string[];
 }
 
@@ -157,14 +162,16 @@ async function appliedFiles(database: Database): Promise<AppliedFiles> {
   // Release 0.1.0 kept no definitions to compare with.
   const states = server?.["has_states"] === true
     ? await database.run(
-      "select name, is_missing from p2p.object_states where state <> 'shipped'",
+      "select name, state, is_missing, written_by <> current_setting('server_version_num')::integer / 10000 as is_other_server " +
+        "from p2p.object_states",
       [],
       DEADLINES.statementSeconds,
     )
     : [];
+  const changed = states.filter((row) => row["state"] !== "shipped");
   const named = (isMissing: boolean) =>
     new Set(
-      states.filter((row) => row["is_missing"] === isMissing).map((row) => String(row["name"])),
+      changed.filter((row) => row["is_missing"] === isMissing).map((row) => String(row["name"])),
     );
   const byName = (rows: typeof migrations) =>
     new Map(rows.map((row) => [String(row["name"]), String(row["sha256"])]));
@@ -173,6 +180,7 @@ async function appliedFiles(database: Database): Promise<AppliedFiles> {
     objects: byName(objects),
     missing: named(true),
     changed: named(false),
+    isOtherServer: states.some((row) => row["is_other_server"] === true),
     versions: [...migrations, ...objects].map((row) => String(row["program_version"])),
   };
 }

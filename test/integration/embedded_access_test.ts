@@ -30,6 +30,25 @@ async function assertRefused(dataDir: string, message: RegExp): Promise<void> {
   });
 }
 
+Deno.test("a cluster of release 0.1.0, whose role could make no roles, is brought up to it", async () => {
+  if (!IS_ROOT || !hasPsql) return skipLoudly("a cluster of release 0.1.0 (needs root and psql)");
+  await withDataDir(async (dataDir) => {
+    const before = await open(dataDir);
+    const running = await findRunning(dataDir);
+    const asSuperuser = [...running?.psqlArguments ?? [], "-U", "postgres", "-c"];
+    const { code, text } = await runAs({ uid: 0, gid: 0 }, "psql", [
+      ...asSuperuser,
+      "alter role p2p nocreaterole",
+    ]);
+    assert.equal(code, 0, text);
+    await assert.rejects(sql(before.url, "create role p2p_reader"), /permission denied/);
+    await before.close();
+    await Deno.remove(join(dataDir, "may-create-roles"));
+    const after = await open(dataDir);
+    await sql(after.url, "create role p2p_reader");
+  });
+});
+
 Deno.test("other users of the machine are refused on socket and TCP", async (t) => {
   if (!IS_ROOT || !hasPsql) return skipLoudly("access by other users (needs root and psql)");
   await withDataDir(async (dataDir) => {

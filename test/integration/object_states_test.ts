@@ -178,6 +178,39 @@ Deno.test("a change that the next release ships as well counts as shipped", asyn
   deepStrictEqual(await stateOf(test, FILE), ["shipped", false, false]);
 });
 
+Deno.test("an upgraded server that writes definitions differently is no drift after migrate; a change stays one", async () => {
+  await using test = await testDatabase();
+  await tune(test);
+  await valueOf(test.database, "select p2p.adopt_object('known_fiats', 'wanted')");
+  await edit(test, "finish_market", "pages_stored = 0", "pages_stored < 1");
+  await test.database.runScript(
+    `update p2p.schema_objects set server_major = 14, definition = lower(definition),
+       base_definition = lower(base_definition), adopted_definition = replace(adopted_definition, 'CREATE OR', 'create  or')`,
+    60,
+  );
+  strictEqual((await runProgram(["status"], { DATABASE_URL: test.url })).code, 0);
+  strictEqual((await runProgram(["migrate"], { DATABASE_URL: test.url })).code, 0);
+  const states = await rowsOf(
+    test.database,
+    "select name, state from p2p.object_states where state <> 'shipped' order by name",
+  );
+  deepStrictEqual(states.map((row) => Object.values(row)), [
+    ["functions/finish_market.sql", "drifted"],
+    [FILE, "tuned"],
+  ]);
+});
+
+Deno.test("settings of a function or a view are part of it", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("alter function p2p.load_batch(uuid) set work_mem = '256MB'", 60);
+  await test.database.runScript("alter view p2p.market_daily set (security_barrier = true)", 60);
+  await test.database.runScript("comment on view p2p.table_sizes is 'sizes'", 60);
+  const { stdout } = await sql(test, "diff");
+  match(stdout, /^\+ SET work_mem TO '256MB'$/m);
+  match(stdout, /^\+create or replace view p2p\.market_daily with \(security_barrier=true\) as$/m);
+  match(stdout, /^\+comment on view p2p\.table_sizes is 'sizes';$/m);
+});
+
 Deno.test("a dropped object is made again; the worker does not mind a missing view", async () => {
   await using test = await testDatabase();
   await test.database.runScript("drop view p2p.merchant_daily", 60);
