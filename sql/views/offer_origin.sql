@@ -14,9 +14,9 @@ select
   s.parser,
   l.load_number,
   l.loaded_at,
-  left(l.parser_fingerprint, 12) as parser_fingerprint,
-  l.parser_state,
-  left(l.set_fingerprint, 12) as set_fingerprint,
+  left(v.fingerprint, 12) as parser_fingerprint,
+  sv.state as parser_state,
+  left(t.fingerprint, 12) as set_fingerprint,
   l.sql_set_id
 from p2p.fact_offers f
 join p2p.dim_markets m using (exchange_id, fiat_id, crypto_id, trade_type)
@@ -26,27 +26,21 @@ left join p2p.stg_responses s
   on s.extraction_timestamp = f.extraction_timestamp
   and s.market_id = m.market_id
   and s.page_number = f.page_number
-left join lateral (
-  select
-    one.load_number,
-    one.loaded_at,
-    one.sql_set_id,
-    t.fingerprint as set_fingerprint,
-    v.fingerprint as parser_fingerprint,
-    v.state as parser_state
-  from p2p.ops_batch_loads one
-  join p2p.sql_sets t using (sql_set_id)
-  left join lateral (
-    select version.fingerprint, sv.state
-    from p2p.sql_versions version
-    join p2p.sql_set_versions sv using (version_id)
-    where version.identity = format('function p2p.%I(uuid)', 'parse_' || s.parser)
-      and sv.sql_set_id = one.sql_set_id
-  ) as v on true
-  where one.batch_id = f.batch_id
-  order by one.load_number desc
-  limit 1
-) as l on true;
+left join p2p.ops_batch_loads l
+  on l.batch_id = f.batch_id
+  and not exists (
+    select
+    from p2p.ops_batch_loads newer
+    where newer.batch_id = l.batch_id
+      and newer.load_number > l.load_number
+  )
+left join p2p.sql_sets t on t.sql_set_id = l.sql_set_id
+left join (
+  p2p.sql_set_versions sv
+  join p2p.sql_versions v on v.version_id = sv.version_id
+)
+  on sv.sql_set_id = l.sql_set_id
+  and v.identity = format('function p2p.%I(uuid)', 'parse_' || s.parser);
 
 comment on view p2p.offer_origin is 'Where each row of fact_offers comes from: the page, its checksum, and the SQL that read it. Give it an extraction_timestamp, or an offer_id with one';
 comment on column p2p.offer_origin.body_sha256 is 'Of the page as received; NULL where the page is no longer kept';
