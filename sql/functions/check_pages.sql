@@ -1,7 +1,7 @@
 -- Whether the pages of the batches that began in [p_since, p_until) are what was stored: computes their checksums again.
 -- Where the bytes as received were kept (body_original), those are checked too, against the checksum of the worker.
 -- Returns one row; damaged_pages names up to 1,000 of them, oldest first, each with its key in stg_responses. Reads
--- 2,000 pages a second and changes nothing.
+-- some 2,000 pages a second and changes nothing.
 create or replace function p2p.check_pages(
   p_since timestamptz,
   p_until timestamptz,

@@ -3,6 +3,9 @@
 -- A second call with the same page changes nothing. A page of a market that is no longer this worker's is not stored.
 -- Returns what became of it: stored; already (it was there); unreadable (the bytes are kept, but jsonb cannot hold
 -- them in any form: the page is lost and the error recorded); not_ours.
+-- stored_sha256 takes 0.2 ms for a page of 45 KB, nearly all of it for turning jsonb into text. jsonb_hash_extended takes
+-- 0.06 ms, but the same change at two places 32 values apart cancels out in it: of 200 pages it missed one where every
+-- isTradable was changed.
 create or replace function p2p.store_page(
   p_batch_id uuid,
   p_worker_id text,

@@ -136,8 +136,15 @@ Deno.test("listeners hear of a batch once, when it closes", async () => {
     assert.deepEqual(heard.map((payload) => JSON.parse(payload)), [{
       batch_id: batch.id,
       batch_start_time: "2026-03-01T10:00:00+00:00",
+      load_number: 1,
       status: "completed",
+      markets_expected: 1,
+      markets_completed: 1,
       offers: 2,
+      offers_changed: 2,
+      rejected: 0,
+      failed_steps: 0,
+      failed_checks: 0,
     }]);
   } finally {
     await listener.end();
