@@ -40,7 +40,7 @@ left join (
   join p2p.sql_versions v on v.version_id = sv.version_id
 )
   on sv.sql_set_id = l.sql_set_id
-  and v.identity = format('function p2p.%I(uuid)', 'parse_' || s.parser);
+  and v.identity = 'function p2p.' || quote_ident('parse_' || s.parser) || '(uuid)';
 
 comment on view p2p.offer_origin is 'Where each row of fact_offers comes from: the page, its checksum, and the SQL that read it. Give it an extraction_timestamp, or an offer_id with one';
 comment on column p2p.offer_origin.body_sha256 is 'Of the page as received; NULL where the page is no longer kept';
