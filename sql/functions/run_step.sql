@@ -27,7 +27,8 @@ begin
     get stacked diagnostics v_outcome.error_context = pg_exception_context;
     v_outcome.status := 'failed';
     v_outcome.error := left(sqlerrm, 1000);
-    v_outcome.error_context := left(v_outcome.error_context, 2000);
+    -- Without the lines of load_batch and below, which are the same each time.
+    v_outcome.error_context := left(regexp_replace(v_outcome.error_context, '\n[^\n]*run_step\(.*', ''), 2000);
   end;
 
   v_outcome.seconds := extract(epoch from clock_timestamp() - v_began);

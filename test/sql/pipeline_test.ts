@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { heardDuring } from "../support/listener.ts";
 import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -149,7 +150,7 @@ Deno.test("a failing optional step loses its own work only, and is seen", async 
   assert.deepEqual(await notes(sql), ["score 2"]);
   assert.deepEqual(
     await sql.rows(
-      "select step, load_number, is_required, error, error_context ~ ('my.' || step || '.*line 1') as has_line, is_still_so from p2p.failed_steps order by step desc",
+      "select step, load_number, is_required, error, error_context ~ ('my.' || step || '.*line 1') and error_context !~ 'run_step' as has_line, is_still_so from p2p.failed_steps order by step desc",
     ),
     [["score", "division by zero"], ["claim", "this is not so"]].map(([step, error]) => ({
       step,
@@ -267,6 +268,40 @@ Deno.test("a required step that fails when a batch is loaded again: the error is
   const before = await sql.dump();
   await assert.rejects(batch.load(), /step must failed: division by zero/);
   assert.deepEqual(await sql.dump(), before);
+});
+
+Deno.test("listeners hear what became of the batch, how many steps and checks failed, and of changed facts", async () => {
+  await using sql = await SqlFixture.create();
+  await dbaSchema(sql);
+  await addStep(sql, "must", 75, "raise exception '%', repeat('long', 5000)", true);
+  await addStep(sql, "may", 80, "perform 1 / 0");
+  const batch = await sql.openBatch({ at: "2026-03-01 10:00+00", markets: [BUY] });
+  const heard = await heardDuring(sql, async () => {
+    await batch.page(BUY, [offer({ id: "1" }), offer({ price: "0" }), offer({ id: "2" })]);
+    await batch.load();
+    await batch.load();
+    await addMended(sql);
+    await batch.load();
+    await sql.rows("delete from p2p.fact_offers where offer_external_id = '2'");
+    await batch.load();
+  });
+  assert.ok(heard.every((payload) => payload.length < 500));
+  assert.deepEqual(
+    heard.map((payload) => JSON.parse(payload)).map((said) => [
+      said.load_number,
+      said.status,
+      said.offers,
+      said.offers_changed,
+      said.rejected,
+      said.failed_steps,
+      said.failed_checks,
+    ]),
+    [
+      [1, "failed", 0, 0, 0, 1, 0],
+      [2, "completed", 2, 2, 1, 1, 1],
+      [3, "completed", 2, 1, 1, 1, 1],
+    ],
+  );
 });
 
 Deno.test("what is not the step's fault is raised, and the batch stays as it was", async () => {
