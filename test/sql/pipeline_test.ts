@@ -339,7 +339,7 @@ Deno.test("a step whose function is gone or may not be run says so by name", asy
   );
   const batch = await batchOf(sql, "2026-03-01 10:00+00", "1");
   assert.equal((await batch.load())["status"], "completed");
-  assert.deepEqual(await sql.rows(STEPS + " offset 7 limit 3", batch.id, 1), [
+  assert.deepEqual((await sql.rows(STEPS, batch.id, 1)).filter(({ status }) => status !== "ok"), [
     { step: "gone", status: "failed", error: "there is no function my.gone(uuid) any more" },
     {
       step: "closed",

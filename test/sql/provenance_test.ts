@@ -148,15 +148,13 @@ Deno.test("rows that decide what is done, comments and functions of a DBA's own 
       .sort(),
     ["function my.nothing(uuid)"],
   );
-  assert.equal(
-    await sql.value(
-      "select definition from p2p.sql_versions where identity = 'rows of p2p.pipeline_steps' and definition ~ 'nothing'",
+  assert.match(
+    String(
+      await sql.value(
+        "select definition from p2p.sql_versions where identity = 'rows of p2p.pipeline_steps' and definition ~ 'nothing'",
+      ),
     ),
-    "10 parse_pages p2p.parse_pages required\n20 reject_offers p2p.reject_offers required\n" +
-      "30 choose_offers p2p.choose_offers required\n40 load_dimensions p2p.load_dimensions required\n" +
-      "50 load_advertisers p2p.load_advertisers required\n60 load_offers p2p.load_offers required\n" +
-      "70 load_depth p2p.load_depth required\n75 nothing my.nothing optional\n" +
-      "1000 run_quality_checks p2p.run_quality_checks optional",
+    /^10 parse_pages p2p\.parse_pages required\n[^]*\n75 nothing my\.nothing optional\n[^]*run_quality_checks optional$/,
   );
 });
 
