@@ -282,6 +282,8 @@ Deno.test("listeners hear what became of the batch, how many steps and checks fa
     await batch.load();
     await addMended(sql);
     await batch.load();
+    await sql.rows("comment on function p2p.load_depth(uuid) is 'Other SQL, the same facts'");
+    await batch.load();
     await sql.rows("delete from p2p.fact_offers where offer_external_id = '2'");
     await batch.load();
   });
@@ -299,7 +301,7 @@ Deno.test("listeners hear what became of the batch, how many steps and checks fa
     [
       [1, "failed", 0, 0, 0, 1, 0],
       [2, "completed", 2, 2, 1, 1, 1],
-      [3, "completed", 2, 1, 1, 1, 1],
+      [4, "completed", 2, 1, 1, 1, 1],
     ],
   );
 });
