@@ -104,9 +104,10 @@ Deno.test("every recorded text can be run, and its fingerprint is its SHA-256", 
   for (const { identity, definition, fingerprint } of versions) {
     assert.equal(fingerprint, sha256(String(definition)), String(identity));
     if (String(identity).startsWith("function ")) {
-      await sql.database.runScript(String(definition), 20);
+      await sql.database.runScript(`set search_path = pg_catalog;\n${definition}`, 20);
     }
   }
+  await sql.database.runScript("reset search_path", 20);
   const sets = "select count(*)::integer from p2p.sql_sets";
   await loaded(sql, "2026-03-01 10:10+00");
   assert.equal(await sql.value(sets), 1, "running them changed nothing");
