@@ -1,5 +1,5 @@
--- Last step of load_batch: counts, and the status that follows from the ledger. Tells listeners on p2p_batch when
--- the batch closes for the first time. A second call changes nothing unless the counts changed.
+-- What load_batch does when all its steps are done: counts, and the status that follows from the ledger. A second call
+-- changes nothing unless the counts changed.
 create or replace function p2p.close_batch(p_batch_id uuid)
 returns p2p.ops_batch_runs
 language plpgsql
@@ -7,7 +7,6 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_before p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
-  v_after p2p.ops_batch_runs;
 begin
   update p2p.ops_extraction_errors e
   set is_resolved = true
@@ -47,7 +46,7 @@ begin
   ),
   offers as (
     select
-      (select count(*) from pg_temp.parsed_offers) as extracted,
+      v_before.total_offers_extracted as extracted,
       (select count(*) from p2p.ops_rejected_offers where batch_id = p_batch_id) as rejected,
       (select count(*) from p2p.fact_offers where extraction_timestamp = v_before.batch_start_time) as inserted
   ),
@@ -98,27 +97,10 @@ begin
       lost.errors, outcome.error_summary, ledger.complete
     );
 
-  select r.*
-  into v_after
-  from p2p.ops_batch_runs r
-  where r.batch_id = p_batch_id;
-
-  if v_before.status = 'running' then
-    perform pg_notify(
-      'p2p_batch',
-      jsonb_build_object(
-        'batch_id', v_after.batch_id,
-        'batch_start_time', v_after.batch_start_time,
-        'status', v_after.status,
-        'offers', v_after.total_offers_inserted
-      )::text
-    );
-  end if;
-
-  return v_after;
+  return (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
 end
 $function$;
 
-comment on function p2p.close_batch(uuid) is 'Last step of load_batch: counts and status';
+comment on function p2p.close_batch(uuid) is 'Closes a batch that was loaded: counts and status';
 
 grant execute on function p2p.close_batch(uuid) to p2p_worker;

@@ -1,6 +1,10 @@
--- Makes facts of the stored pages of a batch, in one transaction: readers see all of it or nothing.
+-- Makes facts of the stored pages of a batch, in one transaction: readers see all of it or nothing. What is done is
+-- rows of pipeline_steps; close_batch comes after all of them.
 -- May be called again at any time: with the same pages and the same SQL it changes no row; after a function was
 -- changed it brings the facts of this batch to what the new SQL makes of them.
+-- Where a required step fails, a batch without facts is closed as failed, with the reason: its pages stay, and calling
+-- again after the SQL was mended makes it what it should have been. Of a batch that has facts nothing is changed, and
+-- the error is raised.
 -- Ends the fetching, if nobody has: what is loaded is what there is.
 -- Loads wait for one another; readers wait for nothing.
 create or replace function p2p.load_batch(p_batch_id uuid)
@@ -11,29 +15,48 @@ set work_mem = '64MB'
 set jit = off
 as $function$
 declare
-  v_batch p2p.ops_batch_runs;
+  v_began timestamptz := clock_timestamp();
+  v_own_tables oid[] := p2p.temporary_tables();
+  v_before p2p.ops_batch_runs;
+  v_steps p2p.ops_batch_steps[];
+  v_failed p2p.ops_batch_steps;
 begin
   lock table p2p.dim_advertisers in share row exclusive mode;
 
-  if not exists (select from p2p.ops_batch_runs where batch_id = p_batch_id) then
+  select r.*
+  into v_before
+  from p2p.ops_batch_runs r
+  where r.batch_id = p_batch_id;
+
+  if not found then
     raise exception 'there is no batch %', p_batch_id
       using errcode = 'P2P03', hint = 'select batch_id, batch_start_time from p2p.ops_batch_runs order by 2 desc';
   end if;
 
   perform p2p.end_fetching(p_batch_id, 'the batch was loaded before it was fetched');
-  perform p2p.parse_pages(p_batch_id);
-  perform p2p.reject_offers(p_batch_id);
-  perform p2p.choose_offers(p_batch_id);
-  perform p2p.load_dimensions(p_batch_id);
-  perform p2p.load_advertisers(p_batch_id);
-  perform p2p.load_offers(p_batch_id);
-  perform p2p.load_depth(p_batch_id);
-  perform p2p.run_quality_checks(p_batch_id);
-  v_batch := p2p.close_batch(p_batch_id);
+  v_steps := p2p.run_steps(p_batch_id);
 
-  drop table
-    pg_temp.parsed_offers, pg_temp.chosen_offers, pg_temp.payment_lists, pg_temp.offer_numbers, pg_temp.seen_advertisers;
-  return v_batch;
+  select s.*
+  into v_failed
+  from unnest(v_steps) as s
+  where s.is_required
+    and s.status = 'failed';
+
+  if v_failed.step is null then
+    perform p2p.close_batch(p_batch_id);
+  elsif v_before.status in ('completed', 'partial') then
+    raise exception 'step % failed: %', v_failed.step, v_failed.error
+      using
+        errcode = 'P2P03',
+        detail = v_failed.error_context,
+        hint = 'the facts of the batch are as they were; mend the function and load again';
+  else
+    perform p2p.fail_batch(p_batch_id, format('step %s failed: %s', v_failed.step, v_failed.error));
+  end if;
+
+  perform p2p.record_load(v_before, v_steps, v_began);
+  perform p2p.drop_temporary_tables(v_own_tables);
+  return (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
 end
 $function$;
 

@@ -68,7 +68,7 @@ begin
   get diagnostics v_written = row_count;
 
   -- What was written to a batch that had been loaded before is a change of it.
-  if v_batch.status <> 'running' and v_deleted + v_written > 0 then
+  if v_batch.status in ('completed', 'partial') and v_deleted + v_written > 0 then
     update p2p.ops_batch_runs
     set total_offers_updated = total_offers_updated + v_deleted + v_written
     where batch_id = p_batch_id;

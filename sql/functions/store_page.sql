@@ -3,6 +3,9 @@
 -- A second call with the same page changes nothing. A page of a market that is no longer this worker's is not stored.
 -- Returns what became of it: stored; already (it was there); unreadable (the bytes are kept, but jsonb cannot hold
 -- them in any form: the page is lost and the error recorded); not_ours.
+-- stored_sha256 takes 0.2 ms for a page of 45 KB, nearly all of it for turning jsonb into text. jsonb_hash_extended takes
+-- 0.06 ms, but the same change at two places 32 values apart cancels out in it: of 200 pages it missed one where every
+-- isTradable was changed.
 create or replace function p2p.store_page(
   p_batch_id uuid,
   p_worker_id text,
@@ -43,13 +46,14 @@ begin
   -- for: a worker that heard no answer calls again while its first call may still run.
   insert into p2p.stg_responses (
     extraction_timestamp, market_id, page_number, batch_id, observed_at, attempt, http_status, duration_ms,
-    body_bytes, body_sha256, parser, alteration, body_original, body
+    body_bytes, body_sha256, parser, alteration, body_original, body, stored_sha256
   )
   select
     r.batch_start_time, p_market_id, p_page_number, p_batch_id, p_observed_at, p_attempt, p_http_status,
     p_duration_ms, p_body_bytes, p_body_sha256, p_parser, v_alteration,
     case when v_alteration is not null then coalesce(p_body_original, convert_to(p_body, 'UTF8')) end,
-    coalesce(v_document, 'null')
+    coalesce(v_document, 'null'),
+    sha256(convert_to(coalesce(v_document, 'null')::text, 'UTF8'))
   from p2p.ops_batch_markets bm
   join p2p.ops_batch_runs r on r.batch_id = bm.batch_id
   where bm.batch_id = p_batch_id

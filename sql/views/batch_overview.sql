@@ -16,9 +16,20 @@ select
     where q.batch_id = r.batch_id
       and not q.passed
   ) as failed_checks,
-  r.error_summary
+  r.error_summary,
+  (
+    select count(*)
+    from p2p.ops_batch_steps s
+    where s.batch_id = r.batch_id
+      and s.status = 'failed'
+      and s.load_number = (
+        select max(l.load_number)
+        from p2p.ops_batch_loads l
+        where l.batch_id = r.batch_id
+      )
+  ) as failed_steps
 from p2p.ops_batch_runs r;
 
-comment on view p2p.batch_overview is 'Batches with their completeness and failed checks; newest: order by batch_start_time desc';
+comment on view p2p.batch_overview is 'Batches with their completeness, failed checks and failed steps; newest: order by batch_start_time desc';
 
 grant select on p2p.batch_overview to p2p_reader, p2p_worker;

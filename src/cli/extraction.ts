@@ -99,7 +99,7 @@ export function batchSummary(
   };
 }
 
-/** The summary of a batch for people: one line, and a second one where something is missing. */
+/** The summary of a batch for people: one line, and a second one where something is missing or failed. */
 export function batchLine(batch: LoadedBatch): string {
   const number = new Intl.NumberFormat("en");
   const parts = [
@@ -109,6 +109,7 @@ export function batchLine(batch: LoadedBatch): string {
     ...(batch.offersRejected > 0 ? [`${number.format(batch.offersRejected)} rejected`] : []),
     `${batch.seconds.toFixed(1)} s`,
   ];
-  const missing = batch.errorSummary === undefined ? "" : `  missing: ${batch.errorSummary}\n`;
-  return `${parts.join(" · ")}\n${missing}`;
+  const title = batch.status === "failed" ? "why" : "missing";
+  const reason = batch.errorSummary === undefined ? "" : `  ${title}: ${batch.errorSummary}\n`;
+  return `${parts.join(" · ")}\n${reason}`;
 }

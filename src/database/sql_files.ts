@@ -13,15 +13,26 @@ import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "
 import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "text" };
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
+import migration0008 from "../../sql/migrations/0008_pipeline.sql" with { type: "text" };
+import migration0009 from "../../sql/migrations/0009_provenance.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
+import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
+import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
+import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
+import currentSql from "../../sql/functions/current_sql.sql" with { type: "text" };
+import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
+import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" with {
+  type: "text",
+};
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
+import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
@@ -38,6 +49,7 @@ import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text"
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
+import recordLoad from "../../sql/functions/record_load.sql" with { type: "text" };
 import recordLostPage from "../../sql/functions/record_lost_page.sql" with { type: "text" };
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
@@ -47,22 +59,30 @@ import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_his
   type: "text",
 };
 import runQualityChecks from "../../sql/functions/run_quality_checks.sql" with { type: "text" };
+import runStep from "../../sql/functions/run_step.sql" with { type: "text" };
+import runSteps from "../../sql/functions/run_steps.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
+import stepCall from "../../sql/functions/step_call.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
 import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" with {
   type: "text",
 };
+import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
+import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
   type: "text",
 };
+import failedSteps from "../../sql/views/failed_steps.sql" with { type: "text" };
 import marketDaily from "../../sql/views/market_daily.sql" with { type: "text" };
 import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text" };
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
+import offerOrigin from "../../sql/views/offer_origin.sql" with { type: "text" };
+import sqlHistory from "../../sql/views/sql_history.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
 
@@ -92,17 +112,26 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0004_facts.sql", body: migration0004 },
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
   { name: "migrations/0006_roles.sql", body: migration0006 },
+  { name: "migrations/0008_pipeline.sql", body: migration0008 },
+  { name: "migrations/0009_provenance.sql", body: migration0009 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
+  { name: "functions/announce_batch.sql", body: announceBatch },
+  { name: "functions/check_pages.sql", body: checkPages },
+  { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
+  { name: "functions/current_sql.sql", body: currentSql },
+  { name: "functions/current_sql_set.sql", body: currentSqlSet },
   { name: "functions/diagnose.sql", body: diagnose },
+  { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },
   { name: "functions/end_fetching.sql", body: endFetching },
+  { name: "functions/fail_batch.sql", body: failBatch },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/known_fiats.sql", body: knownFiats },
@@ -115,6 +144,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
+  { name: "functions/record_load.sql", body: recordLoad },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
@@ -122,18 +152,26 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
+  { name: "functions/run_step.sql", body: runStep },
+  { name: "functions/run_steps.sql", body: runSteps },
   { name: "functions/status_report.sql", body: statusReport },
+  { name: "functions/step_call.sql", body: stepCall },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
+  { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "views/batch_overview.sql", body: batchOverview },
+  { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
+  { name: "views/failed_steps.sql", body: failedSteps },
   { name: "views/market_daily.sql", body: marketDaily },
   { name: "views/market_hourly.sql", body: marketHourly },
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
   { name: "views/object_states.sql", body: objectStates },
+  { name: "views/offer_origin.sql", body: offerOrigin },
+  { name: "views/sql_history.sql", body: sqlHistory },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
 ];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import postgres from "postgres";
+import { heardDuring } from "../support/listener.ts";
 import { type MarketName, SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -119,29 +119,25 @@ Deno.test("errors of a market are resolved when a later batch has it whole", asy
 
 Deno.test("listeners hear of a batch once, when it closes", async () => {
   await using sql = await SqlFixture.create();
-  const listener = postgres(sql.url, { max: 1, fetch_types: false });
-  try {
-    const heard: string[] = [];
-    const { promise: end, resolve } = Promise.withResolvers<void>();
-    await listener.listen("p2p_batch", (payload) => {
-      if (payload === "end") resolve();
-      else heard.push(payload);
-    });
-    const batch = await sql.openBatch({ markets: [A], at: "2026-03-01 10:00+00" });
+  const batch = await sql.openBatch({ markets: [A], at: "2026-03-01 10:00+00" });
+  const heard = await heardDuring(sql, async () => {
     await batch.page(A, [offer(), offer()]);
     await batch.load();
     await batch.load();
-    await sql.rows("select pg_notify('p2p_batch', 'end')");
-    await end;
-    assert.deepEqual(heard.map((payload) => JSON.parse(payload)), [{
-      batch_id: batch.id,
-      batch_start_time: "2026-03-01T10:00:00+00:00",
-      status: "completed",
-      offers: 2,
-    }]);
-  } finally {
-    await listener.end();
-  }
+  });
+  assert.deepEqual(heard.map((payload) => JSON.parse(payload)), [{
+    batch_id: batch.id,
+    batch_start_time: "2026-03-01T10:00:00+00:00",
+    load_number: 1,
+    status: "completed",
+    markets_expected: 1,
+    markets_completed: 1,
+    offers: 2,
+    offers_changed: 2,
+    rejected: 0,
+    failed_steps: 0,
+    failed_checks: 0,
+  }]);
 });
 
 Deno.test("closing again keeps the time of the first end", async () => {

@@ -178,18 +178,22 @@ Deno.test("each page is read by the parser that it names", async () => {
   );
 });
 
-Deno.test("an unknown batch is refused, and a load that fails changes nothing", async () => {
+Deno.test("an unknown batch is refused", async () => {
   await using sql = await SqlFixture.create();
   await assert.rejects(
-    sql.rows("select p2p.load_batch('00000000-0000-0000-0000-000000000000')"),
+    sql.work("select p2p.load_batch('00000000-0000-0000-0000-000000000000')"),
     /there is no batch 00000000/,
   );
+});
+
+Deno.test("a page with a parser that nobody wrote fails the batch, which says so", async () => {
+  await using sql = await SqlFixture.create();
   const batch = await sql.openBatch({ markets: [BUY] });
   await batch.page(BUY, [offer()]);
   await sql.rows("update p2p.stg_responses set parser = 'nobody_wrote_this'");
-  const before = await sql.dump();
-  await assert.rejects(batch.load(), /parse_nobody_wrote_this/);
-  assert.deepEqual(await sql.dump(), before);
+  const run = await batch.load();
+  assert.equal(run["status"], "failed");
+  assert.match(String(run["error_summary"]), /^step parse_pages failed: .*parse_nobody_wrote_this/);
 });
 
 Deno.test("an empty batch can be loaded", async () => {
