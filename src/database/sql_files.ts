@@ -6,14 +6,17 @@ import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "
 import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "text" };
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
+import migration0010 from "../../sql/migrations/0010_quality_rules.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
+import checkQualityRule from "../../sql/functions/check_quality_rule.sql" with { type: "text" };
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
+import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
 import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" };
@@ -35,7 +38,28 @@ import repairJson from "../../sql/functions/repair_json.sql" with { type: "text"
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
+import ruleBrokenReferences from "../../sql/functions/rule_broken_references.sql" with {
+  type: "text",
+};
+import ruleCompleteness from "../../sql/functions/rule_completeness.sql" with { type: "text" };
+import ruleCrossedMedian from "../../sql/functions/rule_crossed_median.sql" with { type: "text" };
+import ruleDuplicateOffers from "../../sql/functions/rule_duplicate_offers.sql" with {
+  type: "text",
+};
+import ruleFunction from "../../sql/functions/rule_function.sql" with { type: "text" };
+import rulePriceAnomaly from "../../sql/functions/rule_price_anomaly.sql" with { type: "text" };
+import rulePromotedShare from "../../sql/functions/rule_promoted_share.sql" with { type: "text" };
+import ruleRejectedShare from "../../sql/functions/rule_rejected_share.sql" with { type: "text" };
+import ruleStaleTimestamps from "../../sql/functions/rule_stale_timestamps.sql" with {
+  type: "text",
+};
+import ruleTemporalConsistency from "../../sql/functions/rule_temporal_consistency.sql" with {
+  type: "text",
+};
+import ruleVolumeDrop from "../../sql/functions/rule_volume_drop.sql" with { type: "text" };
 import runQualityChecks from "../../sql/functions/run_quality_checks.sql" with { type: "text" };
+import runRule from "../../sql/functions/run_rule.sql" with { type: "text" };
+import samplesOf from "../../sql/functions/samples_of.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
@@ -71,16 +95,19 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0004_facts.sql", body: migration0004 },
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
   { name: "migrations/0006_roles.sql", body: migration0006 },
+  { name: "migrations/0010_quality_rules.sql", body: migration0010 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
+  { name: "functions/check_quality_rule.sql", body: checkQualityRule },
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/finish_market.sql", body: finishMarket },
+  { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
   { name: "functions/load_batch.sql", body: loadBatch },
@@ -96,7 +123,20 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
+  { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
+  { name: "functions/rule_completeness.sql", body: ruleCompleteness },
+  { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },
+  { name: "functions/rule_duplicate_offers.sql", body: ruleDuplicateOffers },
+  { name: "functions/rule_function.sql", body: ruleFunction },
+  { name: "functions/rule_price_anomaly.sql", body: rulePriceAnomaly },
+  { name: "functions/rule_promoted_share.sql", body: rulePromotedShare },
+  { name: "functions/rule_rejected_share.sql", body: ruleRejectedShare },
+  { name: "functions/rule_stale_timestamps.sql", body: ruleStaleTimestamps },
+  { name: "functions/rule_temporal_consistency.sql", body: ruleTemporalConsistency },
+  { name: "functions/rule_volume_drop.sql", body: ruleVolumeDrop },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
+  { name: "functions/run_rule.sql", body: runRule },
+  { name: "functions/samples_of.sql", body: samplesOf },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
