@@ -28,6 +28,7 @@ begin
   perform p2p.load_advertisers(p_batch_id);
   perform p2p.load_offers(p_batch_id);
   perform p2p.load_depth(p_batch_id);
+  perform p2p.watch_shapes(p_batch_id);
   perform p2p.run_quality_checks(p_batch_id);
   v_batch := p2p.close_batch(p_batch_id);
 

@@ -7,6 +7,7 @@ import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "te
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
 import migration0010 from "../../sql/migrations/0010_quality_rules.sql" with { type: "text" };
+import migration0011 from "../../sql/migrations/0011_response_shapes.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -28,6 +29,7 @@ import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sq
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
+import parserCannotRead from "../../sql/functions/parser_cannot_read.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -47,6 +49,7 @@ import ruleDuplicateOffers from "../../sql/functions/rule_duplicate_offers.sql" 
   type: "text",
 };
 import ruleFunction from "../../sql/functions/rule_function.sql" with { type: "text" };
+import ruleNeededKeys from "../../sql/functions/rule_needed_keys.sql" with { type: "text" };
 import rulePriceAnomaly from "../../sql/functions/rule_price_anomaly.sql" with { type: "text" };
 import rulePromotedShare from "../../sql/functions/rule_promoted_share.sql" with { type: "text" };
 import ruleRejectedShare from "../../sql/functions/rule_rejected_share.sql" with { type: "text" };
@@ -66,6 +69,8 @@ import storePage from "../../sql/functions/store_page.sql" with { type: "text" }
 import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" with {
   type: "text",
 };
+import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
+import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
   type: "text",
@@ -75,6 +80,7 @@ import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text"
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
+import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
 
@@ -96,6 +102,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
   { name: "migrations/0006_roles.sql", body: migration0006 },
   { name: "migrations/0010_quality_rules.sql", body: migration0010 },
+  { name: "migrations/0011_response_shapes.sql", body: migration0011 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
@@ -117,6 +124,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
+  { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
@@ -128,6 +136,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },
   { name: "functions/rule_duplicate_offers.sql", body: ruleDuplicateOffers },
   { name: "functions/rule_function.sql", body: ruleFunction },
+  { name: "functions/rule_needed_keys.sql", body: ruleNeededKeys },
   { name: "functions/rule_price_anomaly.sql", body: rulePriceAnomaly },
   { name: "functions/rule_promoted_share.sql", body: rulePromotedShare },
   { name: "functions/rule_rejected_share.sql", body: ruleRejectedShare },
@@ -141,6 +150,8 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
+  { name: "functions/watch_shapes.sql", body: watchShapes },
+  { name: "functions/watched_values.sql", body: watchedValues },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
   { name: "views/market_daily.sql", body: marketDaily },
@@ -148,6 +159,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
+  { name: "views/response_keys.sql", body: responseKeys },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
 ];
