@@ -20,7 +20,7 @@ begin
       v.path,
       v.json_type,
       sum(v.values_seen) as values_seen
-    from p2p.watched_values(p_batch_id) v
+    from p2p.watched_values(p_batch_id, true) v
     group by v.parser, v.path, v.json_type
   ),
   needed as (

@@ -29,7 +29,7 @@ begin
 
   create temp table seen_values on commit drop as
   select v.*
-  from p2p.watched_values(p_batch_id) v;
+  from p2p.watched_values(p_batch_id, false) v;
 
   analyze pg_temp.seen_values;
 

@@ -1,9 +1,9 @@
 -- What stands on the watched pages of a batch, counted by page, path and JSON type. Only reads.
 -- Watched are 25 pages a batch, all of them where there are no more: drawn by lot (a hash of batch, market and page),
 -- so that the same batch always shows the same pages. Pages with offers come first; an empty one tells nothing.
--- Unfolding all keys of all pages would cost seconds.
+-- Unfolding all keys of all pages would cost seconds. With p_only_needed only what leads to a key of parser_keys is.
 -- Bounded against garbage: 8 levels, keys of 100 characters, 500 keys an object, 100 elements an array.
-create or replace function p2p.watched_values(p_batch_id uuid)
+create or replace function p2p.watched_values(p_batch_id uuid, p_only_needed boolean)
 returns table (
   parser text,
   page_id integer,
@@ -27,6 +27,13 @@ declare
   c_keys constant integer := 500;
   c_elements constant integer := 100;
   c_sample_characters constant integer := 200;
+  -- Every beginning of a needed path, those that end in the middle of a key included: they match nothing.
+  v_needed constant text[] := array(
+    select distinct left(k.path, characters)
+    from p2p.parser_keys k
+    cross join generate_series(0, length(k.path)) as characters
+    where p_only_needed
+  );
 begin
   return query
   with recursive pages as (
@@ -56,24 +63,25 @@ begin
       n.parser,
       n.page_id,
       n.level + 1,
-      case when child.key is null then n.path || '[]' else ltrim(n.path || '.' || child.key, '.') end,
+      child.path,
       n.path,
       child.value
     from nodes n
     cross join lateral (
       (
-        select left(o.key, c_key_characters), o.value
+        select ltrim(n.path || '.' || left(o.key, c_key_characters), '.'), o.value
         from jsonb_each(case jsonb_typeof(n.value) when 'object' then n.value else '{}' end) as o
         limit c_keys
       )
       union all
       (
-        select null, a.value
+        select n.path || '[]', a.value
         from jsonb_array_elements(case jsonb_typeof(n.value) when 'array' then n.value else '[]' end) as a
         limit c_elements
       )
-    ) as child (key, value)
+    ) as child (path, value)
     where n.level < c_levels
+      and (not p_only_needed or child.path = any (v_needed))
       and jsonb_typeof(n.value) in ('object', 'array')
   )
   select
@@ -90,6 +98,6 @@ begin
 end
 $function$;
 
-comment on function p2p.watched_values(uuid) is 'What stands on the watched pages of a batch, by page, path and JSON type';
+comment on function p2p.watched_values(uuid, boolean) is 'What stands on the watched pages of a batch, by page, path and JSON type';
 
-grant execute on function p2p.watched_values(uuid) to p2p_worker;
+grant execute on function p2p.watched_values(uuid, boolean) to p2p_worker;
