@@ -93,7 +93,7 @@ Deno.test("a needed key that is missing or unreadable fails the rule, and is one
     missing: [
       { adv: { surplusAmount: undefined } },
       "data[].adv.surplusAmount",
-      ["04 disappeared data[].adv.surplusAmount needed"],
+      ["05 disappeared data[].adv.surplusAmount needed"],
     ],
     unreadable: [
       { adv: { price: { value: "1" } } },
@@ -105,9 +105,9 @@ Deno.test("a needed key that is missing or unreadable fails the rule, and is one
       "data[].adv.tradeMethods[].identifier",
       [
         "04 appeared data[].adv.tradeMethods[].id number 5",
-        "04 disappeared data[].adv.tradeMethods[].identifier needed",
-        "04 disappeared data[].adv.tradeMethods[].payType",
-        "04 disappeared data[].adv.tradeMethods[].tradeMethodName",
+        "05 disappeared data[].adv.tradeMethods[].identifier needed",
+        "05 disappeared data[].adv.tradeMethods[].payType",
+        "05 disappeared data[].adv.tradeMethods[].tradeMethodName",
       ],
     ],
   };
@@ -122,6 +122,8 @@ Deno.test("a needed key that is missing or unreadable fails the rule, and is one
       assert.deepEqual([value, result], [1, "error"]);
       const { samples } = details as { samples: Record<string, unknown>[] };
       assert.deepEqual(samples.map((sample) => [sample["path"], sample["readable"]]), [[path, 0]]);
+      await load(sql, 5, () => change);
+      await load(sql, 6, () => change);
       assert.deepEqual(await events(sql), expected);
     });
   }
