@@ -2,9 +2,9 @@
 -- (median of the hour and a half on either side), the greatest of all assets; 0 where none lost anything. The same
 -- time, because books double between night and noon: the average of a day would call every night a drop.
 -- Comparable are books that are complete now and in at least 3 snapshots of then, with 10 offers or more then; amounts
--- of one asset add up over fiats. NULL until there is a day of history.
--- One whale can halve a single book (0.2 to 0.4 % of half hours do), but not ten of them at once. In an asset of fewer
--- than 10 such books the drop counts no more than twice the percentage of offers that went with it.
+-- of one asset add up over fiats. NULL until there is a day of history, and for assets of fewer than 50 such offers.
+-- One whale can halve a book (0.2 to 0.4 % of half hours do), so that below 5,000 offers the drop counts no more than
+-- the percentage of offers that went with it: the amount must go, and the offers too.
 -- Offending rows: assets beyond the first threshold of rule volume_drop, the worst first.
 -- Compares with the batch's own time. Served by the unique key of fact_market_depth (one book by time). Only reads.
 create or replace function p2p.rule_volume_drop(p_batch_id uuid)
@@ -19,7 +19,8 @@ declare
   c_around constant interval := interval '90 minutes';
   c_snapshots constant integer := 3;
   c_offers constant integer := 10;
-  c_books constant integer := 10;
+  c_asset_offers constant integer := 50;
+  c_many_offers constant integer := 5000;
   v_threshold constant numeric := (
     select coalesce(r.warning_threshold, r.error_threshold)
     from p2p.quality_rules r
@@ -67,6 +68,7 @@ begin
     from books b
     join p2p.dim_cryptocurrencies c using (crypto_id)
     group by c.symbol
+    having sum(b.usual_offers) >= c_asset_offers
   ),
   judged as (
     select
@@ -74,8 +76,8 @@ begin
       greatest(
         0,
         case
-          when a.books >= c_books then a.volume_lost_percent
-          else least(a.volume_lost_percent, 2 * a.offers_lost_percent)
+          when a.usual_offers >= c_many_offers then a.volume_lost_percent
+          else least(a.volume_lost_percent, a.offers_lost_percent)
         end
       ) as drop_percent
     from assets a
