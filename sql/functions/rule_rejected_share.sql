@@ -1,7 +1,7 @@
 -- Quality rule. Metric: share of the items on the pages that could not be offers, 0 to 1 (of those rejected and those
 -- in the snapshot; repetitions count once). Offending rows: the reasons, with one item each as an example.
--- One or two odd items in a tiny batch say nothing (0.1 % of all items are rejected on a normal day): NULL. So does a
--- batch without items. Speaks of the batch alone (primary keys). Only reads.
+-- One or two odd items of fewer than 150 say nothing (0.1 % of all items are rejected on a normal day): NULL. So does
+-- a batch without items. Speaks of the batch alone (primary keys). Only reads.
 create or replace function p2p.rule_rejected_share(p_batch_id uuid)
 returns p2p.rule_finding
 language plpgsql
@@ -11,7 +11,7 @@ as $function$
 declare
   v_now constant timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
   c_few_rejected constant integer := 3;
-  c_few_items constant integer := 50;
+  c_few_items constant integer := 150;
   v_finding p2p.rule_finding;
 begin
   with reasons as (

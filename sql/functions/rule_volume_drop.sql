@@ -64,7 +64,7 @@ begin
       sum(b.offers) as offers,
       sum(b.usual_offers) as usual_offers,
       100 * (1 - sum(b.volume) / nullif(sum(b.usual_volume), 0)) as volume_lost_percent,
-      100 * (1 - sum(b.offers) / sum(b.usual_offers)) as offers_lost_percent
+      100 * (1 - sum(b.offers)::numeric / sum(b.usual_offers)) as offers_lost_percent
     from books b
     join p2p.dim_cryptocurrencies c using (crypto_id)
     group by c.symbol

@@ -151,11 +151,12 @@ Deno.test("one odd item in a tiny batch is nothing to judge, in a large one it i
     return [value, result];
   };
   assert.deepEqual(await rejected(1), [null, "ok"]);
-  assert.deepEqual(await rejected(49), [0.02, "ok"]);
+  assert.deepEqual(await rejected(148), [null, "ok"]);
+  assert.deepEqual(await rejected(199), [0.005, "ok"]);
   await sql.rows(
-    "update p2p.quality_rules set warning_threshold = 0.01 where name = 'rejected_share'",
+    "update p2p.quality_rules set warning_threshold = 0.004 where name = 'rejected_share'",
   );
-  assert.deepEqual(await rejected(49), [0.02, "warning"]);
+  assert.deepEqual(await rejected(199), [0.005, "warning"]);
 });
 
 Deno.test("limits are changed with UPDATE, and hold from the next check on", async () => {
