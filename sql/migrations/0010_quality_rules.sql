@@ -77,7 +77,7 @@ values
     'Facts that point at a dimension row that is not there'
   ),
   (
-    'rejected_share', 'p2p.rule_rejected_share', 'error', 'above', 0.02, 0.05,
+    'rejected_share', 'p2p.rule_rejected_share', 'error', 'above', 0.03, 0.05,
     'Share of the items on the pages that could not be offers'
   ),
   (

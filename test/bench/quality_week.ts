@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-console
-// `deno run -A test/bench/quality_week.ts [hours]`: one normal week of batches, once as a world of 72 books and once as
+// `deno run -A test/bench/quality_week.ts [hours] [world|book]`: one normal week of batches, once as a world of 72 books and once as
 // a filter on a single one, and how often each quality rule fires in it. It should be never.
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
@@ -16,6 +16,7 @@ try {
   const cluster = await openCluster({ dataDir: `${folder}/data`, purpose: "quality week" });
   try {
     for (const [title, books] of [["one book", ONE_BOOK], ["a world", WORLD]] as const) {
+      if (!title.endsWith(Deno.args[1] ?? "")) continue;
       const name = title.replace(" ", "_");
       await using admin = new Database(cluster.url, { applicationName: "week", connections: 1 });
       await admin.run(`create database ${name}`, [], 60);

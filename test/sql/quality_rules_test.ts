@@ -233,7 +233,7 @@ Deno.test("thresholds that a DBA had changed are carried over by the migration",
       ["broken_references", true, null, 0],
       ["completeness", true, null, 0.9],
       ["duplicate_offers", false, null, 0],
-      ["rejected_share", false, 0.02, 0.05],
+      ["rejected_share", false, 0.03, 0.05],
     ],
   );
   assert.deepEqual(
