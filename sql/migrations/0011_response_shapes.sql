@@ -93,7 +93,7 @@ comment on column p2p.ops_shape_watches.is_late is 'A later batch had been watch
 
 create table p2p.ops_shape_events (
   event_id  bigint generated always as identity primary key,
-  batch_id  uuid        not null references p2p.ops_batch_runs on delete cascade,
+  batch_id  uuid        references p2p.ops_batch_runs on delete set null,
   event_at  timestamptz not null,
   parser    text        not null,
   event     text        not null check (event in ('appeared', 'disappeared', 'new type', 'came back', 'too many keys')),
@@ -107,14 +107,15 @@ create index ops_shape_events_by_batch
 on p2p.ops_shape_events (batch_id);
 
 comment on table p2p.ops_shape_events is 'Changes in what the exchange answers, one row a change';
+comment on column p2p.ops_shape_events.batch_id is 'NULL where the batch itself is kept no longer';
 comment on column p2p.ops_shape_events.event_at is 'Time of the batch that showed it';
 comment on column p2p.ops_shape_events.json_type is 'The type that is new, or that the key came with; of several the most frequent';
 comment on column p2p.ops_shape_events.is_needed is 'The parser needs the key (or one below it) and cannot do with this change: gone, or of a type it cannot read';
 comment on column p2p.ops_shape_events.sample is 'One value, cut at 200 characters';
 comment on index p2p.ops_shape_events_by_batch is 'The events of a batch; removal with its batch';
 
--- The function comes after the migrations, and the trigger that asks for it may be there already.
-alter table p2p.quality_rules disable trigger check_quality_rule;
+-- The functions come after the migrations, and the triggers that ask for them may be there already.
+alter table p2p.quality_rules disable trigger user;
 
 insert into p2p.quality_rules (name, function, severity, is_bad_when, error_threshold, comment)
 values (
@@ -122,18 +123,22 @@ values (
   'Keys that a parser needs and that are missing, or unreadable, in more than a fifth of the objects they belong to'
 );
 
-alter table p2p.quality_rules enable trigger check_quality_rule;
+alter table p2p.quality_rules enable trigger user;
 
 -- A step of its own, before the quality checks, where load_batch reads its steps from a table.
 do $$
 begin
   if to_regclass('p2p.pipeline_steps') is not null then
+    alter table p2p.pipeline_steps disable trigger user;
+
     insert into p2p.pipeline_steps (name, position, function, is_required, is_enabled, comment)
     select
       'watch_shapes', checks.position - 5, 'p2p.watch_shapes', false, true,
       'Notices keys of the answers that appear, disappear or change their type'
     from p2p.pipeline_steps checks
     where checks.function = 'p2p.run_quality_checks';
+
+    alter table p2p.pipeline_steps enable trigger user;
   end if;
 end
 $$;
