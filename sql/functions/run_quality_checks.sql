@@ -1,116 +1,62 @@
--- Step 8 of load_batch: measures the batch and compares with quality_thresholds. Writes one row a check into
--- ops_data_quality; a second call changes a row only where its result changed.
+-- Step of load_batch: runs every enabled rule of quality_rules on the batch. Afterwards ops_data_quality holds one
+-- row a rule for it. Rules only read; one that fails is broken and costs the batch nothing else.
+-- A second call changes a row only where its result changed. Results of rules that were disabled or removed since go:
+-- what stands there is what the rules of today say of the batch. Batches that are not checked again keep theirs.
 create or replace function p2p.run_quality_checks(p_batch_id uuid)
 returns setof p2p.ops_data_quality
 language plpgsql
 set search_path = p2p, pg_temp
+set jit = off
 as $function$
 declare
-  v_now timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
+  v_rule p2p.quality_rules;
+  v_new p2p.ops_data_quality;
 begin
-  insert into p2p.ops_data_quality as q (batch_id, metric_name, metric_value, threshold_value, passed, details)
-  with markets as (
-    select
-      count(*) as planned,
-      count(*) filter (where bm.status = 'complete') as complete,
-      coalesce(
-        jsonb_object_agg(bm.status, bm.markets) filter (where bm.status <> 'complete'),
-        '{}'
-      ) as missing
-    from (
+  delete from p2p.ops_data_quality q
+  where q.batch_id = p_batch_id
+    and not exists (
       select
-        bm.status,
-        count(*) over (partition by bm.status) as markets
-      from p2p.ops_batch_markets bm
-      where bm.batch_id = p_batch_id
-    ) as bm
-  ),
-  snapshot as (
-    select f.*
-    from p2p.fact_offers f
-    where f.extraction_timestamp = v_now
-  ),
-  repeated as (
+      from p2p.quality_rules r
+      where r.name = q.metric_name
+        and r.is_enabled
+    );
+
+  for v_rule in
+    select r.*
+    from p2p.quality_rules r
+    where r.is_enabled
+    order by r.name
+  loop
+    v_new := p2p.run_rule(v_rule, p_batch_id);
+
+    -- Not by "on conflict" alone: that would burn a number of the sequence at every call.
+    update p2p.ops_data_quality q
+    set
+      check_timestamp = clock_timestamp(),
+      metric_value = v_new.metric_value,
+      threshold_value = v_new.threshold_value,
+      passed = v_new.passed,
+      result = v_new.result,
+      severity = v_new.severity,
+      details = v_new.details
+    where q.batch_id = p_batch_id
+      and q.metric_name = v_new.metric_name
+      and (q.metric_value, q.threshold_value, q.result, q.severity, q.details)
+        is distinct from (v_new.metric_value, v_new.threshold_value, v_new.result, v_new.severity, v_new.details);
+
+    insert into p2p.ops_data_quality
+      (batch_id, metric_name, metric_value, threshold_value, passed, result, severity, details)
     select
-      count(*) as offers,
-      jsonb_agg(r.offer_external_id) filter (where r.place <= 5) as samples
-    from (
-      select s.offer_external_id, row_number() over () as place
-      from snapshot s
-      group by s.exchange_id, s.offer_external_id
-      having count(*) > 1
-    ) as r
-  ),
-  broken as (
-    select count(*) as offers
-    from snapshot s
-    left join p2p.dim_advertisers a on a.advertiser_sk = s.advertiser_sk
-    left join p2p.dim_markets m
-      on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (s.exchange_id, s.fiat_id, s.crypto_id, s.trade_type)
-    left join p2p.dim_payment_sets p on p.payment_set_id = s.payment_set_id
-    left join p2p.dim_offers o on o.offer_id = s.offer_id
-    where a.advertiser_sk is null
-      or m.market_id is null
-      or p.payment_set_id is null
-      or o.offer_id is null
-  ),
-  rejected as (
-    select
-      coalesce(sum(r.offers), 0) as offers,
-      coalesce(jsonb_object_agg(r.reason, r.offers), '{}') as reasons
-    from (
-      select o.reason, count(*) as offers
-      from p2p.ops_rejected_offers o
-      where o.batch_id = p_batch_id
-      group by o.reason
-    ) as r
-  ),
-  measured (metric_name, metric_value, is_share_at_least, details) as (
-    select
-      'completeness',
-      round(markets.complete::numeric / nullif(markets.planned, 0), 6),
-      true,
-      jsonb_build_object('planned', markets.planned, 'complete', markets.complete, 'missing', markets.missing)
-    from markets
-    union all
-    select
-      'duplicate_offers',
-      repeated.offers,
-      false,
-      jsonb_build_object('samples', coalesce(repeated.samples, '[]'))
-    from repeated
-    union all
-    select 'broken_references', broken.offers, false, '{}'
-    from broken
-    union all
-    select
-      'rejected_share',
-      round(rejected.offers / nullif(rejected.offers + (select count(*) from snapshot), 0), 6),
-      false,
-      jsonb_build_object('rejected', rejected.offers, 'reasons', rejected.reasons)
-    from rejected
-  )
-  select
-    p_batch_id,
-    m.metric_name,
-    m.metric_value,
-    t.threshold_value,
-    case
-      when m.is_share_at_least then coalesce(m.metric_value, 0) >= t.threshold_value
-      else coalesce(m.metric_value, 0) <= t.threshold_value
-    end,
-    m.details
-  from measured m
-  join p2p.quality_thresholds t using (metric_name)
-  on conflict (batch_id, metric_name) do update
-  set
-    check_timestamp = excluded.check_timestamp,
-    metric_value = excluded.metric_value,
-    threshold_value = excluded.threshold_value,
-    passed = excluded.passed,
-    details = excluded.details
-  where (q.metric_value, q.threshold_value, q.passed, q.details)
-    is distinct from (excluded.metric_value, excluded.threshold_value, excluded.passed, excluded.details);
+      p_batch_id, v_new.metric_name, v_new.metric_value, v_new.threshold_value, v_new.passed, v_new.result,
+      v_new.severity, v_new.details
+    where not exists (
+      select
+      from p2p.ops_data_quality q
+      where q.batch_id = p_batch_id
+        and q.metric_name = v_new.metric_name
+    )
+    on conflict (batch_id, metric_name) do nothing; -- somebody else checks the same batch
+  end loop;
 
   return query
   select q.*
@@ -120,6 +66,6 @@ begin
 end
 $function$;
 
-comment on function p2p.run_quality_checks(uuid) is 'Measures a batch against quality_thresholds';
+comment on function p2p.run_quality_checks(uuid) is 'Step of load_batch: measures a batch by the rules of quality_rules';
 
 grant execute on function p2p.run_quality_checks(uuid) to p2p_worker;

@@ -80,7 +80,12 @@ as $function$
     'failed_checks', (
       select coalesce(
         json_agg(
-          json_build_object('check', q.metric_name, 'value', q.metric_value, 'threshold', q.threshold_value)
+          json_build_object(
+            'check', q.metric_name,
+            'result', q.result,
+            'value', q.metric_value,
+            'threshold', q.threshold_value
+          )
           order by q.metric_name
         ),
         '[]'

@@ -15,6 +15,8 @@ import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { t
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
 import migration0008 from "../../sql/migrations/0008_pipeline.sql" with { type: "text" };
 import migration0009 from "../../sql/migrations/0009_provenance.sql" with { type: "text" };
+import migration0010 from "../../sql/migrations/0010_quality_rules.sql" with { type: "text" };
+import migration0011 from "../../sql/migrations/0011_response_shapes.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -22,6 +24,7 @@ import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "tex
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
 import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
 import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
+import checkQualityRule from "../../sql/functions/check_quality_rule.sql" with { type: "text" };
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
@@ -35,6 +38,7 @@ import endFetching from "../../sql/functions/end_fetching.sql" with { type: "tex
 import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
+import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
 import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" };
@@ -46,6 +50,7 @@ import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sq
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
+import parserCannotRead from "../../sql/functions/parser_cannot_read.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -58,9 +63,31 @@ import restoreObject from "../../sql/functions/restore_object.sql" with { type: 
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
+import ruleBrokenReferences from "../../sql/functions/rule_broken_references.sql" with {
+  type: "text",
+};
+import ruleCompleteness from "../../sql/functions/rule_completeness.sql" with { type: "text" };
+import ruleCrossedMedian from "../../sql/functions/rule_crossed_median.sql" with { type: "text" };
+import ruleDuplicateOffers from "../../sql/functions/rule_duplicate_offers.sql" with {
+  type: "text",
+};
+import ruleFunction from "../../sql/functions/rule_function.sql" with { type: "text" };
+import ruleNeededKeys from "../../sql/functions/rule_needed_keys.sql" with { type: "text" };
+import rulePriceAnomaly from "../../sql/functions/rule_price_anomaly.sql" with { type: "text" };
+import rulePromotedShare from "../../sql/functions/rule_promoted_share.sql" with { type: "text" };
+import ruleRejectedShare from "../../sql/functions/rule_rejected_share.sql" with { type: "text" };
+import ruleStaleTimestamps from "../../sql/functions/rule_stale_timestamps.sql" with {
+  type: "text",
+};
+import ruleTemporalConsistency from "../../sql/functions/rule_temporal_consistency.sql" with {
+  type: "text",
+};
+import ruleVolumeDrop from "../../sql/functions/rule_volume_drop.sql" with { type: "text" };
 import runQualityChecks from "../../sql/functions/run_quality_checks.sql" with { type: "text" };
+import runRule from "../../sql/functions/run_rule.sql" with { type: "text" };
 import runStep from "../../sql/functions/run_step.sql" with { type: "text" };
 import runSteps from "../../sql/functions/run_steps.sql" with { type: "text" };
+import samplesOf from "../../sql/functions/samples_of.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import stepCall from "../../sql/functions/step_call.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
@@ -69,6 +96,8 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
   type: "text",
 };
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
+import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
+import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
@@ -82,6 +111,7 @@ import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "t
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
 import offerOrigin from "../../sql/views/offer_origin.sql" with { type: "text" };
+import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
 import sqlHistory from "../../sql/views/sql_history.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
@@ -114,6 +144,8 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0006_roles.sql", body: migration0006 },
   { name: "migrations/0008_pipeline.sql", body: migration0008 },
   { name: "migrations/0009_provenance.sql", body: migration0009 },
+  { name: "migrations/0010_quality_rules.sql", body: migration0010 },
+  { name: "migrations/0011_response_shapes.sql", body: migration0011 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
@@ -123,6 +155,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/announce_batch.sql", body: announceBatch },
   { name: "functions/check_pages.sql", body: checkPages },
   { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
+  { name: "functions/check_quality_rule.sql", body: checkQualityRule },
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
@@ -134,6 +167,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/fail_batch.sql", body: failBatch },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
+  { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
   { name: "functions/load_batch.sql", body: loadBatch },
@@ -143,6 +177,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
+  { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_load.sql", body: recordLoad },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
@@ -151,15 +186,31 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/repair_json.sql", body: repairJson },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
+  { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
+  { name: "functions/rule_completeness.sql", body: ruleCompleteness },
+  { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },
+  { name: "functions/rule_duplicate_offers.sql", body: ruleDuplicateOffers },
+  { name: "functions/rule_function.sql", body: ruleFunction },
+  { name: "functions/rule_needed_keys.sql", body: ruleNeededKeys },
+  { name: "functions/rule_price_anomaly.sql", body: rulePriceAnomaly },
+  { name: "functions/rule_promoted_share.sql", body: rulePromotedShare },
+  { name: "functions/rule_rejected_share.sql", body: ruleRejectedShare },
+  { name: "functions/rule_stale_timestamps.sql", body: ruleStaleTimestamps },
+  { name: "functions/rule_temporal_consistency.sql", body: ruleTemporalConsistency },
+  { name: "functions/rule_volume_drop.sql", body: ruleVolumeDrop },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
+  { name: "functions/run_rule.sql", body: runRule },
   { name: "functions/run_step.sql", body: runStep },
   { name: "functions/run_steps.sql", body: runSteps },
+  { name: "functions/samples_of.sql", body: samplesOf },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/step_call.sql", body: stepCall },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
+  { name: "functions/watch_shapes.sql", body: watchShapes },
+  { name: "functions/watched_values.sql", body: watchedValues },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
@@ -171,6 +222,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
   { name: "views/object_states.sql", body: objectStates },
   { name: "views/offer_origin.sql", body: offerOrigin },
+  { name: "views/response_keys.sql", body: responseKeys },
   { name: "views/sql_history.sql", body: sqlHistory },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },

@@ -26,7 +26,7 @@ Deno.test("status tells the newest batches, what is missing and which checks fai
   await using sql = await SqlFixture.create();
   const first = await sql.loadBatch("2026-03-01 10:00+00", { [A]: [offer()] });
   const second = await sql.openBatch({ markets: [A, B], at: "2026-03-01 10:10+00" });
-  await second.page(A, [offer(), offer({ price: "0" })]);
+  await second.page(A, [offer(), ..."000".split("").map((price) => offer({ price }))]);
   await second.lose(B);
   await second.load();
   const third = await sql.openBatch({ markets: [A, B], at: "2026-03-01 10:20+00" });
@@ -51,7 +51,7 @@ Deno.test("status tells the newest batches, what is missing and which checks fai
     of: 2,
     percent: 50,
     offers: 1,
-    rejected: 1,
+    rejected: 3,
     errors: 1,
     failed_checks: 2,
     batch_id: second.id,
@@ -62,8 +62,8 @@ Deno.test("status tells the newest batches, what is missing and which checks fai
     examples: "VES/B BUY",
   }]);
   assert.deepEqual(status["failed_checks"], [
-    { check: "completeness", value: 0.5, threshold: 0.99 },
-    { check: "rejected_share", value: 0.5, threshold: 0.05 },
+    { check: "completeness", result: "error", value: 0.5, threshold: 0.99 },
+    { check: "rejected_share", result: "error", value: 0.75, threshold: 0.05 },
   ]);
   assert.equal(((await report(sql, 1))["batches"] as unknown[]).length, 1);
 });
@@ -71,7 +71,7 @@ Deno.test("status tells the newest batches, what is missing and which checks fai
 Deno.test("batch_overview and missing_markets", async () => {
   await using sql = await SqlFixture.create();
   const batch = await sql.openBatch({ markets: [A, B, "VES/C SELL"], at: "2026-03-01 10:00+00" });
-  await batch.page(A, [offer(), offer({ price: "0" })]);
+  await batch.page(A, [offer(), ..."000".split("").map((price) => offer({ price }))]);
   await batch.page(B, [offer()], { last: false });
   assert.deepEqual(await sql.rows("select * from p2p.missing_markets"), [], "it is still running");
   await batch.lose(B, { page: 2 });
@@ -88,7 +88,7 @@ Deno.test("batch_overview and missing_markets", async () => {
       markets_expected: 3,
       completeness_percent: "33.33",
       offers: 2,
-      rejected: 1,
+      rejected: 3,
       errors: 1,
       took: true,
       failed_checks: 2,
