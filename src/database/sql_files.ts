@@ -6,25 +6,30 @@ import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "
 import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "text" };
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
+import migration0007 from "../../sql/migrations/0007_settings.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
+import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
+import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
 import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" };
 import loadDepth from "../../sql/functions/load_depth.sql" with { type: "text" };
 import loadDimensions from "../../sql/functions/load_dimensions.sql" with { type: "text" };
 import loadOffers from "../../sql/functions/load_offers.sql" with { type: "text" };
+import logChange from "../../sql/functions/log_change.sql" with { type: "text" };
 import openBatch from "../../sql/functions/open_batch.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
+import pauseState from "../../sql/functions/pause_state.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -36,6 +41,8 @@ import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_his
   type: "text",
 };
 import runQualityChecks from "../../sql/functions/run_quality_checks.sql" with { type: "text" };
+import settingNumber from "../../sql/functions/setting_number.sql" with { type: "text" };
+import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
@@ -43,6 +50,7 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
   type: "text",
 };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
+import currentSettings from "../../sql/views/current_settings.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
   type: "text",
 };
@@ -51,6 +59,7 @@ import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text"
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
+import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
 
@@ -71,25 +80,30 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0004_facts.sql", body: migration0004 },
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
   { name: "migrations/0006_roles.sql", body: migration0006 },
+  { name: "migrations/0007_settings.sql", body: migration0007 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
+  { name: "functions/apply_retention.sql", body: applyRetention },
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/finish_market.sql", body: finishMarket },
+  { name: "functions/guard_setting.sql", body: guardSetting },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
   { name: "functions/load_batch.sql", body: loadBatch },
   { name: "functions/load_depth.sql", body: loadDepth },
   { name: "functions/load_dimensions.sql", body: loadDimensions },
   { name: "functions/load_offers.sql", body: loadOffers },
+  { name: "functions/log_change.sql", body: logChange },
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
+  { name: "functions/pause_state.sql", body: pauseState },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
@@ -97,17 +111,21 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/repair_json.sql", body: repairJson },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
+  { name: "functions/setting_number.sql", body: settingNumber },
+  { name: "functions/setting_switch.sql", body: settingSwitch },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "views/batch_overview.sql", body: batchOverview },
+  { name: "views/current_settings.sql", body: currentSettings },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
   { name: "views/market_daily.sql", body: marketDaily },
   { name: "views/market_hourly.sql", body: marketHourly },
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
+  { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
 ];
