@@ -7,6 +7,7 @@ import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
 import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
+import { quarantine, quarantineCommand } from "./quarantine.ts";
 import { query, queryCommand } from "./query.ts";
 import { run, runCommand } from "./run.ts";
 import { simulate, simulateCommand } from "./simulate.ts";
@@ -18,6 +19,7 @@ const commands = or(
   onceCommand,
   statusCommand,
   queryCommand,
+  quarantineCommand,
   migrateCommand,
   dbCommand,
   simulateCommand,
@@ -55,6 +57,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await status(parsed);
       case "query":
         return await query(parsed);
+      case "quarantine":
+        return await quarantine(parsed);
       case "migrate":
         return await runMigrate(parsed);
       case "db":

@@ -7,6 +7,7 @@ import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "te
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
 import migration0007 from "../../sql/migrations/0007_settings.sql" with { type: "text" };
+import migration0012 from "../../sql/migrations/0012_quarantine.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -14,6 +15,7 @@ import applyRetention from "../../sql/functions/apply_retention.sql" with { type
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
+import discardRejected from "../../sql/functions/discard_rejected.sql" with { type: "text" };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
@@ -30,6 +32,7 @@ import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sq
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
 import pauseState from "../../sql/functions/pause_state.sql" with { type: "text" };
+import quarantineBatches from "../../sql/functions/quarantine_batches.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -37,12 +40,17 @@ import recordLostPage from "../../sql/functions/record_lost_page.sql" with { typ
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
+import replayQuarantine from "../../sql/functions/replay_quarantine.sql" with { type: "text" };
+import requireInQuarantine from "../../sql/functions/require_in_quarantine.sql" with {
+  type: "text",
+};
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
 import runQualityChecks from "../../sql/functions/run_quality_checks.sql" with { type: "text" };
 import settingNumber from "../../sql/functions/setting_number.sql" with { type: "text" };
 import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
+import showQuarantine from "../../sql/functions/show_quarantine.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
@@ -59,6 +67,8 @@ import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text"
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
+import offersInQuarantine from "../../sql/views/offers_in_quarantine.sql" with { type: "text" };
+import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
@@ -81,6 +91,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
   { name: "migrations/0006_roles.sql", body: migration0006 },
   { name: "migrations/0007_settings.sql", body: migration0007 },
+  { name: "migrations/0012_quarantine.sql", body: migration0012 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
@@ -90,6 +101,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
+  { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/guard_setting.sql", body: guardSetting },
@@ -104,15 +116,19 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/pause_state.sql", body: pauseState },
+  { name: "functions/quarantine_batches.sql", body: quarantineBatches },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
+  { name: "functions/replay_quarantine.sql", body: replayQuarantine },
+  { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
   { name: "functions/setting_number.sql", body: settingNumber },
   { name: "functions/setting_switch.sql", body: settingSwitch },
+  { name: "functions/show_quarantine.sql", body: showQuarantine },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
@@ -125,6 +141,8 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
+  { name: "views/offers_in_quarantine.sql", body: offersInQuarantine },
+  { name: "views/quarantine.sql", body: quarantine },
   { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
