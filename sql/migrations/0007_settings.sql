@@ -69,17 +69,17 @@ select
 from (
   values
     ('paused', 'off', 'switch', null, null, null,
-      'on: no new batch is begun; one under way is finished'),
+      'No new batch is begun; one under way is finished'),
     ('raw_retention_days', '30', 'number', 1, 36500, 'days',
-      'Pages as received are kept this long; afterwards their batches cannot be loaded again'),
+      'Pages as received; without them no loading again'),
     ('offers_retention_days', '400', 'number', 30, 36500, 'days',
-      'Offers (fact_offers) are kept this long'),
+      'Offers (fact_offers)'),
     ('depth_retention_days', '3650', 'number', 30, 36500, 'days',
-      'Books in one row (fact_market_depth, and the price views made of it) are kept this long'),
+      'Books (fact_market_depth), and the views made of them'),
     ('ledger_retention_days', '400', 'number', 30, 36500, 'days',
-      'What became of each market, errors and rejected offers are kept this long, and at least as long as the pages'),
+      'What became of markets, errors, rejected offers'),
     ('retention_batches_per_load', '6', 'number', 1, 1000, 'batches',
-      'How many old batches one load clears away at most, of each kind')
+      'Old batches that one load clears away at most')
 ) as s (name, value, kind, minimum, maximum, unit, comment);
 
 alter table p2p.ops_batch_runs

@@ -2,9 +2,8 @@ create or replace view p2p.current_settings as
 select
   s.name,
   s.value,
-  coalesce(s.unit, 'on/off') as unit,
-  case s.kind when 'number' then format('%s to %s', s.minimum, s.maximum) else 'on, off' end as allowed,
-  s.comment
+  case s.kind when 'number' then format('%s to %s %s', s.minimum, s.maximum, s.unit) else 'on, off' end as allowed,
+  left(s.comment, 56) as comment
 from p2p.settings s
 order by s.name;
 

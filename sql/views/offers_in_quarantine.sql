@@ -3,10 +3,7 @@ select
   o.reason,
   r.batch_start_time,
   o.batch_id,
-  format(
-    '%s/%s %s page %s item %s',
-    f.currency_code, c.symbol, m.trade_type, o.page_number, o.item_number
-  ) as place,
+  format('%s/%s %s %s:%s', f.currency_code, c.symbol, m.trade_type, o.page_number, o.item_number) as place,
   f.currency_code as fiat_code,
   c.symbol as crypto_symbol,
   m.trade_type,
@@ -24,6 +21,7 @@ join p2p.dim_cryptocurrencies c using (crypto_id)
 where o.discarded_at is null;
 
 comment on view p2p.offers_in_quarantine is 'Rejected offers that nobody discarded, each with its place and its original JSON';
+comment on column p2p.offers_in_quarantine.place is 'Market, page:item';
 comment on column p2p.offers_in_quarantine.item_number is 'Place on the page, from 0';
 comment on column p2p.offers_in_quarantine.can_be_loaded is 'Whether the page is still there';
 

@@ -58,16 +58,26 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
   type: "text",
 };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
+import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
+import coverage from "../../sql/views/coverage.sql" with { type: "text" };
 import currentSettings from "../../sql/views/current_settings.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
   type: "text",
 };
+import failingRules from "../../sql/views/failing_rules.sql" with { type: "text" };
+import freshness from "../../sql/views/freshness.sql" with { type: "text" };
+import gaps from "../../sql/views/gaps.sql" with { type: "text" };
+import help from "../../sql/views/help.sql" with { type: "text" };
+import lastFailures from "../../sql/views/last_failures.sql" with { type: "text" };
 import marketDaily from "../../sql/views/market_daily.sql" with { type: "text" };
 import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text" };
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
 import offersInQuarantine from "../../sql/views/offers_in_quarantine.sql" with { type: "text" };
+import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql" with {
+  type: "text",
+};
 import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
@@ -134,14 +144,22 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "views/batch_overview.sql", body: batchOverview },
+  { name: "views/best_prices.sql", body: bestPrices },
+  { name: "views/coverage.sql", body: coverage },
   { name: "views/current_settings.sql", body: currentSettings },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
+  { name: "views/failing_rules.sql", body: failingRules },
+  { name: "views/freshness.sql", body: freshness },
+  { name: "views/gaps.sql", body: gaps },
+  { name: "views/help.sql", body: help },
+  { name: "views/last_failures.sql", body: lastFailures },
   { name: "views/market_daily.sql", body: marketDaily },
   { name: "views/market_hourly.sql", body: marketHourly },
   { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
   { name: "views/offers_in_quarantine.sql", body: offersInQuarantine },
+  { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/table_sizes.sql", body: tableSizes },

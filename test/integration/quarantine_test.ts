@@ -67,7 +67,7 @@ Deno.test("offers that were rejected are repaired by a function change and a rep
 
   const listed = await quarantine("list");
   strictEqual(listed.code, 0, listed.stderr);
-  match(listed.stdout, /price is not a number +2 +1 .* VES\/USDT BUY page 1 item \d/);
+  match(listed.stdout, /price is not a number +2 +1 .* VES\/USDT BUY 1:\d/);
   ok(listed.stdout.split("\n").every((line) => line.length <= 120));
   const shown = await quarantine("show", "--json", "--reason", "price is not a number");
   match(shown.stdout, /"advNo": ?"12345678901234567890"/);

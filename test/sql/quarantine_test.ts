@@ -56,9 +56,7 @@ Deno.test("the quarantine by reason, with an example", async () => {
       batches: "2",
       first_batch: first.start,
       last_batch: second.start,
-      without_page: "0",
-      example: "VES/USDT BUY page 1 item 1",
-      example_batch_id: second.id,
+      example: "VES/USDT BUY 1:1",
     },
     {
       reason: "no amount",
@@ -66,9 +64,7 @@ Deno.test("the quarantine by reason, with an example", async () => {
       batches: "1",
       first_batch: first.start,
       last_batch: first.start,
-      without_page: "0",
-      example: "VES/USDT BUY page 1 item 2",
-      example_batch_id: first.id,
+      example: "VES/USDT BUY 1:2",
     },
   ]);
 });
@@ -84,14 +80,14 @@ Deno.test("show_quarantine: newest first, the JSON as it came", async () => {
     );
   assert.deepEqual({ ...(await show(null, null))[0] }, {
     batch_id: second.id,
-    place: "VES/USDT BUY page 1 item 1",
+    place: "VES/USDT BUY 1:1",
     id: "12345678901234567890",
     price: "99,5",
   });
   assert.equal((await show(null, null)).length, 4);
   assert.deepEqual(
     (await show("price is not a number", first.id)).map((row) => row["place"]),
-    ["VES/USDT BUY page 1 item 0", "ARS/USDT SELL page 1 item 0"],
+    ["VES/USDT BUY 1:0", "ARS/USDT SELL 1:0"],
   );
   await assert.rejects(
     show("price", null),
