@@ -1,7 +1,8 @@
 -- Deletes what is older than the settings allow: pages as received, offers, books, and the ledger with errors and
 -- rejected offers (rows of ops_batch_runs and results of checks stay). Made to be an optional step of load_batch.
 -- Age counts from the newest batch, so that nothing is deleted while no batch comes, and never from a time to come.
--- Each call clears the oldest retention_batches_per_load batches of each kind at most: no load gets slow by it.
+-- Each call clears the oldest retention_batches_per_load batches of each kind at most: one of 50,000 offers with its
+-- pages takes a second, and no load must get slow by an old backlog.
 -- As a step it acts only in the first load of a batch: loading again deletes nothing. With NULL instead of a batch a
 -- DBA clears away at once: select p2p.apply_retention(null). Returns how many rows went, by table.
 -- Runs with the rights of its owner: the worker may delete what the settings say, and no other page.

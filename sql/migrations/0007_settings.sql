@@ -78,7 +78,7 @@ from (
       'Books (fact_market_depth), and the views made of them'),
     ('ledger_retention_days', '400', 'number', 30, 36500, 'days',
       'What became of markets, errors, rejected offers'),
-    ('retention_batches_per_load', '6', 'number', 1, 1000, 'batches',
+    ('retention_batches_per_load', '2', 'number', 1, 1000, 'batches',
       'Old batches that one load clears away at most')
 ) as s (name, value, kind, minimum, maximum, unit, comment);
 
