@@ -51,6 +51,9 @@ export class BatchError extends P2pError {
   override readonly exitCode = EXIT.batchIncomplete;
 }
 
+/** New batches are paused by the setting `paused`: nothing is wrong, and it ends when somebody ends it. */
+export class PausedError extends BatchError {}
+
 /** The text of anything that was thrown, with the causes behind it: `fetch` tells the reason only there. */
 export function describe(error: unknown, depth = 5): string {
   if (!(error instanceof Error)) return typeof error === "string" ? error : Deno.inspect(error);

@@ -15,13 +15,13 @@ declare
 begin
   if coalesce(trim(p_note), '') = '' then
     raise exception 'a note is missing: why is % changed?', v_state.identity
-      using errcode = 'P2P04';
+      using errcode = 'P2P02';
   elsif v_state.is_missing then
     raise exception '% is missing: there is nothing to adopt', v_state.identity
-      using errcode = 'P2P04', hint = 'p2p-ingest migrate makes it again';
+      using errcode = 'P2P02', hint = 'p2p-ingest migrate makes it again';
   elsif v_state.state = 'shipped' then
     raise exception '% is as shipped: there is nothing to adopt', v_state.identity
-      using errcode = 'P2P04';
+      using errcode = 'P2P02';
   end if;
 
   update p2p.schema_objects o

@@ -16,7 +16,7 @@ begin
 
   if cardinality(v_name) not between 1 and 2 then
     raise exception 'rule %: "%" is no name of a function', new.name, new.function
-      using errcode = 'P2P04', hint = 'write it as schema.function, without arguments: p2p.rule_completeness';
+      using errcode = 'P2P02', hint = 'write it as schema.function, without arguments: p2p.rule_completeness';
   elsif cardinality(v_name) = 1 then
     v_name := array['p2p'] || v_name;
   end if;
@@ -24,7 +24,7 @@ begin
   if p2p.rule_function(format('%I.%I', v_name[1], v_name[2])) is null then
     raise exception 'rule %: there is no function %(uuid) that returns p2p.rule_finding', new.name, new.function
       using
-        errcode = 'P2P04',
+        errcode = 'P2P02',
         hint = format(
           'create function %I.%I(p_batch_id uuid) returns p2p.rule_finding … and grant execute on it to p2p_worker',
           v_name[1],

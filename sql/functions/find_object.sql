@@ -17,7 +17,7 @@ begin
 
   if v_file is null then
     raise exception 'there is no shipped function or view %', p_name
-      using errcode = 'P2P04', hint = 'select name from p2p.object_states lists them';
+      using errcode = 'P2P02', hint = 'select name from p2p.object_states lists them';
   end if;
 
   return v_file;

@@ -1,7 +1,8 @@
 -- Opens a batch over all active markets that the filter takes in, unless one is running.
 -- Expects p_filter as [{"fiat": "VES", "asset": "*"}, …].
 -- Order: markets that the batch before had to defer, then by how many offers they had, then new ones by name.
--- Returns one row. Where another batch runs: batch_id is NULL and the row says who holds it.
+-- Returns one row. Where another batch runs: batch_id is NULL and the row says who holds it. Where the setting
+-- `paused` is on: batch_id and held_by are NULL, and batch_start_time says since when; see pause_state.
 create or replace function p2p.open_batch(
   p_exchange text,
   p_worker_id text,
@@ -36,6 +37,13 @@ begin
       v_batch.markets_expected,
       v_batch.worker_id,
       extract(epoch from v_batch.lease_expires_at - clock_timestamp())::double precision;
+    return;
+  end if;
+
+  if p2p.setting_switch('paused') then
+    return query
+    select null::uuid, p.paused_since, 0, null::text, null::double precision
+    from p2p.pause_state() p;
     return;
   end if;
 

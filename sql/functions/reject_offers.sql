@@ -1,5 +1,6 @@
 -- Step 2 of load_batch: what cannot be an offer goes to ops_rejected_offers, with the reason and the original JSON.
--- A second call leaves rows that are still rejected for the same reason as they are.
+-- A second call leaves rows that are still rejected for the same reason as they are, discarded ones included; one
+-- that is rejected for another reason than before is back in quarantine.
 create or replace function p2p.reject_offers(p_batch_id uuid)
 returns void
 language plpgsql
@@ -60,7 +61,12 @@ begin
     and s.market_id = r.market_id
     and s.page_number = r.page_number
   on conflict (batch_id, market_id, page_number, item_number) do update
-  set reason = excluded.reason
+  set
+    reason = excluded.reason,
+    rejected_at = excluded.rejected_at,
+    discarded_at = null,
+    discarded_by = null,
+    discard_note = null
   where o.reason <> excluded.reason;
 
   drop table pg_temp.refused_items;

@@ -3,7 +3,7 @@ select
   c.relname::text as table_name,
   to_char(greatest(s.n_live_tup, 0), 'FM999,999,999,999') as rows_about,
   pg_size_pretty(pg_total_relation_size(c.oid)) as size,
-  split_part(obj_description(c.oid, 'pg_class'), ';', 1) as holds
+  left(regexp_replace(obj_description(c.oid, 'pg_class'), '(;|, and |(?<!e\.g)\. ).*$', ''), 66) as holds
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 left join pg_stat_user_tables s on s.relid = c.oid

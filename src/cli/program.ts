@@ -8,6 +8,7 @@ import { demo, demoCommand } from "./demo.ts";
 import { doctor, doctorCommand } from "./doctor.ts";
 import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
+import { quarantine, quarantineCommand } from "./quarantine.ts";
 import { query, queryCommand } from "./query.ts";
 import { run, runCommand } from "./run.ts";
 import { simulate, simulateCommand } from "./simulate.ts";
@@ -20,6 +21,7 @@ const commands = or(
   onceCommand,
   statusCommand,
   queryCommand,
+  quarantineCommand,
   migrateCommand,
   sqlCommand,
   doctorCommand,
@@ -59,6 +61,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await status(parsed);
       case "query":
         return await query(parsed);
+      case "quarantine":
+        return await quarantine(parsed);
       case "migrate":
         return await runMigrate(parsed);
       case "doctor":

@@ -2,8 +2,8 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
 import { findRunning } from "../embedded/cluster.ts";
-import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
-import { systemClock } from "../extract/clock.ts";
+import { describe, EXIT, type ExitCode, P2pError, PausedError } from "../errors.ts";
+import { type Clock, systemClock } from "../extract/clock.ts";
 import { logger } from "../log.ts";
 import { configuredExchange, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { batchLine, Extraction } from "./extraction.ts";
@@ -41,24 +41,53 @@ export async function run(): Promise<ExitCode> {
   if (cluster !== undefined) tell(`look inside while it runs:\n  ${cluster.psqlCommand}\n`);
   const exchange = configuredExchange(config);
   const extraction = new Extraction({ config, database, exchange, signal, showProgress: true });
+  await repeatBatches({
+    batch: async () => print(batchLine((await extraction.batch()).batch)),
+    // A server of our own that is gone comes back only with a new start.
+    isOver: async () => cluster !== undefined && await findRunning(config.DATA_DIR) === undefined,
+    intervalMinutes: config.EXTRACTION_INTERVAL_MINUTES,
+    clock: systemClock,
+    wallTime: Date.now,
+    signal,
+  });
+  return EXIT.done;
+}
+
+export interface RepeatOptions {
+  readonly batch: () => Promise<void>;
+  /** Whether no batch can come any more. */
+  readonly isOver: () => Promise<boolean>;
+  readonly intervalMinutes: number;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallTime: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** A batch now and at every full interval until stopped. While batches are paused it says so once, and waits. */
+export async function repeatBatches(options: RepeatOptions): Promise<void> {
+  const { batch, isOver, intervalMinutes, clock, wallTime, signal } = options;
   const log = logger("run");
+  let isPaused = false;
   while (!signal.aborted) {
     try {
-      const { batch } = await extraction.batch();
-      print(batchLine(batch));
+      await batch();
+      isPaused = false;
     } catch (error) {
       if (signal.aborted) break;
-      if (!(error instanceof P2pError)) throw error;
-      // A server of our own that is gone comes back only with a new start.
-      if (cluster !== undefined && await findRunning(config.DATA_DIR) === undefined) throw error;
-      log.error("the batch failed: {reason}", { reason: describe(error) });
+      if (!(error instanceof P2pError) || await isOver()) throw error;
+      const reason = describe(error);
+      if (!(error instanceof PausedError)) log.error("the batch failed: {reason}", { reason });
+      else if (!isPaused) {
+        log.warning("{reason}; this ends it: {statement}", { reason, statement: error.hint });
+      }
+      isPaused = error instanceof PausedError;
     }
     if (signal.aborted) break;
-    const due = nextDue(Date.now(), config.EXTRACTION_INTERVAL_MINUTES);
-    log.info("next batch at {due}", { due: new Date(due).toISOString() });
-    await systemClock.sleep(due - Date.now(), signal).catch(() => {});
+    const due = nextDue(wallTime(), intervalMinutes);
+    if (!isPaused) log.info("next batch at {due}", { due: new Date(due).toISOString() });
+    await clock.sleep(due - wallTime(), signal).catch(() => {});
   }
-  return EXIT.done;
 }
 
 /**

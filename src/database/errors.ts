@@ -65,7 +65,7 @@ export function explain(error: unknown, where: string): Error {
       return new DatabaseError(`the database's disk is full: ${text}`, undefined, options);
     case "P2P01":
       return new ConfigurationError(text, hintOf(error), options);
-    case "P2P04":
+    case "P2P02":
       return new UsageError(text, hintOf(error), options);
     case "P2P03":
       return new BatchError(text, hintOf(error), options);

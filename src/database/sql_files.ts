@@ -13,15 +13,19 @@ import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "
 import migration0004 from "../../sql/migrations/0004_facts.sql" with { type: "text" };
 import migration0005 from "../../sql/migrations/0005_parsed_offers.sql" with { type: "text" };
 import migration0006 from "../../sql/migrations/0006_roles.sql" with { type: "text" };
+import migration0007 from "../../sql/migrations/0007_settings.sql" with { type: "text" };
 import migration0008 from "../../sql/migrations/0008_pipeline.sql" with { type: "text" };
 import migration0009 from "../../sql/migrations/0009_provenance.sql" with { type: "text" };
 import migration0010 from "../../sql/migrations/0010_quality_rules.sql" with { type: "text" };
 import migration0011 from "../../sql/migrations/0011_response_shapes.sql" with { type: "text" };
+import migration0012 from "../../sql/migrations/0012_quarantine.sql" with { type: "text" };
+import migration0013 from "../../sql/migrations/0013_steps_and_rules.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
+import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
 import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
 import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
 import checkQualityRule from "../../sql/functions/check_quality_rule.sql" with { type: "text" };
@@ -31,6 +35,7 @@ import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text"
 import currentSql from "../../sql/functions/current_sql.sql" with { type: "text" };
 import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
+import discardRejected from "../../sql/functions/discard_rejected.sql" with { type: "text" };
 import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" with {
   type: "text",
 };
@@ -38,6 +43,7 @@ import endFetching from "../../sql/functions/end_fetching.sql" with { type: "tex
 import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
+import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
@@ -45,12 +51,15 @@ import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" }
 import loadDepth from "../../sql/functions/load_depth.sql" with { type: "text" };
 import loadDimensions from "../../sql/functions/load_dimensions.sql" with { type: "text" };
 import loadOffers from "../../sql/functions/load_offers.sql" with { type: "text" };
+import logChange from "../../sql/functions/log_change.sql" with { type: "text" };
 import openBatch from "../../sql/functions/open_batch.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
 import parserCannotRead from "../../sql/functions/parser_cannot_read.sql" with { type: "text" };
+import pauseState from "../../sql/functions/pause_state.sql" with { type: "text" };
+import quarantineBatches from "../../sql/functions/quarantine_batches.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -59,6 +68,10 @@ import recordLostPage from "../../sql/functions/record_lost_page.sql" with { typ
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
+import replayQuarantine from "../../sql/functions/replay_quarantine.sql" with { type: "text" };
+import requireInQuarantine from "../../sql/functions/require_in_quarantine.sql" with {
+  type: "text",
+};
 import restoreObject from "../../sql/functions/restore_object.sql" with { type: "text" };
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
@@ -76,6 +89,7 @@ import ruleNeededKeys from "../../sql/functions/rule_needed_keys.sql" with { typ
 import rulePriceAnomaly from "../../sql/functions/rule_price_anomaly.sql" with { type: "text" };
 import rulePromotedShare from "../../sql/functions/rule_promoted_share.sql" with { type: "text" };
 import ruleRejectedShare from "../../sql/functions/rule_rejected_share.sql" with { type: "text" };
+import ruleSqlDrift from "../../sql/functions/rule_sql_drift.sql" with { type: "text" };
 import ruleStaleTimestamps from "../../sql/functions/rule_stale_timestamps.sql" with {
   type: "text",
 };
@@ -88,6 +102,9 @@ import runRule from "../../sql/functions/run_rule.sql" with { type: "text" };
 import runStep from "../../sql/functions/run_step.sql" with { type: "text" };
 import runSteps from "../../sql/functions/run_steps.sql" with { type: "text" };
 import samplesOf from "../../sql/functions/samples_of.sql" with { type: "text" };
+import settingNumber from "../../sql/functions/setting_number.sql" with { type: "text" };
+import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
+import showQuarantine from "../../sql/functions/show_quarantine.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import stepCall from "../../sql/functions/step_call.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
@@ -100,10 +117,18 @@ import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "tex
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
+import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
+import coverage from "../../sql/views/coverage.sql" with { type: "text" };
+import currentSettings from "../../sql/views/current_settings.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
   type: "text",
 };
 import failedSteps from "../../sql/views/failed_steps.sql" with { type: "text" };
+import failingRules from "../../sql/views/failing_rules.sql" with { type: "text" };
+import freshness from "../../sql/views/freshness.sql" with { type: "text" };
+import gaps from "../../sql/views/gaps.sql" with { type: "text" };
+import help from "../../sql/views/help.sql" with { type: "text" };
+import lastFailures from "../../sql/views/last_failures.sql" with { type: "text" };
 import marketDaily from "../../sql/views/market_daily.sql" with { type: "text" };
 import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text" };
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
@@ -111,7 +136,13 @@ import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "t
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
 import offerOrigin from "../../sql/views/offer_origin.sql" with { type: "text" };
+import offersInQuarantine from "../../sql/views/offers_in_quarantine.sql" with { type: "text" };
+import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql" with {
+  type: "text",
+};
+import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
+import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import sqlHistory from "../../sql/views/sql_history.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
@@ -142,10 +173,13 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0004_facts.sql", body: migration0004 },
   { name: "migrations/0005_parsed_offers.sql", body: migration0005 },
   { name: "migrations/0006_roles.sql", body: migration0006 },
+  { name: "migrations/0007_settings.sql", body: migration0007 },
   { name: "migrations/0008_pipeline.sql", body: migration0008 },
   { name: "migrations/0009_provenance.sql", body: migration0009 },
   { name: "migrations/0010_quality_rules.sql", body: migration0010 },
   { name: "migrations/0011_response_shapes.sql", body: migration0011 },
+  { name: "migrations/0012_quarantine.sql", body: migration0012 },
+  { name: "migrations/0013_steps_and_rules.sql", body: migration0013 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
@@ -153,6 +187,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
+  { name: "functions/apply_retention.sql", body: applyRetention },
   { name: "functions/check_pages.sql", body: checkPages },
   { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
   { name: "functions/check_quality_rule.sql", body: checkQualityRule },
@@ -162,11 +197,13 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/current_sql.sql", body: currentSql },
   { name: "functions/current_sql_set.sql", body: currentSqlSet },
   { name: "functions/diagnose.sql", body: diagnose },
+  { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/fail_batch.sql", body: failBatch },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
+  { name: "functions/guard_setting.sql", body: guardSetting },
   { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
@@ -174,16 +211,21 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/load_depth.sql", body: loadDepth },
   { name: "functions/load_dimensions.sql", body: loadDimensions },
   { name: "functions/load_offers.sql", body: loadOffers },
+  { name: "functions/log_change.sql", body: logChange },
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
+  { name: "functions/pause_state.sql", body: pauseState },
+  { name: "functions/quarantine_batches.sql", body: quarantineBatches },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_load.sql", body: recordLoad },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
+  { name: "functions/replay_quarantine.sql", body: replayQuarantine },
+  { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
@@ -195,6 +237,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/rule_price_anomaly.sql", body: rulePriceAnomaly },
   { name: "functions/rule_promoted_share.sql", body: rulePromotedShare },
   { name: "functions/rule_rejected_share.sql", body: ruleRejectedShare },
+  { name: "functions/rule_sql_drift.sql", body: ruleSqlDrift },
   { name: "functions/rule_stale_timestamps.sql", body: ruleStaleTimestamps },
   { name: "functions/rule_temporal_consistency.sql", body: ruleTemporalConsistency },
   { name: "functions/rule_volume_drop.sql", body: ruleVolumeDrop },
@@ -203,6 +246,9 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/run_step.sql", body: runStep },
   { name: "functions/run_steps.sql", body: runSteps },
   { name: "functions/samples_of.sql", body: samplesOf },
+  { name: "functions/setting_number.sql", body: settingNumber },
+  { name: "functions/setting_switch.sql", body: settingSwitch },
+  { name: "functions/show_quarantine.sql", body: showQuarantine },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/step_call.sql", body: stepCall },
   { name: "functions/store_market_list.sql", body: storeMarketList },
@@ -213,8 +259,16 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/watched_values.sql", body: watchedValues },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
+  { name: "views/best_prices.sql", body: bestPrices },
+  { name: "views/coverage.sql", body: coverage },
+  { name: "views/current_settings.sql", body: currentSettings },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
   { name: "views/failed_steps.sql", body: failedSteps },
+  { name: "views/failing_rules.sql", body: failingRules },
+  { name: "views/freshness.sql", body: freshness },
+  { name: "views/gaps.sql", body: gaps },
+  { name: "views/help.sql", body: help },
+  { name: "views/last_failures.sql", body: lastFailures },
   { name: "views/market_daily.sql", body: marketDaily },
   { name: "views/market_hourly.sql", body: marketHourly },
   { name: "views/merchant_daily.sql", body: merchantDaily },
@@ -222,7 +276,11 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
   { name: "views/object_states.sql", body: objectStates },
   { name: "views/offer_origin.sql", body: offerOrigin },
+  { name: "views/offers_in_quarantine.sql", body: offersInQuarantine },
+  { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
+  { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },
+  { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/sql_history.sql", body: sqlHistory },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },

@@ -30,12 +30,14 @@ export interface BatchOptions {
 const LOST_MARKETS_IN_A_ROW = 40;
 
 /**
- * One batch from discovery to load.
- * @throws {BatchError} when another worker holds a batch; {ExchangeError} when no market is known
+ * One batch from discovery to load. A batch that somebody left under way is finished first, also while paused.
+ * @throws {BatchError} when another worker holds a batch; {PausedError} while batches are paused;
+ *   {ExchangeError} when no market is known
  */
 export async function runBatch(options: BatchOptions): Promise<LoadedBatch> {
   const { exchange, fetcher, store, filter, maxWorkers, progress, signal } = options;
   await finishAbandonedBatch(options);
+  await store.requireNotPaused(); // before the exchange is asked for anything
   progress.enter("discovering");
   await refreshMarkets(exchange, fetcher, store, filter, maxWorkers, signal);
 

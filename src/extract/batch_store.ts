@@ -1,7 +1,7 @@
 import type { Database, Parameter, Row } from "../database/connection.ts";
 import { isConnectionLost } from "../database/errors.ts";
 import { DEADLINES, LEASE } from "../deadlines.ts";
-import { describe } from "../errors.ts";
+import { describe, PausedError } from "../errors.ts";
 import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
 import type { MarketFilter } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";
@@ -85,6 +85,19 @@ export class BatchStore {
     return row?.["batch_id"] ? String(row["batch_id"]) : undefined;
   }
 
+  /** @throws {PausedError} while the setting `paused` is on */
+  async requireNotPaused(): Promise<void> {
+    const [row] = await this.#call("select * from p2p.pause_state()", []);
+    if (row === undefined) return;
+    const since = row["paused_since"] as Date | null;
+    const who = since === null ? "" : ` since ${since.toISOString()} by ${row["paused_by"]}`;
+    throw new PausedError(
+      `new batches are paused${who}`,
+      "update p2p.settings set value = 'off' where name = 'paused'",
+    );
+  }
+
+  /** @throws {PausedError} while the setting `paused` is on */
   async openBatch(filter: MarketFilter): Promise<OpenedBatch | HeldBatch> {
     const [row = {}] = await this.#call(
       "select * from p2p.open_batch($1, $2, $3, $4::text::jsonb)",
@@ -95,6 +108,7 @@ export class BatchStore {
         JSON.stringify(filter),
       ],
     );
+    if (row["batch_id"] === null && row["held_by"] === null) await this.requireNotPaused();
     const startedAt = row["batch_start_time"] as Date;
     return row["batch_id"] === null
       ? {

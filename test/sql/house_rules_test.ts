@@ -43,8 +43,14 @@ const RULES: Readonly<Record<string, string>> = {
     ) as object
     cross join aclexplode(object.acl) as a
     where a.grantee = 0`,
-  "no function runs with the rights of its owner": `
-    select p.oid::regprocedure from pg_proc p where p.pronamespace = 'p2p'::regnamespace and p.prosecdef`,
+  // log_change: who may change a setting must not be able to write the log. apply_retention: the worker deletes what
+  // the settings say, and no other page.
+  "no function runs with the rights of its owner, but for those that say why": `
+    select p.oid::regprocedure from pg_proc p where p.pronamespace = 'p2p'::regnamespace and p.prosecdef
+      and p.proname not in ('log_change', 'apply_retention')`,
+  "what runs with the rights of its owner is not for everybody": `
+    select p.oid::regprocedure from pg_proc p
+    where p.pronamespace = 'p2p'::regnamespace and p.prosecdef and has_function_privilege('p2p_reader', p.oid, 'execute')`,
   "every table has a primary key": `
     select c.relname from pg_class c
     where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'p')

@@ -1,6 +1,7 @@
 // The course of a batch over a stand-in for the database and the network: claims, lease, stopping.
 import assert from "node:assert/strict";
 import { LEASE } from "../../src/deadlines.ts";
+import { PausedError } from "../../src/errors.ts";
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import { type BatchOptions, runBatch } from "../../src/extract/batch.ts";
 import type { ClaimedMarket, LoadedBatch } from "../../src/extract/batch_types.ts";
@@ -24,6 +25,7 @@ class Scene {
   releaseLease: () => Promise<void> = () => Promise.resolve();
   storePages: (pages: number) => Promise<void> = () => Promise.resolve();
   claimMarkets: () => Promise<void> = () => Promise.resolve();
+  requireNotPaused: () => Promise<void> = () => Promise.resolve();
   abandoned: (string | undefined)[] = [];
 
   constructor(markets: number) {
@@ -37,6 +39,7 @@ class Scene {
     const store = {
       knownFiats: () => Promise.resolve([{ fiat: "*", isFresh: true }]),
       adoptAbandonedBatch: () => Promise.resolve(this.abandoned.shift()),
+      requireNotPaused: () => this.requireNotPaused(),
       openBatch: () => Promise.resolve(this.openBatch()),
       claimMarkets: async (_: string, count: number) => {
         this.calls.push(`claim ${count}`);
@@ -115,6 +118,15 @@ Deno.test("every market is fetched, claimed as many a call as there are workers"
   ]);
   assert.deepEqual(scene.ended, [], "nothing was left");
   assert.equal(scene.clock.sleeping, 0, "the heartbeat has stopped");
+});
+
+Deno.test("paused: what a worker had left is loaded first; the exchange is not asked", async () => {
+  const scene = new Scene(1);
+  const paused = new PausedError("paused");
+  scene.abandoned = ["a"];
+  scene.requireNotPaused = () => Promise.reject(paused);
+  await assert.rejects(scene.run(), paused);
+  assert.deepEqual(scene.calls, ["load a"], "not even its list of markets");
 });
 
 Deno.test("workers that find the queue empty wait for the one claim that is under way", async () => {

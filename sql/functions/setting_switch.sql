@@ -1,0 +1,22 @@
+-- Whether a setting that is a switch is on. Raises where there is no such setting. Changes nothing.
+create or replace function p2p.setting_switch(p_name text)
+returns boolean
+language plpgsql
+stable
+set search_path = p2p, pg_temp
+as $function$
+declare
+  v_value text := (select s.value from p2p.settings s where s.name = p_name and s.kind = 'switch');
+begin
+  if v_value is null then
+    raise exception 'there is no setting % that is a switch', p_name
+      using errcode = 'P2P01', hint = 'select name, value, kind from p2p.settings';
+  end if;
+
+  return v_value = 'on';
+end
+$function$;
+
+comment on function p2p.setting_switch(text) is 'Whether a setting that is a switch is on';
+
+grant execute on function p2p.setting_switch(text) to p2p_worker;
