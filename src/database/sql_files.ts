@@ -12,6 +12,7 @@ import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" 
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
+import comparedTables from "../../sql/functions/compared_tables.sql" with { type: "text" };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
@@ -25,6 +26,7 @@ import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sq
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
+import previewLoad from "../../sql/functions/preview_load.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -32,6 +34,7 @@ import recordLostPage from "../../sql/functions/record_lost_page.sql" with { typ
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
+import replayableBatches from "../../sql/functions/replayable_batches.sql" with { type: "text" };
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
@@ -79,6 +82,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
+  { name: "functions/compared_tables.sql", body: comparedTables },
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/known_fiats.sql", body: knownFiats },
@@ -90,11 +94,13 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
+  { name: "functions/preview_load.sql", body: previewLoad },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
+  { name: "functions/replayable_batches.sql", body: replayableBatches },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },
   { name: "functions/status_report.sql", body: statusReport },
