@@ -4,7 +4,7 @@
 --   select * from p2p.preview_load(array['…'::uuid], $$ create or replace function p2p.reject_offers … $$)
 --
 -- Returns one row for each table and effect: how many rows appear, vanish or change, and for those that change one
--- more for each column. examples: up to five of {"key", "before", "after"}, all values as text. No row: nothing would
+-- more for each column. examples: up to five of {"key", "market", "before", "after"}, values as text. No row: nothing would
 -- change. Values are compared as text: 461.5 is not 461.50. Of the facts only those of these batches are compared.
 -- Nothing stays but gaps in sequences. Errors of the candidate, or of a step, come as they are. Other loads wait
 -- while it runs, readers do not. The caller's rights decide what a candidate may do.
@@ -148,26 +148,35 @@ begin
           select coalesce(
             jsonb_agg(
               case c.effect
-                when 'appears' then jsonb_build_object('key', shown.row_key, 'after', shown.after)
-                when 'vanishes' then jsonb_build_object('key', shown.row_key, 'before', shown.before)
-                else jsonb_build_object(
-                  'key', shown.row_key,
-                  'before', shown.before -> c.column_name,
-                  'after', shown.after -> c.column_name
-                )
-              end
+                when 'appears' then jsonb_build_object('after', shown.after)
+                when 'vanishes' then jsonb_build_object('before', shown.before)
+                else jsonb_build_object('before', shown.before -> c.column_name, 'after', shown.after -> c.column_name)
+              end || jsonb_build_object('key', shown.row_key, 'market', shown.market)
               order by shown.place
             ),
             '[]'
           )
           from (
-            -- As text, so that no reader of JSON takes digits away.
+            -- Values as text, so that no reader of JSON takes digits away.
             select
               d.place,
-              (select jsonb_object_agg(each.key, each.value) from jsonb_each_text(d.row_key) as each) as row_key,
-              (select jsonb_object_agg(each.key, each.value) from jsonb_each_text(d.before) as each) as before,
-              (select jsonb_object_agg(each.key, each.value) from jsonb_each_text(d.after) as each) as after
-            from pg_temp.preview_differences d
+              (select jsonb_object_agg(v.key, v.value) from jsonb_each_text(d.row_key) as v) as row_key,
+              (select jsonb_object_agg(v.key, v.value) from jsonb_each_text(d.before) as v) as before,
+              (select jsonb_object_agg(v.key, v.value) from jsonb_each_text(d.after) as v) as after,
+              (
+                select concat(f.currency_code, '/', a.symbol, ' ', m.trade_type)
+                from p2p.dim_markets m
+                join p2p.dim_fiat_currencies f on f.fiat_id = m.fiat_id
+                join p2p.dim_cryptocurrencies a on a.crypto_id = m.crypto_id
+                where m.market_id::text = d.example ->> 'market_id'
+                  or (m.exchange_id::text, m.fiat_id::text, m.crypto_id::text, m.trade_type)
+                    = (d.example ->> 'exchange_id', d.example ->> 'fiat_id', d.example ->> 'crypto_id', d.example ->> 'trade_type')
+                limit 1
+              ) as market
+            from (
+              select d.*, coalesce(d.after, d.before) as example
+              from pg_temp.preview_differences d
+            ) as d
             where d.place = any (c.places)
               and (c.effect <> 'changes' or c.column_name is not null)
           ) as shown

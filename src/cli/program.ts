@@ -8,6 +8,7 @@ import { demo, demoCommand } from "./demo.ts";
 import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
 import { query, queryCommand } from "./query.ts";
+import { replay, replayCommand } from "./replay.ts";
 import { run, runCommand } from "./run.ts";
 import { simulate, simulateCommand } from "./simulate.ts";
 import { status, statusCommand } from "./status.ts";
@@ -18,6 +19,7 @@ const commands = or(
   onceCommand,
   statusCommand,
   queryCommand,
+  replayCommand,
   migrateCommand,
   dbCommand,
   simulateCommand,
@@ -55,6 +57,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await status(parsed);
       case "query":
         return await query(parsed);
+      case "replay":
+        return await replay(parsed);
       case "migrate":
         return await runMigrate(parsed);
       case "db":
