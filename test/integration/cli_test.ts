@@ -3,7 +3,7 @@ import { match, ok, strictEqual } from "node:assert/strict";
 import { VERSION } from "../../src/version.ts";
 import { runProgram } from "../support/program.ts";
 
-const COMMANDS = ["run", "once", "status", "query", "migrate", "db", "simulate", "demo"];
+const COMMANDS = ["run", "once", "status", "query", "replay", "migrate", "db", "simulate", "demo"];
 
 Deno.test("--help names every command", async () => {
   for (const args of [["--help"], ["help"]]) {
