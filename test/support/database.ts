@@ -66,3 +66,13 @@ async function administer(statement: string): Promise<void> {
   await using admin = new Database(adminUrl(), { applicationName: "test admin", connections: 1 });
   await admin.run(statement, [], 60);
 }
+
+/** The major version of the test server, e.g. 15. */
+export async function serverVersion(database: Database): Promise<number> {
+  const [row] = await database.run(
+    "select current_setting('server_version_num')::integer / 10000 as version",
+    [],
+    60,
+  );
+  return Number(row?.["version"]);
+}

@@ -21,7 +21,7 @@ export async function embeddedServer(folder: string): Promise<TestServer> {
   };
 }
 
-const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";
+export const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";
 
 /** Debian's PostgreSQL 15, the oldest that is supported; undefined where it is not installed. */
 export async function debianServer(folder: string): Promise<TestServer | undefined> {
