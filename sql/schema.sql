@@ -1256,6 +1256,7 @@ CREATE FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text DEFAULT NULL::t
 declare
   v_batch_id uuid;
   v_start_times timestamptz[];
+  v_tables_before jsonb;
   v_table record;
   v_report jsonb;
 begin
@@ -1276,10 +1277,14 @@ begin
   where b.batch_id = any (p_batch_ids);
 
   begin
-    create temp table preview_before on commit drop as
-    select * from p2p.compared_tables();
+    select jsonb_agg(to_jsonb(t))
+    into v_tables_before
+    from p2p.compared_tables() t;
 
-    for v_table in select * from pg_temp.preview_before loop
+    for v_table in
+      select earlier.table_id, earlier.rows_statement
+      from jsonb_to_recordset(v_tables_before) as earlier (table_id oid, rows_statement text)
+    loop
       execute format('create temp table %I on commit drop as %s', 'preview_' || v_table.table_id, v_table.rows_statement)
       using p_batch_ids, v_start_times;
     end loop;
@@ -1316,7 +1321,7 @@ begin
         coalesce(now.key_columns, earlier.key_columns) as key_columns,
         coalesce('table pg_temp.' || quote_ident('preview_' || earlier.table_id), now.rows_statement || ' and false') as before_statement,
         coalesce(now.rows_statement, format('select * from pg_temp.%I where false', 'preview_' || earlier.table_id)) as after_statement
-      from pg_temp.preview_before as earlier
+      from jsonb_to_recordset(v_tables_before) as earlier (table_id oid, table_name text, key_columns text[])
       full join p2p.compared_tables() as now using (table_id)
       order by 1
     loop
