@@ -101,7 +101,7 @@ begin
           from (%s) as before
           full join (%s) as after using (row_key)
           where before::text is distinct from after::text
-          order by row_key
+          order by hashtext(row_key), row_key -- examples from all over the table
         $statement$,
         v_table.before_statement,
         v_table.after_statement

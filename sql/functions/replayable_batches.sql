@@ -1,6 +1,7 @@
 -- The batches that `replay` takes, oldest first: those of p_batch_ids, or else those that started within
 -- [p_since, p_until], or else the last p_last of them that are not running. Changes nothing.
--- obstacle says why a batch must not be loaded again; NULL where it may.
+-- pages are the raw pages that are there; obstacle says why a batch must not be loaded again, NULL where it
+-- may.
 -- p_all: also batches that the SQL of now has loaded already.
 create or replace function p2p.replayable_batches(
   p_batch_ids uuid[] default null,
@@ -9,7 +10,7 @@ create or replace function p2p.replayable_batches(
   p_last integer default null,
   p_all boolean default false
 )
-returns table (batch_id uuid, batch_start_time timestamptz, status text, offers integer, offers_updated integer, obstacle text)
+returns table (batch_id uuid, batch_start_time timestamptz, status text, offers integer, pages bigint, obstacle text)
 language sql
 stable
 set search_path = p2p, pg_temp
@@ -29,13 +30,17 @@ as $function$
     a.batch_start_time,
     a.status,
     a.total_offers_inserted,
-    a.total_offers_updated,
+    raw.pages,
     case
       when a.status = 'running' then 'it is running'
-      when ledger.pages > (select count(*) from p2p.stg_responses s where s.extraction_timestamp = a.batch_start_time)
-        then 'its raw pages are gone'
+      when raw.pages < ledger.pages then 'its raw pages are gone'
     end
   from asked a
+  cross join lateral (
+    select count(*) as pages
+    from p2p.stg_responses s
+    where s.extraction_timestamp = a.batch_start_time
+  ) as raw
   cross join lateral (
     select coalesce(sum(bm.pages_stored), 0) as pages
     from p2p.ops_batch_markets bm

@@ -22,7 +22,7 @@ interface Outcome {
   readonly status: string;
   readonly offers_before: number;
   readonly offers_after: number;
-  readonly offers_changed: number;
+  readonly rows_written: number;
   readonly seconds: number;
   readonly reason: string | null;
 }
@@ -60,7 +60,7 @@ async function replayOne(database: Database, batch: ReplayableBatch): Promise<Ou
   const started = performance.now();
   const told = (
     outcome: Outcome["outcome"],
-    after: { status: string; offers: number; offersUpdated: number },
+    after: { status: string; offers: number; rowsWritten?: number },
     reason?: string,
   ): Outcome => ({
     batch_id: batch.batchId,
@@ -69,18 +69,16 @@ async function replayOne(database: Database, batch: ReplayableBatch): Promise<Ou
     status: after.status,
     offers_before: batch.offers,
     offers_after: after.offers,
-    offers_changed: after.offersUpdated - batch.offersUpdated,
+    rows_written: after.rowsWritten ?? 0,
     seconds: Number(((performance.now() - started) / 1000).toFixed(1)),
     reason: reason ?? null,
   });
   if (batch.obstacle !== undefined) return told("skipped", batch, batch.obstacle);
   try {
     const after = await loadAgain(database, batch.batchId);
-    return told(
-      after.status === "failed" && after.offers < batch.offers ? "failed" : "loaded",
-      after,
-      after.status === "failed" ? after.errorSummary : undefined,
-    );
+    // Without a page there is nothing to load, and nobody to blame.
+    const isFailed = after.status === "failed" && batch.pages > 0;
+    return told(isFailed ? "failed" : "loaded", after, isFailed ? after.errorSummary : undefined);
   } catch (error) {
     if (!(error instanceof BatchError)) throw error;
     return told("failed", batch, error.message);
@@ -105,7 +103,7 @@ function summary(outcomes: readonly Outcome[]): string {
     outcome: each.outcome === "loaded" ? each.status : each.outcome,
     "offers before": number.format(each.offers_before),
     after: number.format(each.offers_after),
-    changed: number.format(each.offers_changed),
+    "rows written": number.format(each.rows_written),
     seconds: each.seconds.toFixed(1),
     ...(outcomes.some(({ reason }) => reason !== null) && { reason: each.reason ?? "" }),
   }));
@@ -131,11 +129,11 @@ class ReplayProgress implements Disposable {
   end(done: readonly Outcome[]): void {
     const last = done.at(-1);
     if (last === undefined) return;
-    const { batch_id, outcome, offers_after, offers_changed, seconds, reason } = last;
+    const { batch_id, outcome, offers_after, rows_written, seconds, reason } = last;
     const details = {
       batch_id,
       offers_after,
-      offers_changed,
+      rows_written,
       seconds,
       ...(reason !== null && { reason }),
     };

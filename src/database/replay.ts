@@ -19,7 +19,8 @@ export interface ReplayableBatch {
   readonly startedAt: Date;
   readonly status: string;
   readonly offers: number;
-  readonly offersUpdated: number;
+  /** Raw pages that are there. */
+  readonly pages: number;
   /** Why it must not be loaded again. */
   readonly obstacle: string | undefined;
 }
@@ -28,7 +29,7 @@ export interface ReplayableBatch {
 export interface ReloadedBatch {
   readonly status: string;
   readonly offers: number;
-  readonly offersUpdated: number;
+  readonly rowsWritten: number;
   readonly errorSummary: string | undefined;
 }
 
@@ -47,26 +48,26 @@ export async function replayableBatches(
     startedAt: row["batch_start_time"] as Date,
     status: String(row["status"]),
     offers: Number(row["offers"]),
-    offersUpdated: Number(row["offers_updated"]),
+    pages: Number(row["pages"]),
     obstacle: textOf(row, "obstacle"),
   }));
 }
 
 /**
- * `p2p.load_batch(id)`.
+ * `p2p.replay_batch(id)`.
  * @throws {BatchError} where the SQL, or the data, does not let it
  */
 export async function loadAgain(database: Database, batchId: string): Promise<ReloadedBatch> {
   try {
     const [row = {}] = await database.run(
-      "select status, total_offers_inserted, total_offers_updated, error_summary from p2p.load_batch($1)",
+      "select * from p2p.replay_batch($1)",
       [batchId],
       DEADLINES.loadSeconds,
     );
     return {
       status: String(row["status"]),
-      offers: Number(row["total_offers_inserted"]),
-      offersUpdated: Number(row["total_offers_updated"]),
+      offers: Number(row["offers"]),
+      rowsWritten: Number(row["rows_written"]),
       errorSummary: textOf(row, "error_summary"),
     };
   } catch (error) {
@@ -121,7 +122,7 @@ export async function previewLoad(
 export function reasonOf(error: postgres.PostgresError): string {
   const places = [...(error.where ?? "").matchAll(/PL\/pgSQL function ([^\n]+)/g)]
     .map(([, place = ""]) => place)
-    .filter((place) => !/^(p2p\.)?preview_load\(/.test(place));
+    .filter((place) => !/^(p2p\.)?(preview_load|replay_batch)\(/.test(place));
   return `${error.message} (SQLSTATE ${error.code}${
     places.length === 0 ? "" : `; in ${places.join("; in ")}`
   })`;

@@ -34,6 +34,7 @@ import recordLostPage from "../../sql/functions/record_lost_page.sql" with { typ
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
+import replayBatch from "../../sql/functions/replay_batch.sql" with { type: "text" };
 import replayableBatches from "../../sql/functions/replayable_batches.sql" with { type: "text" };
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
@@ -100,6 +101,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
+  { name: "functions/replay_batch.sql", body: replayBatch },
   { name: "functions/replayable_batches.sql", body: replayableBatches },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/run_quality_checks.sql", body: runQualityChecks },

@@ -88,12 +88,13 @@ Deno.test("after a function was changed: the batches of a time follow, those out
       "outcome",
       "offers before",
       "after",
-      "changed",
+      "rows written",
       "seconds",
     ]);
+    // Two offers, one book, the batch itself.
     deepStrictEqual(lines.slice(2).map((cells) => cells.slice(0, 6)), [
-      [batches[1]?.id, "2026-03-01T10:10Z", "completed", "2", "2", "2"],
-      [batches[2]?.id, "2026-03-01T10:20Z", "completed", "2", "2", "2"],
+      [batches[1]?.id, "2026-03-01T10:10Z", "completed", "2", "2", "4"],
+      [batches[2]?.id, "2026-03-01T10:20Z", "completed", "2", "2", "4"],
     ]);
     match(stderr, /1\/2 loaded .*batch_id=.*\n.*2\/2 loaded/, "a line of the log a batch");
 
@@ -103,7 +104,7 @@ Deno.test("after a function was changed: the batches of a time follow, those out
     const { batches: told, continue_with } = JSON.parse(again.stdout);
     strictEqual(continue_with, null);
     deepStrictEqual(
-      told.map((row: Record<string, unknown>) => [row["batch_id"], row["offers_changed"]]),
+      told.map((row: Record<string, unknown>) => [row["batch_id"], row["rows_written"]]),
       [[batches[1]?.id, 0], [batches[2]?.id, 0]],
     );
   });
