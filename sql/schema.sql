@@ -1339,7 +1339,7 @@ begin
           from (%s) as before
           full join (%s) as after using (row_key)
           where before::text is distinct from after::text
-          order by row_key
+          order by hashtext(row_key), row_key -- examples from all over the table
         $statement$,
         v_table.before_statement,
         v_table.after_statement
@@ -1621,7 +1621,40 @@ $$;
 
 COMMENT ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) IS 'Mends JSON text that jsonb cannot hold, as little as possible';
 
-CREATE FUNCTION p2p.replayable_batches(p_batch_ids uuid[] DEFAULT NULL::uuid[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_last integer DEFAULT NULL::integer, p_all boolean DEFAULT false) RETURNS TABLE(batch_id uuid, batch_start_time timestamp with time zone, status text, offers integer, offers_updated integer, obstacle text)
+CREATE FUNCTION p2p.replay_batch(p_batch_id uuid) RETURNS TABLE(status text, offers integer, rows_written bigint, error_summary text)
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS $$
+declare
+  v_written_before bigint;
+  v_batch p2p.ops_batch_runs;
+begin
+  if exists (select from p2p.ops_batch_runs r where r.batch_id = p_batch_id and r.status = 'running') then
+    raise exception 'batch % is running', p_batch_id
+      using errcode = 'P2P03', hint = 'its worker will load it';
+  end if;
+
+  select sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)
+  into v_written_before
+  from p2p.compared_tables() t
+  join pg_stat_xact_user_tables s on s.relid = t.table_id;
+
+  v_batch := p2p.load_batch(p_batch_id);
+
+  return query
+  select
+    v_batch.status,
+    v_batch.total_offers_inserted,
+    (sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) - v_written_before)::bigint,
+    v_batch.error_summary
+  from p2p.compared_tables() t
+  join pg_stat_xact_user_tables s on s.relid = t.table_id;
+end
+$$;
+
+COMMENT ON FUNCTION p2p.replay_batch(p_batch_id uuid) IS 'load_batch again, and how many rows that wrote';
+
+CREATE FUNCTION p2p.replayable_batches(p_batch_ids uuid[] DEFAULT NULL::uuid[], p_since timestamp with time zone DEFAULT NULL::timestamp with time zone, p_until timestamp with time zone DEFAULT NULL::timestamp with time zone, p_last integer DEFAULT NULL::integer, p_all boolean DEFAULT false) RETURNS TABLE(batch_id uuid, batch_start_time timestamp with time zone, status text, offers integer, pages bigint, obstacle text)
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
     AS $$
@@ -1640,13 +1673,17 @@ CREATE FUNCTION p2p.replayable_batches(p_batch_ids uuid[] DEFAULT NULL::uuid[], 
     a.batch_start_time,
     a.status,
     a.total_offers_inserted,
-    a.total_offers_updated,
+    raw.pages,
     case
       when a.status = 'running' then 'it is running'
-      when ledger.pages > (select count(*) from p2p.stg_responses s where s.extraction_timestamp = a.batch_start_time)
-        then 'its raw pages are gone'
+      when raw.pages < ledger.pages then 'its raw pages are gone'
     end
   from asked a
+  cross join lateral (
+    select count(*) as pages
+    from p2p.stg_responses s
+    where s.extraction_timestamp = a.batch_start_time
+  ) as raw
   cross join lateral (
     select coalesce(sum(bm.pages_stored), 0) as pages
     from p2p.ops_batch_markets bm
@@ -3122,6 +3159,8 @@ GRANT ALL ON FUNCTION p2p.reject_offers(p_batch_id uuid) TO p2p_worker;
 GRANT ALL ON FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) TO p2p_worker;
 
 GRANT ALL ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) TO p2p_worker;
+
+GRANT ALL ON FUNCTION p2p.replay_batch(p_batch_id uuid) TO p2p_worker;
 
 GRANT ALL ON FUNCTION p2p.replayable_batches(p_batch_ids uuid[], p_since timestamp with time zone, p_until timestamp with time zone, p_last integer, p_all boolean) TO p2p_worker;
 

@@ -101,7 +101,7 @@ export async function replay(args: ReplayArguments): Promise<ExitCode> {
   const found = await replayableBatches(opened.database, selection);
   refuseUnknown(selection, found);
   return args.dryRun
-    ? await dryRun(opened.database, found, files, args.json)
+    ? await dryRun(opened.database, found, files, { json: args.json, signal })
     : await replayBatches(opened.database, found, {
       isAskedByName: selection.batchIds !== undefined,
       json: args.json,
@@ -113,13 +113,13 @@ async function dryRun(
   database: Database,
   found: readonly ReplayableBatch[],
   files: readonly CandidateFile[],
-  asJson: boolean,
+  { json, signal }: { json: boolean; signal: AbortSignal },
 ): Promise<ExitCode> {
   const batches = found.filter(({ obstacle }) => obstacle === undefined);
   if (batches.length === 0) throw nothingToDo(found);
   const started = performance.now();
   const ids = batches.map(({ batchId }) => batchId);
-  const effects = await previewLoad(database, ids, scriptOf(files)).catch((error) => {
+  const effects = await previewLoad(database, ids, scriptOf(files), signal).catch((error) => {
     throw explainPreview(error, files);
   });
   const preview = {
@@ -128,7 +128,7 @@ async function dryRun(
     effects,
     seconds: (performance.now() - started) / 1000,
   };
-  print(asJson ? JSON.stringify(previewDocument(preview)) + "\n" : describePreview(preview));
+  print(json ? JSON.stringify(previewDocument(preview)) + "\n" : describePreview(preview));
   return EXIT.done;
 }
 
@@ -200,7 +200,7 @@ function timeOf(name: string, text: string | undefined): Date | undefined {
 
 async function readCandidate(name: string): Promise<CandidateFile> {
   try {
-    return { name, text: await Deno.readTextFile(name) };
+    return { name, text: (await Deno.readTextFile(name)).replace(/^\uFEFF/, "") };
   } catch (error) {
     const reason = error instanceof Deno.errors.NotFound
       ? "there is no such file"

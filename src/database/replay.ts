@@ -103,11 +103,13 @@ export async function previewLoad(
   database: Database,
   batchIds: readonly string[],
   candidate: string | undefined,
+  signal: AbortSignal,
 ): Promise<Effect[]> {
   const rows = await database.run(
     "select * from p2p.preview_load($1::text::uuid[], $2)",
     [arrayOf(batchIds), candidate ?? null],
     DEADLINES.previewSeconds + batchIds.length * DEADLINES.loadSeconds,
+    signal,
   );
   return rows.map((row) => ({
     table: String(row["table_name"]),

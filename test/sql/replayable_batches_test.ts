@@ -67,3 +67,29 @@ Deno.test("a batch that stored no page can be loaded again", async () => {
   assert.equal((await batch.load())["status"], "failed");
   assert.equal((await batch.load())["status"], "failed");
 });
+
+Deno.test("replay_batch says how many rows it wrote, in whatever table; a running batch is refused", async () => {
+  await using sql = await SqlFixture.create();
+  const batch = await sql.loadBatch(TIMES[0], { [BUY]: [offer(), offer({ id: "2" })] });
+  const replay = async () =>
+    await sql.work(
+      "select status, offers, rows_written::integer, error_summary from p2p.replay_batch($1)",
+      batch.id,
+    );
+  const same = { status: "completed", offers: 2, error_summary: null };
+  assert.deepEqual(await replay(), { ...same, rows_written: 0 });
+  await sql.rows("update p2p.fact_market_depth set max_price = 1");
+  assert.deepEqual(await replay(), { ...same, rows_written: 1 });
+  await sql.rows("delete from p2p.fact_market_depth");
+  await sql.rows("delete from p2p.fact_offers where offer_external_id = '2'");
+  // The offer, its book, and total_offers_updated of the batch.
+  assert.deepEqual(await replay(), { ...same, rows_written: 3 });
+  assert.deepEqual(await replay(), { ...same, rows_written: 0 });
+
+  const running = await sql.openBatch({ markets: [BUY] });
+  await assert.rejects(
+    sql.work("select * from p2p.replay_batch($1)", running.id),
+    /batch .* is running/,
+  );
+  assert.equal((await running.ledger(BUY))["status"], "fetching");
+});
