@@ -11,6 +11,8 @@ export const DEADLINES = {
   storeSeconds: 60,
   /** 50,000 offers load in 3 s. This is for a slow disk and ten times the market. */
   loadSeconds: 300,
+  /** A dry run beside its loads: a snapshot before, the comparison after. */
+  previewSeconds: 300,
   /** A migration may rewrite tables. */
   migrateSeconds: 3600,
   /** A person's own statement in `query`. */

@@ -4,7 +4,7 @@
 import { Database } from "../src/database/connection.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { configureLog } from "../src/log.ts";
-import { LOGIN_PASSWORD, LOGINS, TEMPLATE } from "./support/database.ts";
+import { CALLED_FUNCTIONS, LOGIN_PASSWORD, LOGINS, TEMPLATE } from "./support/database.ts";
 import { debianServer, embeddedServer, type TestServer } from "./support/servers.ts";
 
 interface Outcome {
@@ -53,9 +53,28 @@ async function runTests(
       DENO_JOBS: "2",
       NO_COLOR: "1",
       LOG_LEVEL: "warning",
+      [CALLED_FUNCTIONS]: `${report}.called`,
     },
   }).spawn().status;
   return { ...await counts(report), code };
+}
+
+/** Functions of schema p2p that no test called, on a server that counts calls. */
+async function uncalledFunctions(server: TestServer, report: string): Promise<string[]> {
+  const url = new URL(server.adminUrl);
+  url.pathname = `/${TEMPLATE}`;
+  await using template = new Database(url.href, { applicationName: "test", connections: 1 });
+  const called = (await Deno.readTextFile(`${report}.called`).catch(() => "")).split("\n");
+  const rows = await template.run(
+    `select distinct proname from pg_proc
+     where pronamespace = 'p2p'::regnamespace
+       and current_setting('track_functions') = 'all'
+       and proname <> all ($1::text::text[])
+     order by 1`,
+    [`{${called.filter((name) => name !== "").join(",")}}`],
+    60,
+  );
+  return rows.map(({ proname }) => String(proname));
 }
 
 async function counts(report: string): Promise<{ passed: number; failed: number }> {
@@ -86,6 +105,14 @@ try {
       continue;
     }
     const outcome = await runTests(server, targets, `${folder}/report-${index}.xml`);
+    if (Deno.args.length === 0) {
+      const uncalled = await uncalledFunctions(server, `${folder}/report-${index}.xml`);
+      if (uncalled.length > 0) {
+        console.log(`\nno test calls these functions of schema p2p: ${uncalled.join(", ")}`);
+        outcome.failed += 1;
+        outcome.code ||= 1;
+      }
+    }
     total.passed += outcome.passed;
     total.failed += outcome.failed;
     total.code ||= outcome.code;

@@ -112,14 +112,14 @@ begin
     best_ask = excluded.best_ask,
     spread_absolute = excluded.spread_absolute,
     spread_percentage = excluded.spread_percentage
-  where (
+  where row(
       d.is_complete, d.total_offers_count, d.total_available_volume, d.weighted_avg_price, d.median_price, d.min_price,
       d.max_price, d.price_std_dev, d.top10_total_volume, d.top10_avg_price, d.best_bid, d.best_ask
-    ) is distinct from (
+    )::text is distinct from row(
       excluded.is_complete, excluded.total_offers_count, excluded.total_available_volume, excluded.weighted_avg_price,
       excluded.median_price, excluded.min_price, excluded.max_price, excluded.price_std_dev,
       excluded.top10_total_volume, excluded.top10_avg_price, excluded.best_bid, excluded.best_ask
-    );
+    )::text; -- as text: 461.50 equals 461.5, and is not the same
 end
 $function$;
 

@@ -64,7 +64,7 @@ begin
     positive_rate = excluded.positive_rate,
     price_float_rate = excluded.price_float_rate,
     terms_conditions = excluded.terms_conditions
-  where f.* is distinct from excluded.*;
+  where (f.*)::text is distinct from (excluded.*)::text; -- as text: 461.50 equals 461.5, and is not the same
   get diagnostics v_written = row_count;
 
   -- What was written to a batch that had been loaded before is a change of it.

@@ -1,22 +1,35 @@
 -- Step 1 of load_batch: reads the stored pages, each with the parser that its page names.
--- Makes pg_temp.parsed_offers, one row an item, and writes their number down. A second call changes nothing unless it changed.
+-- Makes pg_temp.parsed_offers, one row an item, and writes their number down. A second call changes nothing unless it
+-- changed.
+-- Raises where a batch was loaded before and pages of it are gone since: its facts would go after them.
 create or replace function p2p.parse_pages(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
 as $function$
 declare
+  v_batch p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
+  v_stored bigint := (select sum(bm.pages_stored) from p2p.ops_batch_markets bm where bm.batch_id = p_batch_id);
+  v_left bigint := (
+    select count(*)
+    from p2p.stg_responses s
+    where s.extraction_timestamp = v_batch.batch_start_time
+  );
   v_parser text;
   v_read bigint;
   v_items bigint := 0;
 begin
+  if v_batch.status <> 'running' and v_left < v_stored then
+    raise exception 'raw pages of batch % are gone: % of % are left', p_batch_id, v_left, v_stored
+      using errcode = 'P2P03', hint = 'it cannot be loaded again; its facts stay as they are';
+  end if;
+
   create temp table parsed_offers of p2p.parsed_offer on commit drop;
 
   for v_parser in
     select distinct s.parser
     from p2p.stg_responses s
-    join p2p.ops_batch_runs r on r.batch_start_time = s.extraction_timestamp
-    where r.batch_id = p_batch_id
+    where s.extraction_timestamp = v_batch.batch_start_time
   loop
     execute format('insert into pg_temp.parsed_offers select * from p2p.%I($1)', 'parse_' || v_parser)
     using p_batch_id;

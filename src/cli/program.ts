@@ -10,6 +10,7 @@ import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
 import { quarantine, quarantineCommand } from "./quarantine.ts";
 import { query, queryCommand } from "./query.ts";
+import { replay, replayCommand } from "./replay.ts";
 import { run, runCommand } from "./run.ts";
 import { simulate, simulateCommand } from "./simulate.ts";
 import { sql, sqlCommand } from "./sql.ts";
@@ -22,6 +23,7 @@ const commands = or(
   statusCommand,
   queryCommand,
   quarantineCommand,
+  replayCommand,
   migrateCommand,
   sqlCommand,
   doctorCommand,
@@ -63,6 +65,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await query(parsed);
       case "quarantine":
         return await quarantine(parsed);
+      case "replay":
+        return await replay(parsed);
       case "migrate":
         return await runMigrate(parsed);
       case "doctor":

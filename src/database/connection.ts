@@ -55,12 +55,19 @@ export class Database implements AsyncDisposable {
   /**
    * Runs one statement with parameters.
    * @param seconds deadline kept by this side
+   * @param signal cancels the statement
    * @throws {P2pError} with one clear line, where the cause is not a bug
    */
-  async run(statement: string, parameters: readonly Parameter[], seconds: number): Promise<Row[]> {
+  async run(
+    statement: string,
+    parameters: readonly Parameter[],
+    seconds: number,
+    signal?: AbortSignal,
+  ): Promise<Row[]> {
     return await this.#answer(
       this.#sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
       seconds,
+      signal,
     );
   }
 
@@ -69,9 +76,9 @@ export class Database implements AsyncDisposable {
     await this.#answer(this.#sql.unsafe(script).simple(), seconds);
   }
 
-  async #answer<T>(query: RunningQuery<T>, seconds: number): Promise<T> {
+  async #answer<T>(query: RunningQuery<T>, seconds: number, signal?: AbortSignal): Promise<T> {
     try {
-      return await withDeadline(query, seconds, this.where);
+      return await withDeadline(query, seconds, this.where, signal);
     } catch (error) {
       const known = explain(error, this.where);
       if (this.#explainLoss === undefined || !(known instanceof DatabaseError)) throw known;

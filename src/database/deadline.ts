@@ -7,13 +7,14 @@ export interface RunningQuery<T> extends Promise<T> {
 
 /**
  * Waits for a statement, but no longer than this side allows: a server-side timeout never reaches a half-open
- * connection.
- * @throws {DatabaseTimeout}
+ * connection. A signal ends the wait and cancels the statement.
+ * @throws {DatabaseTimeout} or the reason of the signal
  */
 export async function withDeadline<T>(
   query: RunningQuery<T>,
   seconds: number,
   where: string,
+  signal?: AbortSignal,
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const deadline = new Promise<never>((_, reject) => {
@@ -22,9 +23,19 @@ export async function withDeadline<T>(
       query.cancel();
     }, seconds * 1000);
   });
+  let stop: () => void = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => {
+      reject(signal?.reason);
+      query.cancel();
+    };
+  });
+  if (signal?.aborted) stop();
+  signal?.addEventListener("abort", stop);
   try {
-    return await Promise.race([query, deadline]);
+    return await Promise.race([query, deadline, stopped]);
   } finally {
+    signal?.removeEventListener("abort", stop);
     query.catch(() => {}); // what comes after the deadline is nobody's
     clearTimeout(timer);
   }

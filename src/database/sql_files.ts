@@ -32,6 +32,7 @@ import checkQualityRule from "../../sql/functions/check_quality_rule.sql" with {
 import chooseOffers from "../../sql/functions/choose_offers.sql" with { type: "text" };
 import claimMarkets from "../../sql/functions/claim_markets.sql" with { type: "text" };
 import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text" };
+import comparedTables from "../../sql/functions/compared_tables.sql" with { type: "text" };
 import currentSql from "../../sql/functions/current_sql.sql" with { type: "text" };
 import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
@@ -59,6 +60,7 @@ import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sq
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
 import parserCannotRead from "../../sql/functions/parser_cannot_read.sql" with { type: "text" };
 import pauseState from "../../sql/functions/pause_state.sql" with { type: "text" };
+import previewLoad from "../../sql/functions/preview_load.sql" with { type: "text" };
 import quarantineBatches from "../../sql/functions/quarantine_batches.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
@@ -68,7 +70,9 @@ import recordLostPage from "../../sql/functions/record_lost_page.sql" with { typ
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
 import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
+import replayBatch from "../../sql/functions/replay_batch.sql" with { type: "text" };
 import replayQuarantine from "../../sql/functions/replay_quarantine.sql" with { type: "text" };
+import replayableBatches from "../../sql/functions/replayable_batches.sql" with { type: "text" };
 import requireInQuarantine from "../../sql/functions/require_in_quarantine.sql" with {
   type: "text",
 };
@@ -194,6 +198,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/choose_offers.sql", body: chooseOffers },
   { name: "functions/claim_markets.sql", body: claimMarkets },
   { name: "functions/close_batch.sql", body: closeBatch },
+  { name: "functions/compared_tables.sql", body: comparedTables },
   { name: "functions/current_sql.sql", body: currentSql },
   { name: "functions/current_sql_set.sql", body: currentSqlSet },
   { name: "functions/diagnose.sql", body: diagnose },
@@ -217,6 +222,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
   { name: "functions/pause_state.sql", body: pauseState },
+  { name: "functions/preview_load.sql", body: previewLoad },
   { name: "functions/quarantine_batches.sql", body: quarantineBatches },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_load.sql", body: recordLoad },
@@ -224,7 +230,9 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/reject_offers.sql", body: rejectOffers },
   { name: "functions/renew_lease.sql", body: renewLease },
   { name: "functions/repair_json.sql", body: repairJson },
+  { name: "functions/replay_batch.sql", body: replayBatch },
   { name: "functions/replay_quarantine.sql", body: replayQuarantine },
+  { name: "functions/replayable_batches.sql", body: replayableBatches },
   { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },

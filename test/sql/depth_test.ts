@@ -157,7 +157,7 @@ Deno.test("a book whose offers change is brought up to date, and taken away with
 
   await sql.rows("delete from p2p.stg_responses where market_id = $1", batch.market(BUY));
   await sql.rows(
-    "update p2p.ops_batch_markets set status = 'failed' where market_id = $1",
+    "update p2p.ops_batch_markets set status = 'failed', pages_stored = 0 where market_id = $1",
     batch.market(BUY),
   );
   await batch.load();

@@ -38,6 +38,7 @@ export async function testDatabase(from: "migrated" | "empty" = "migrated"): Pro
     url,
     [Symbol.asyncDispose]: async () => {
       await database[Symbol.asyncDispose]();
+      await noteCalledFunctions(url);
       // Not `with (force)`: that wants to end autovacuum itself, which only a superuser may; a plain drop asks it to go.
       await administer(
         `select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '${name}' and usename = current_user`,
@@ -65,4 +66,31 @@ export function urlOf(database: string): string {
 async function administer(statement: string): Promise<void> {
   await using admin = new Database(adminUrl(), { applicationName: "test admin", connections: 1 });
   await admin.run(statement, [], 60);
+}
+
+/** The major version of the test server, e.g. 15. */
+export async function serverVersion(database: Database): Promise<number> {
+  const [row] = await database.run(
+    "select current_setting('server_version_num')::integer / 10000 as version",
+    [],
+    60,
+  );
+  return Number(row?.["version"]);
+}
+
+/** Names a file; set by test/run.ts on servers that count calls of functions. */
+export const CALLED_FUNCTIONS = "TEST_CALLED_FUNCTIONS";
+
+/** Adds the functions of schema p2p that were called in this database to the file. */
+async function noteCalledFunctions(url: string): Promise<void> {
+  const file = Deno.env.get(CALLED_FUNCTIONS);
+  if (file === undefined) return;
+  await using database = new Database(url, { applicationName: "test", connections: 1 });
+  const rows = await database.run(
+    "select distinct funcname from pg_stat_user_functions where schemaname = 'p2p'",
+    [],
+    60,
+  );
+  const names = rows.map(({ funcname }) => `${funcname}\n`).join("");
+  await Deno.writeTextFile(file, names, { append: true });
 }

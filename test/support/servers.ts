@@ -21,7 +21,7 @@ export async function embeddedServer(folder: string): Promise<TestServer> {
   };
 }
 
-const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";
+export const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";
 
 /** Debian's PostgreSQL 15, the oldest that is supported; undefined where it is not installed. */
 export async function debianServer(folder: string): Promise<TestServer | undefined> {
@@ -49,7 +49,7 @@ export async function debianServer(folder: string): Promise<TestServer | undefin
   };
   await command("initdb", "-D", data, "-U", "p2p", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8");
   const settings =
-    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100`;
+    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all`;
   await command("pg_ctl", "-D", data, "-w", "-l", join(home, "log"), "-o", settings, "start");
   return {
     title: "Debian's PostgreSQL 15",

@@ -38,6 +38,9 @@ Deno.test("each name stands with the text of its own file", () => {
   }
 });
 
+/** For people only: test/sql/schema_dump_test.ts keeps it true. */
+const NOT_CARRIED = ["schema.sql"];
+
 Deno.test("no file below sql/ is forgotten, in whatever folder", () => {
   const below = (folder: string): string[] =>
     [...Deno.readDirSync(new URL(folder, SQL))]
@@ -45,7 +48,7 @@ Deno.test("no file below sql/ is forgotten, in whatever folder", () => {
       .filter((path) => path.endsWith(".sql"));
   assert.deepEqual(
     below("./").map((path) => path.slice(2)).sort(),
-    names([...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS]).sort(),
+    [...NOT_CARRIED, ...names([...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS])].sort(),
   );
 });
 
