@@ -6,18 +6,9 @@ language plpgsql
 set search_path = p2p, pg_temp
 as $function$
 declare
-  v_fingerprint text;
+  v_fingerprint constant text := p2p.sql_fingerprint();
   v_set integer;
 begin
-  select encode(
-    sha256(
-      convert_to(string_agg(concat_ws(' ', c.identity, c.state, c.fingerprint), E'\n' order by c.identity), 'UTF8')
-    ),
-    'hex'
-  )
-  into v_fingerprint
-  from p2p.current_sql() c;
-
   select s.sql_set_id
   into v_set
   from p2p.sql_sets s

@@ -33,7 +33,7 @@ begin
       using errcode = 'P2P03', hint = 'select batch_id, batch_start_time from p2p.ops_batch_runs order by 2 desc';
   end if;
 
-  if exists (select from p2p.ops_batch_runs where batch_id = p_batch_id and raw_deleted_at is not null) then
+  if v_before.raw_deleted_at is not null then
     raise exception 'the pages of batch % were deleted when they were old enough: it cannot be loaded again', p_batch_id
       using errcode = 'P2P03', hint = 'its facts stay as they are; raw_retention_days in p2p.settings says how long pages are kept';
   end if;

@@ -1,8 +1,8 @@
 -- The batches that `replay` takes, oldest first: those of p_batch_ids, or else those that started within
 -- [p_since, p_until], or else the last p_last of them that are not running. Changes nothing.
 -- pages are the raw pages that are there; obstacle says why a batch must not be loaded again, NULL where it
--- may.
--- p_all: also batches that the SQL of now has loaded already.
+-- may. is_current says that the SQL of now has loaded it already, so that nothing would change; with p_all that does
+-- not count.
 create or replace function p2p.replayable_batches(
   p_batch_ids uuid[] default null,
   p_since timestamptz default null,
@@ -10,12 +10,17 @@ create or replace function p2p.replayable_batches(
   p_last integer default null,
   p_all boolean default false
 )
-returns table (batch_id uuid, batch_start_time timestamptz, status text, offers integer, pages bigint, obstacle text)
+returns table (batch_id uuid, batch_start_time timestamptz, status text, offers integer, pages bigint, obstacle text, is_current boolean)
 language sql
 stable
 set search_path = p2p, pg_temp
 as $function$
-  with asked as (
+  with current_set as (
+    select s.sql_set_id
+    from p2p.sql_sets s
+    where s.fingerprint = p2p.sql_fingerprint()
+  ),
+  asked as (
     select r.*
     from p2p.ops_batch_runs r
     where (p_batch_ids is null or r.batch_id = any (p_batch_ids))
@@ -33,8 +38,9 @@ as $function$
     raw.pages,
     case
       when a.status = 'running' then 'it is running'
-      when raw.pages < ledger.pages then 'its raw pages are gone'
-    end
+      when a.raw_deleted_at is not null or raw.pages < ledger.pages then 'its raw pages are gone'
+    end,
+    not p_all and coalesce(last_load.sql_set_id = (select c.sql_set_id from current_set c), false)
   from asked a
   cross join lateral (
     select count(*) as pages
@@ -46,6 +52,13 @@ as $function$
     from p2p.ops_batch_markets bm
     where bm.batch_id = a.batch_id
   ) as ledger
+  left join lateral (
+    select l.sql_set_id
+    from p2p.ops_batch_loads l
+    where l.batch_id = a.batch_id
+    order by l.load_number desc
+    limit 1
+  ) as last_load on true
   order by a.batch_start_time
 $function$;
 

@@ -175,7 +175,7 @@ function selectionOf(args: ReplayArguments): BatchSelection {
     ...(from !== undefined && { since: from }),
     ...(to !== undefined && { until: to }),
     ...(ways === 0 ? { last: 1 } : last !== undefined && { last }),
-    all,
+    all: all || dryRun, // to look at what a candidate would do, or to see that nothing would change
   };
 }
 

@@ -18,7 +18,7 @@ export interface ReplayOptions {
 interface Outcome {
   readonly batch_id: string;
   readonly batch_start_time: string;
-  readonly outcome: "loaded" | "failed" | "skipped";
+  readonly outcome: "loaded" | "current" | "failed" | "skipped";
   readonly status: string;
   readonly offers_before: number;
   readonly offers_after: number;
@@ -74,6 +74,9 @@ async function replayOne(database: Database, batch: ReplayableBatch): Promise<Ou
     reason: reason ?? null,
   });
   if (batch.obstacle !== undefined) return told("skipped", batch, batch.obstacle);
+  if (batch.isCurrent) {
+    return told("current", batch, "loaded by the SQL of now; --all does it again");
+  }
   try {
     const after = await loadAgain(database, batch.batchId);
     // Without a page there is nothing to load, and nobody to blame.

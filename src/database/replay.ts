@@ -23,6 +23,8 @@ export interface ReplayableBatch {
   readonly pages: number;
   /** Why it must not be loaded again. */
   readonly obstacle: string | undefined;
+  /** Loaded by the SQL of now: nothing would change. */
+  readonly isCurrent: boolean;
 }
 
 /** What became of a batch that was loaded again. */
@@ -50,6 +52,7 @@ export async function replayableBatches(
     offers: Number(row["offers"]),
     pages: Number(row["pages"]),
     obstacle: textOf(row, "obstacle"),
+    isCurrent: row["is_current"] === true,
   }));
 }
 

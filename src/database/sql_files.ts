@@ -109,6 +109,7 @@ import samplesOf from "../../sql/functions/samples_of.sql" with { type: "text" }
 import settingNumber from "../../sql/functions/setting_number.sql" with { type: "text" };
 import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
 import showQuarantine from "../../sql/functions/show_quarantine.sql" with { type: "text" };
+import sqlFingerprint from "../../sql/functions/sql_fingerprint.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import stepCall from "../../sql/functions/step_call.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
@@ -257,6 +258,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/setting_number.sql", body: settingNumber },
   { name: "functions/setting_switch.sql", body: settingSwitch },
   { name: "functions/show_quarantine.sql", body: showQuarantine },
+  { name: "functions/sql_fingerprint.sql", body: sqlFingerprint },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/step_call.sql", body: stepCall },
   { name: "functions/store_market_list.sql", body: storeMarketList },
