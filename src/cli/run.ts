@@ -79,7 +79,7 @@ export async function repeatBatches(options: RepeatOptions): Promise<void> {
       const reason = describe(error);
       if (!(error instanceof PausedError)) log.error("the batch failed: {reason}", { reason });
       else if (!isPaused) {
-        log.warning("{reason}; this ends it: {statement}", { reason, statement: error.hint });
+        log.warning("no new batch is begun", { reason, ended_by: error.hint });
       }
       isPaused = error instanceof PausedError;
     }

@@ -214,19 +214,3 @@ Deno.test("a function that raises stops the replay with its words and 75; what w
     new RegExp(`batch ${second.id} of .* could not be loaded: division by zero\\nhint: `),
   );
 });
-
-Deno.test("once and run while batches are paused", async () => {
-  await using test = await testDatabase();
-  await rowsOf(test.database, "update p2p.settings set value = 'on' where name = 'paused'");
-  // An exchange that would be noticed if it were asked: nobody listens there.
-  const { code, stdout, stderr } = await runProgram(["once"], {
-    DATABASE_URL: urlAs("worker", test.url),
-    BINANCE_BASE_URL: "http://127.0.0.1:1",
-  });
-  strictEqual(code, 75);
-  strictEqual(stdout, "");
-  match(
-    stderr,
-    /^error: new batches are paused since 20\S+Z by \w+\nhint: update p2p\.settings set value = 'off' where name = 'paused'\n$/,
-  );
-});

@@ -73,7 +73,7 @@ async function logOf(endings: readonly (Error | undefined)[]): Promise<string[]>
 
 Deno.test("run says once that batches are paused, waits, and goes on by itself", async () => {
   const paused = new PausedError("new batches are paused", "update …");
-  const notice = /^warning: new batches are paused; this ends it: update …$/;
+  const notice = /^warning: no new batch is begun$/;
   const log = await logOf([paused, paused, paused, undefined, paused, paused, undefined]);
   assert.equal(log.length, 3);
   assert.match(log[0] ?? "", notice);
