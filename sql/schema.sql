@@ -469,7 +469,7 @@ CREATE FUNCTION p2p.compared_tables() RETURNS TABLE(table_id oid, table_name tex
     t.table_name,
     coalesce(k.key_columns, '{}'),
     format(
-      'select %s as row_key, %s from p2p.%I t where %s',
+      'select %s as preview_key, %s from p2p.%I t where %s',
       case
         when k.key_list is not null then format('row(%s)::text', k.key_list)
         else format('concat(row_number() over (partition by row(%1$s)::text), row(%1$s)::text)', l.compared)
@@ -1277,6 +1277,9 @@ begin
   where b.batch_id = any (p_batch_ids);
 
   begin
+    -- As load_batch does, but before anything is looked at: what other loads write must not pass for an effect.
+    lock table p2p.dim_advertisers in share row exclusive mode;
+
     select jsonb_agg(to_jsonb(t))
     into v_tables_before
     from p2p.compared_tables() t;
@@ -1331,15 +1334,15 @@ begin
           select
             $3,
             (
-              select jsonb_object_agg(key.name, coalesce(to_jsonb(after), to_jsonb(before)) -> key.name)
+              select jsonb_object_agg(key.name, coalesce(to_jsonb(preview_after), to_jsonb(preview_before)) -> key.name)
               from unnest($4) as key (name)
             ),
-            to_jsonb(before) - 'row_key',
-            to_jsonb(after) - 'row_key'
-          from (%s) as before
-          full join (%s) as after using (row_key)
-          where before::text is distinct from after::text
-          order by hashtext(row_key), row_key -- examples from all over the table
+            to_jsonb(preview_before) - 'preview_key',
+            to_jsonb(preview_after) - 'preview_key'
+          from (%s) as preview_before
+          full join (%s) as preview_after using (preview_key)
+          where preview_before::text is distinct from preview_after::text
+          order by hashtext(preview_key), preview_key -- examples from all over the table
         $statement$,
         v_table.before_statement,
         v_table.after_statement

@@ -5,8 +5,8 @@
 -- Not compared are raw pages, which a load only reads, and the bookkeeping about loads, which differs from load to
 -- load (when, how long). Nor are columns that say which number or which moment a row happened to get: identities,
 -- and what defaults to clock_timestamp().
--- rows_statement selects the rows; its $1 are the batches, its $2 their start times. row_key names a row before and
--- after: the primary key, else a unique index, of columns that are compared; a table that has neither is compared
+-- rows_statement selects the rows; its $1 are the batches, its $2 their start times. preview_key names a row before
+-- and after: the primary key, else a unique index, of columns that are compared; a table that has neither is compared
 -- as a bag of rows.
 create or replace function p2p.compared_tables()
 returns table (table_id oid, table_name text, key_columns text[], rows_statement text)
@@ -75,7 +75,7 @@ as $function$
     t.table_name,
     coalesce(k.key_columns, '{}'),
     format(
-      'select %s as row_key, %s from p2p.%I t where %s',
+      'select %s as preview_key, %s from p2p.%I t where %s',
       case
         when k.key_list is not null then format('row(%s)::text', k.key_list)
         else format('concat(row_number() over (partition by row(%1$s)::text), row(%1$s)::text)', l.compared)

@@ -165,7 +165,7 @@ Deno.test("a DBA's own tables take part, also those that the candidate makes", a
   await using sql = await SqlFixture.create();
   const batch = await oneBatch(sql);
   await sql.database.runScript(
-    `create table p2p.my_notes (batch_id uuid, note numeric, made_at timestamptz default clock_timestamp());
+    `create table p2p.my_notes (batch_id uuid, note numeric, before text default 'x', after text, row_key text, made_at timestamptz default clock_timestamp());
      insert into p2p.my_notes select '${batch.id}', 1.0 from generate_series(1, 2);
      insert into p2p.my_notes values (gen_random_uuid(), 1.0)`,
     20,
