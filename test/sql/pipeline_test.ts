@@ -335,6 +335,7 @@ Deno.test("a step whose function is gone or may not be run says so by name", asy
   await sql.rows("revoke execute on function my.closed from public");
   await addStep(sql, "gone", 71, "null");
   await sql.rows("drop function my.gone");
+  await sql.rows("create function my.gone(text) returns void language sql as ''");
   await sql.rows(
     `insert into p2p.pipeline_steps (name, position, function, comment)
      values ('closed', 72, 'my.closed', ''), ('hidden', 73, 'hidden.h', '')`,

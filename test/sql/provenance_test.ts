@@ -67,6 +67,7 @@ Deno.test("a changed function is another version; the batches before keep theirs
     [["10:00", "10:10", 2, 1], ["10:00", "10:20", 2, 2]],
     "a batch that was loaded again is of the new version",
   );
+  assert.match(String(await definition(sql, first)), /'77' as/);
   assert.equal(
     await sql.value(
       "select offers_changed from p2p.ops_batch_loads where batch_id = $1 and load_number = 2",
