@@ -120,6 +120,7 @@ const DAYS: Readonly<Record<string, readonly [twist: string, ...fired: string[]]
     "update week.offers set price = price * case trade_type when 'SELL' then 1.12 else 0.9 end",
     "crossed_median error",
   ],
+  "the medians of a dozen ads cross": [priceOf("UYU/USDT SELL", 1.5)],
   "a near miss: they come closer": [
     "update week.offers set price = price * 1.04 where trade_type = 'SELL'",
   ],
