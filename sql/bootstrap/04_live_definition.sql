@@ -1,3 +1,27 @@
+-- A function as the server stores it, with its comment, as a script that makes it again in any session.
+create or replace function p2p.function_definition(p_function oid)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+  select
+    replace(pg_get_functiondef(p.oid), E'\r', '')
+    || E';\n'
+    || coalesce(
+      E'\ncomment on function ' || p.oid::regprocedure || ' is ' || quote_literal(obj_description(p.oid, 'pg_proc')) || E';\n',
+      ''
+    )
+  from pg_proc p
+  where p.oid = p_function
+$function$;
+
+comment on function p2p.function_definition(oid) is 'A function with its comment, as the server stores it';
+
+revoke execute on function p2p.function_definition(oid) from public;
+
+grant execute on function p2p.function_definition(oid) to p2p_worker;
+
 -- A function or view as the server stores it, with its comments, as a script that makes it again. Every name is
 -- qualified, so that the script and the comparison do not depend on anybody's search_path.
 -- Expects what schema_objects.identity holds, e.g. view p2p.freshness. NULL where there is no such object.
@@ -18,10 +42,7 @@ declare
   );
 begin
   if v_function is not null then
-    return replace(pg_get_functiondef(v_function), E'\r', '') || ';' || coalesce(
-      format(E'\n\ncomment on function %s is %L;', v_function, obj_description(v_function, 'pg_proc')),
-      ''
-    ) || E'\n';
+    return p2p.function_definition(v_function);
   elsif v_view is not null then
     return (
       select
@@ -29,7 +50,7 @@ begin
         || coalesce(' with (' || array_to_string(c.reloptions, ', ') || ')', '')
         || E' as\n'
         || pg_get_viewdef(v_view, true)
-        || coalesce(format(E'\n\ncomment on view %s is %L;', v_view, obj_description(v_view, 'pg_class')), '')
+        || coalesce(E'\n\ncomment on view ' || v_view || ' is ' || quote_literal(obj_description(v_view, 'pg_class')) || ';', '')
         || coalesce(
           (
             select string_agg(

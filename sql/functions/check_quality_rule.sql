@@ -40,3 +40,8 @@ $function$;
 comment on function p2p.check_quality_rule() is 'Trigger of quality_rules: refuses a function that does not exist';
 
 grant execute on function p2p.check_quality_rule() to p2p_worker;
+
+create or replace trigger check_quality_rule
+before insert or update on p2p.quality_rules
+for each row
+execute function p2p.check_quality_rule();

@@ -3,7 +3,8 @@
 --   that belong to batches: with a column extraction_timestamp or batch_id, those a DBA made among them;
 --   three dimensions as wholes, because a load of one batch may rewrite any of their rows.
 -- Not compared are raw pages, which a load only reads, and the bookkeeping about loads, which differs from load to
--- load (when, how long). Nor are columns that say which number or which moment a row happened to get: identities,
+-- load (when, how long). Nor is the check sql_drift, which speaks of the database, not of a batch: a candidate is
+-- always drift; of steps only failures of the newest load are. Nor are columns that say which number or which moment a row happened to get: identities,
 -- and what defaults to clock_timestamp().
 -- rows_statement selects the rows; its $1 are the batches, its $2 their start times. preview_key names a row before
 -- and after: the primary key, else a unique index, of columns that are compared; a table that has neither is compared
@@ -84,6 +85,7 @@ as $function$
       t.table_name,
       case
         when t.is_whole then 'true'
+        when t.table_name = 'ops_data_quality' then 't.batch_id = any ($1) and t.metric_name <> ''sql_drift'''
         when l.has_time then 't.extraction_timestamp = any ($2)'
         else 't.batch_id = any ($1)'
       end
@@ -93,6 +95,22 @@ as $function$
   left join keys k using (table_id)
   where l.compared is not null
     and (t.is_whole or l.has_time or l.has_batch)
+  union all
+  select
+    'p2p.ops_batch_steps'::regclass,
+    'ops_batch_steps',
+    array['batch_id', 'step'],
+    $statement$
+      select row(t.batch_id, t.step)::text as preview_key, t.batch_id, t.step, t.error
+      from p2p.ops_batch_steps t
+      where t.batch_id = any ($1)
+        and t.status = 'failed'
+        and t.load_number = (
+          select max(l.load_number)
+          from p2p.ops_batch_loads l
+          where l.batch_id = t.batch_id
+        )
+    $statement$
 $function$;
 
 comment on function p2p.compared_tables() is 'Which tables preview_load compares, and how';

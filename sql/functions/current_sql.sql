@@ -24,7 +24,7 @@ as $function$
     where r.is_enabled
   ),
   own as (
-    select 'function ' || p.oid::regprocedure as identity
+    select 'function ' || p.oid::regprocedure as identity, p2p.function_definition(p.oid) as definition
     from pg_proc p
     join pg_namespace n on n.oid = p.pronamespace
     where p.prokind = 'f'
@@ -39,15 +39,13 @@ as $function$
           and n.nspname = 'p2p'
           and strpos(o.body, format('function p2p.%s(', p.proname)) > 0
       )
-    except
-    select shipped.identity
-    from shipped
+      and 'function ' || p.oid::regprocedure not in (select shipped.identity from shipped)
   ),
   texts as (
     select shipped.identity, shipped.state, shipped.definition
     from shipped
     union all
-    select own.identity, 'own', p2p.live_definition(own.identity)
+    select own.identity, 'own', own.definition
     from own
     union all
     select

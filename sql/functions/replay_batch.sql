@@ -17,7 +17,8 @@ begin
   select sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)
   into v_written_before
   from p2p.compared_tables() t
-  join pg_stat_xact_user_tables s on s.relid = t.table_id;
+  join pg_stat_xact_user_tables s on s.relid = t.table_id
+  where t.table_name <> 'ops_batch_steps'; -- bookkeeping
 
   v_batch := p2p.load_batch(p_batch_id);
 
@@ -28,7 +29,8 @@ begin
     (sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) - v_written_before)::bigint,
     v_batch.error_summary
   from p2p.compared_tables() t
-  join pg_stat_xact_user_tables s on s.relid = t.table_id;
+  join pg_stat_xact_user_tables s on s.relid = t.table_id
+  where t.table_name <> 'ops_batch_steps'; -- bookkeeping
 end
 $function$;
 

@@ -45,22 +45,6 @@ comment on column p2p.quality_rules.severity is 'The most that the rule can beco
 comment on column p2p.quality_rules.is_bad_when is 'On which side of a threshold the metric is bad; the threshold itself is still good';
 comment on column p2p.quality_rules.warning_threshold is 'In the unit of the metric; NULL = no warning before the error';
 
--- The real body is sql/functions/check_quality_rule.sql; rules that ship come before their functions.
-create function p2p.check_quality_rule()
-returns trigger
-language plpgsql
-set search_path = p2p, pg_temp
-as $function$
-begin
-  return new;
-end
-$function$;
-
-create trigger check_quality_rule
-before insert or update on p2p.quality_rules
-for each row
-execute function p2p.check_quality_rule();
-
 insert into p2p.quality_rules
   (name, function, severity, is_bad_when, warning_threshold, error_threshold, comment)
 values

@@ -114,7 +114,7 @@ comment on column p2p.ops_shape_events.is_needed is 'The parser needs the key (o
 comment on column p2p.ops_shape_events.sample is 'One value, cut at 200 characters';
 comment on index p2p.ops_shape_events_by_batch is 'The events of a batch; removal with its batch';
 
--- The functions come after the migrations, and the triggers that ask for them may be there already.
+-- Functions come after migrations: where the triggers are there already, what they would ask for is not.
 alter table p2p.quality_rules disable trigger user;
 
 insert into p2p.quality_rules (name, function, severity, is_bad_when, error_threshold, comment)

@@ -8,11 +8,12 @@ with newest as (
 )
 select
   q.metric_name as rule,
+  q.result,
   round(q.metric_value, 6) as value,
   q.threshold_value as threshold,
   date_trunc('second', failing.since) as failing_since,
   failing.batches,
-  left(q.details::text, 40) as details
+  left(q.details::text, 30) as details
 from newest
 join p2p.ops_data_quality q using (batch_id)
 left join lateral (
@@ -36,6 +37,7 @@ where not q.passed
 order by q.metric_name;
 
 comment on view p2p.failing_rules is 'Rules that the newest batch breaks, and since when they are broken';
+comment on column p2p.failing_rules.result is 'warning, error, or broken: the rule itself failed';
 comment on column p2p.failing_rules.failing_since is 'First batch after the last that kept it; looked for in the last 7 days';
 comment on column p2p.failing_rules.details is 'Their beginning; all of them are in ops_data_quality';
 

@@ -18,10 +18,17 @@ from (
     ('What was missing in older batches?', 'missing_markets', 'table p2p.missing_markets limit 20'),
     ('What went wrong last?', 'last_failures', 'table p2p.last_failures limit 20'),
     ('Which quality rules fail now?', 'failing_rules', 'select * from p2p.failing_rules'),
+    ('Which steps of a load failed?', 'failed_steps', 'table p2p.failed_steps limit 20'),
     ('What was rejected, and why?', 'quarantine', 'select * from p2p.quarantine'),
     ('… with its original JSON?', 'offers_in_quarantine', 'table p2p.offers_in_quarantine limit 3'),
     ('What can be tuned?', 'current_settings', 'select * from p2p.current_settings'),
     ('Who changed what, and when?', 'setting_changes', 'select * from p2p.setting_changes'),
+    ('Which SQL was changed here?', 'object_states', 'table p2p.object_states limit 3'),
+    ('Which SQL loaded which batches?', 'sql_history', 'table p2p.sql_history limit 20'),
+    ('… which text loaded a batch?', 'batch_sql', 'table p2p.batch_sql limit 20'),
+    ('Where does a fact come from?', 'offer_origin', 'table p2p.offer_origin limit 5'),
+    ('What keys do the answers have?', 'response_keys', 'table p2p.response_keys limit 20'),
+    ('What changed in the answers?', 'shape_events', 'table p2p.shape_events limit 20'),
     ('How large are the tables?', 'table_sizes', 'select * from p2p.table_sizes'),
     ('What do I want to know?', 'help', 'select * from p2p.help')
 ) as h (to_know, look_in, query);

@@ -67,13 +67,23 @@ export function explain(error: unknown, where: string): Error {
       return new ConfigurationError(text, hintOf(error), options);
     case "P2P02":
       return new UsageError(text, hintOf(error), options);
-    case "P2P03":
-      return new BatchError(text, hintOf(error), options);
+    case "P2P03": // the detail says where in the SQL of a step it happened
+      return new BatchError(
+        [text, ...placesOf(error)].join("; "),
+        hintOf(error),
+        options,
+      );
     case "25006":
       return new UsageError(`${text}: this command only reads`, undefined, options);
     default:
       return error instanceof Error ? error : new Error(text, options);
   }
+}
+
+/** The places in PL/pgSQL that the detail names, innermost first. */
+function placesOf(error: unknown): string[] {
+  const detail = error instanceof postgres.PostgresError ? error.detail ?? "" : "";
+  return [...detail.matchAll(/PL\/pgSQL function ([^\n]+)/g)].map(([, place]) => `in ${place}`);
 }
 
 function hintOf(error: unknown): string | undefined {

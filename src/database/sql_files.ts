@@ -148,6 +148,7 @@ import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql"
 import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
 import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
+import shapeEvents from "../../sql/views/shape_events.sql" with { type: "text" };
 import sqlHistory from "../../sql/views/sql_history.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
@@ -291,6 +292,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },
   { name: "views/setting_changes.sql", body: settingChanges },
+  { name: "views/shape_events.sql", body: shapeEvents },
   { name: "views/sql_history.sql", body: sqlHistory },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },

@@ -296,7 +296,7 @@ Deno.test("candidates that are wrong: where, and why", async (t) => {
         "it raises on the data",
         await changed(sql, "load_depth", "begin\n", "begin\n  perform 1 / 0;\n"),
         75,
-        /error: the load would fail: division by zero \(SQLSTATE 22012; in load_depth\(uuid\) line \d+ at PERFORM; in load_batch\(uuid\) line \d+ at PERFORM\)/,
+        /error: step load_depth failed: division by zero; in load_depth\(uuid\) line \d+ at PERFORM\nhint: /,
       ],
     ];
     for (const [name, text, code, line] of cases) {

@@ -28,6 +28,8 @@ const LOAD_AND_KEEP_TABLES = `
       execute regexp_replace(v_function.text, 'drop table\\s+pg_temp[^;]*;', 'null;', 'g');
     end loop;
 
+    create or replace function p2p.drop_temporary_tables(p_keep oid[]) returns void language sql as 'select';
+
     perform p2p.load_batch(batch_id)
     from p2p.ops_batch_runs
     order by batch_start_time

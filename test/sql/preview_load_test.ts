@@ -255,12 +255,18 @@ Deno.test("errors of a candidate come as they are, and nothing stays", async (t)
     assert.equal(text(error, "internal_query"), candidate);
     assert.equal(text(error, "internal_position"), "21");
   });
-  await t.step("a step that raises: with its context", async () => {
-    const error = await attempt(
-      await changed(sql, "load_depth", "begin\n", "begin perform 1 / 0;\n"),
+  await t.step("a required step that raises: with its context", async () => {
+    const candidate = await changed(sql, "load_depth", "begin\n", "begin perform 1 / 0;\n");
+    await assert.rejects(
+      preview(sql, [batch], candidate),
+      /step load_depth failed: division by zero; in load_depth\(uuid\) line \d+ at PERFORM/,
     );
-    assert.equal(error.code, "22012");
-    assert.match(error.where ?? "", /PL\/pgSQL function load_depth\(uuid\) line \d+ at PERFORM/);
+  });
+  await t.step("an optional step that raises is part of the report", async () => {
+    const candidate = await changed(sql, "watch_shapes", "begin\n", "begin perform 1 / 0;\n");
+    const report = await preview(sql, [batch], candidate);
+    assert.deepEqual(counts(report), { "ops_batch_steps appears": 1 });
+    assert.match(JSON.stringify(report), /division by zero/);
   });
   await t.step("transaction control", async () => {
     for (const candidate of ["commit", "begin; select 1", "rollback", "savepoint s"]) {
@@ -309,7 +315,7 @@ Deno.test("nobody is told of a load that did not happen", async () => {
     await preview(
       sql,
       [batch],
-      await changed(sql, "close_batch", "if v_before.status = 'running' then", "if true then"),
+      await changed(sql, "announce_batch", "'p2p_batch',", "'p2p_batch', 'from a dry run ' ||"),
     );
     await sql.rows("select pg_notify('p2p_batch', 'the end')");
     while (!heard.includes("the end")) await listener`select 1`;

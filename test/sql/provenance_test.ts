@@ -51,7 +51,7 @@ Deno.test("a changed function is another version; the batches before keep theirs
   const third = await loaded(sql, "2026-03-01 10:20+00");
   assert.deepEqual(await history(sql), [
     { state: "shipped", first: "10:00", last: "10:10", loads: 2, batches: 2 },
-    { state: "shipped", first: "10:20", last: "10:20", loads: 1, batches: 1 },
+    { state: "drifted", first: "10:20", last: "10:20", loads: 1, batches: 1 },
   ]);
   assert.match(String(await definition(sql, second)), /i\.adv ->> 'price' as/);
   assert.match(String(await definition(sql, third)), /'77' as/);
@@ -156,36 +156,43 @@ Deno.test("rows that decide what is done, comments and functions of a DBA's own 
         "select definition from p2p.sql_versions where identity = 'rows of p2p.pipeline_steps' and definition ~ 'nothing'",
       ),
     ),
-    /^10 parse_pages p2p\.parse_pages required\n[^]*\n75 nothing my\.nothing optional\n[^]*run_quality_checks optional$/,
+    /^10 parse_pages p2p\.parse_pages required\n[^]*\n75 nothing my\.nothing optional\n[^]*run_quality_checks optional\n1100 apply_retention p2p\.apply_retention optional$/,
   );
 });
 
-Deno.test("tables of rules belong to the SQL where they are there", async () => {
+Deno.test("rules in force, and their functions wherever they are, belong to the SQL; pausing does not", async () => {
   await using sql = await SqlFixture.create();
   await sql.database.runScript(
-    `drop table if exists p2p.quality_rules, p2p.settings cascade;
-     create table p2p.quality_rules (name text primary key, function text, is_enabled boolean, comment text);
-     create table p2p.settings (name text primary key, value text);
-     create schema my;
-     create function my.rule(uuid) returns void language sql as '';
-     insert into p2p.quality_rules values ('r', 'my.rule', true, 'not this'), ('off', 'my.off', false, '');
-     insert into p2p.settings values ('b', '2'), ('a', '1');
-     grant select on p2p.quality_rules, p2p.settings to p2p_worker`,
+    `create schema my;
+     create function my.rule(uuid) returns p2p.rule_finding language sql as 'select 0, null::jsonb';
+     create function my.off(uuid) returns p2p.rule_finding language sql as 'select 0, null::jsonb';
+     update p2p.quality_rules set is_enabled = false;
+     insert into p2p.quality_rules (name, function, severity, is_bad_when, error_threshold, is_enabled, comment)
+     values ('r', 'my.rule', 'error', 'above', 1, true, 'not this'), ('o', 'my.off', 'error', 'above', 1, false, 'off')`,
     20,
   );
   const rows = await sql.rows(
-    "select identity, definition from p2p.current_sql() where identity ~ '^rows of p2p.[qs]|my.rule'",
+    "select identity, state, definition from p2p.current_sql() where identity ~ '^rows of p2p.q|my\\.'",
   );
-  assert.deepEqual(rows.map(({ identity }) => identity), [
-    "function my.rule(uuid)",
-    "rows of p2p.quality_rules",
-    "rows of p2p.settings",
+  assert.deepEqual(rows.map(({ identity, state }) => [identity, state]), [
+    ["function my.rule(uuid)", "own"],
+    ["rows of p2p.quality_rules", "own"],
   ]);
-  assert.equal(
-    rows[1]?.["definition"],
-    '{"name": "r", "function": "my.rule", "is_enabled": true}',
-  );
-  assert.equal(rows[2]?.["definition"], "a = 1\nb = 2");
+  assert.deepEqual(JSON.parse(String(rows[1]?.["definition"])), {
+    name: "r",
+    function: "my.rule",
+    severity: "error",
+    is_bad_when: "above",
+    warning_threshold: null,
+    error_threshold: 1,
+    is_enabled: true,
+  });
+  const fingerprint = () => sql.value("select p2p.sql_fingerprint()");
+  const before = await fingerprint();
+  await sql.rows("update p2p.settings set value = 'on' where name = 'paused'");
+  assert.equal(await fingerprint(), before);
+  await sql.rows("update p2p.quality_rules set error_threshold = 2 where name = 'r'");
+  assert.notEqual(await fingerprint(), before);
 });
 
 Deno.test("from any offer a query leads to its page and the SQL that read it", async () => {

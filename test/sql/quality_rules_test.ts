@@ -1,6 +1,6 @@
 // A DBA's own rules: how they are added, what they may do, and what becomes of those that fail.
 import assert from "node:assert/strict";
-import { MIGRATIONS } from "../../src/database/sql_files.ts";
+import { BOOTSTRAP, MIGRATIONS } from "../../src/database/sql_files.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { testDatabase } from "../support/database.ts";
 import { offer } from "../support/sql_offer.ts";
@@ -208,8 +208,7 @@ Deno.test("the worker may not change rules", async () => {
 
 Deno.test("thresholds that a DBA had changed are carried over by the migration", async () => {
   await using empty = await testDatabase("empty");
-  const bootstrap = await Deno.readTextFile(new URL("../../sql/bootstrap.sql", import.meta.url));
-  await empty.database.runScript(bootstrap, 60);
+  for (const { body } of BOOTSTRAP) await empty.database.runScript(body, 60);
   const number = MIGRATIONS.findIndex(({ name }) => name.includes("quality_rules"));
   for (const { body } of MIGRATIONS.slice(0, number)) await empty.database.runScript(body, 60);
   await empty.database.runScript(

@@ -21,6 +21,13 @@ async function batchesOn(sql: SqlFixture, days: readonly string[]): Promise<Test
   return batches;
 }
 
+/** Old rows are still there when a test looks: the step of the same name is off. */
+async function fixture(): Promise<SqlFixture> {
+  const sql = await SqlFixture.create();
+  await sql.rows("update p2p.pipeline_steps set is_enabled = false where name = 'apply_retention'");
+  return sql;
+}
+
 const set = (sql: SqlFixture, name: string, value: number): Promise<unknown> =>
   sql.rows("update p2p.settings set value = $2 where name = $1", name, String(value));
 
@@ -38,7 +45,7 @@ const ledgerDays = (sql: SqlFixture, table: string): Promise<unknown[]> =>
   );
 
 Deno.test("retention deletes what is older than the settings say, of each kind", async () => {
-  await using sql = await SqlFixture.create();
+  await using sql = await fixture();
   await batchesOn(sql, ["2026-01-01", "2026-02-01", "2026-03-01", "2026-03-11"]);
   const before = await sql.dump();
   await set(sql, "raw_retention_days", 400);
@@ -71,7 +78,7 @@ Deno.test("retention deletes what is older than the settings say, of each kind",
 });
 
 Deno.test("each call clears a few batches, the oldest first", async () => {
-  await using sql = await SqlFixture.create();
+  await using sql = await fixture();
   await batchesOn(sql, ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04", "2026-03-11"]);
   await set(sql, "raw_retention_days", 1);
   await set(sql, "retention_batches_per_load", 3);
@@ -82,7 +89,7 @@ Deno.test("each call clears a few batches, the oldest first", async () => {
 });
 
 Deno.test("a ledger is kept as long as the pages it is needed to load", async () => {
-  await using sql = await SqlFixture.create();
+  await using sql = await fixture();
   const [old] = await batchesOn(sql, ["2026-01-01", "2026-03-11"]);
   await set(sql, "ledger_retention_days", 30);
   await set(sql, "raw_retention_days", 100);
@@ -93,7 +100,7 @@ Deno.test("a ledger is kept as long as the pages it is needed to load", async ()
 });
 
 Deno.test("as a step it acts in the first load only, and never on the batch itself", async () => {
-  await using sql = await SqlFixture.create();
+  await using sql = await fixture();
   const [old] = await batchesOn(sql, ["2026-01-01", "2026-01-02", "2026-03-11"]);
   await set(sql, "raw_retention_days", 1);
   await set(sql, "retention_batches_per_load", 1);
@@ -115,8 +122,16 @@ Deno.test("as a step it acts in the first load only, and never on the batch itse
   assert.deepEqual(await daysOf(sql, "stg_responses"), ["01-02", "03-11", "12-31"]);
 });
 
-Deno.test("a batch from a time to come makes nothing older than it is", async () => {
+Deno.test("load_batch clears away as its last step", async () => {
   await using sql = await SqlFixture.create();
+  await set(sql, "raw_retention_days", 1);
+  await batchesOn(sql, ["2026-01-01", "2026-01-02", "2026-01-04"]);
+  assert.deepEqual(await daysOf(sql, "stg_responses"), ["01-04"]);
+  assert.deepEqual(await daysOf(sql, "fact_offers"), ["01-01", "01-02", "01-04"]);
+});
+
+Deno.test("a batch from a time to come makes nothing older than it is", async () => {
+  await using sql = await fixture();
   const now = Date.now();
   const daysAgo = (days: number) => new Date(now - days * 86_400_000).toISOString().slice(0, 10);
   await batchesOn(sql, [daysAgo(20), daysAgo(1), daysAgo(-3650)]);
@@ -124,7 +139,7 @@ Deno.test("a batch from a time to come makes nothing older than it is", async ()
 });
 
 Deno.test("without its pages a batch keeps its facts, and loading it again is refused", async () => {
-  await using sql = await SqlFixture.create();
+  await using sql = await fixture();
   const [old] = await batchesOn(sql, ["2026-01-01", "2026-03-11"]);
   await apply(sql);
   assert.deepEqual(await daysOf(sql, "stg_responses"), ["03-11"]);
@@ -138,7 +153,7 @@ Deno.test("without its pages a batch keeps its facts, and loading it again is re
 });
 
 Deno.test("the worker deletes by the settings and not otherwise; a reader not at all", async () => {
-  await using sql = await SqlFixture.create();
+  await using sql = await fixture();
   await batchesOn(sql, ["2026-01-01", "2026-03-11"]);
   await assert.rejects(sql.work("delete from p2p.stg_responses"), /lacks a privilege/);
   await assert.rejects(
