@@ -23,23 +23,27 @@ as $function$
     from p2p.quality_rules r
     where r.is_enabled
   ),
-  own as (
-    select 'function ' || p.oid::regprocedure as identity, p2p.function_definition(p.oid) as definition
-    from pg_proc p
-    join pg_namespace n on n.oid = p.pronamespace
-    where p.prokind = 'f'
+  of_migrate as materialized (
+    select distinct made.name[1] as name
+    from p2p.schema_objects o
+    cross join regexp_matches(o.body, 'create or replace function p2p\.(\w+)\(', 'g') as made (name)
+    where o.name like 'bootstrap/%'
+  ),
+  functions as materialized (
+    select p.oid, 'function ' || p.oid::regprocedure as identity
+    from pg_namespace n
+    join pg_proc p on p.pronamespace = n.oid
+    where n.nspname not in ('pg_catalog', 'information_schema')
+      and p.prokind = 'f'
       and (
-        n.nspname = 'p2p'
+        n.nspname = 'p2p' and p.proname not in (select m.name from of_migrate m)
         or format('%I.%I', n.nspname, p.proname) in (select named.function from named)
       )
-      and not exists (
-        select
-        from p2p.schema_objects o
-        where o.name like 'bootstrap/%'
-          and n.nspname = 'p2p'
-          and strpos(o.body, format('function p2p.%s(', p.proname)) > 0
-      )
-      and 'function ' || p.oid::regprocedure not in (select shipped.identity from shipped)
+  ),
+  own as (
+    select f.identity, p2p.function_definition(f.oid) as definition
+    from functions f
+    where f.identity not in (select shipped.identity from shipped)
   ),
   texts as (
     select shipped.identity, shipped.state, shipped.definition

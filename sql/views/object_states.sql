@@ -21,6 +21,7 @@ select
 from p2p.schema_objects o
 cross join lateral (
   select p2p.live_definition(o.identity) as definition
+  offset 0 -- keeps the function from being called again for each column that looks at it
 ) as live
 where o.identity is not null;
 

@@ -77,7 +77,7 @@ async function replayOne(database: Database, row: Row, reason: string | null): P
     };
   } catch (error) {
     // What a function of the DBA's raises is theirs to read, and no bug of this program.
-    if (!/^[0-9A-Z]{5}$/.test(codeOf(error))) throw error;
+    if (!(error instanceof BatchError) && !/^[0-9A-Z]{5}$/.test(codeOf(error))) throw error;
     throw new BatchError(
       `batch ${batch_id} of ${started} could not be loaded: ${describe(error)}`,
       "its facts are as before; mend the function, then the same command again",

@@ -52,6 +52,29 @@ export function sha256(text: string): string {
  * @throws {ConfigurationError} when a file that already ran was edited, or the database is newer than the program
  */
 export async function planMigration(database: Database, release = RELEASE): Promise<MigrationPlan> {
+  const { migrations, objects, retired } = await compareTexts(database, release);
+  const { missing, changed, isOtherServer } = await liveChanges(database);
+  const isMissing = ({ name }: SqlFile) => missing.has(name);
+  const pending = release.objects.filter((file) => objects.includes(file) || isMissing(file));
+  return {
+    migrations,
+    objects: pending,
+    kept: pending.map((file) => file.name).filter((name) => changed.has(name)),
+    missing: pending.filter((file) => isMissing(file) && !objects.includes(file))
+      .map((file) => file.name),
+    retired,
+    isOtherServer,
+  };
+}
+
+interface TextDifferences {
+  readonly migrations: readonly SqlFile[];
+  readonly objects: readonly SqlFile[];
+  readonly retired: readonly string[];
+}
+
+/** What was applied here against what the release has, by the texts of the files alone. */
+async function compareTexts(database: Database, release: Release): Promise<TextDifferences> {
   const applied = await appliedFiles(database);
   refuseNewer(applied, release);
   for (const { name, body } of release.migrations) {
@@ -64,16 +87,10 @@ export async function planMigration(database: Database, release = RELEASE): Prom
     }
   }
   const shipped = new Set(release.objects.map((file) => file.name));
-  const isNew = (file: SqlFile) => applied.objects.get(file.name) !== sha256(file.body);
-  const isMissing = (file: SqlFile) => !isNew(file) && applied.missing.has(file.name);
-  const pending = release.objects.filter((file) => isNew(file) || isMissing(file));
   return {
     migrations: release.migrations.filter((file) => !applied.migrations.has(file.name)),
-    objects: pending,
-    kept: pending.map((file) => file.name).filter((name) => applied.changed.has(name)),
-    missing: pending.filter(isMissing).map((file) => file.name),
+    objects: release.objects.filter((file) => applied.objects.get(file.name) !== sha256(file.body)),
     retired: [...applied.objects.keys()].filter((name) => !shipped.has(name)),
-    isOtherServer: applied.isOtherServer,
   };
 }
 
@@ -117,16 +134,16 @@ export async function migrate(database: Database, release = RELEASE): Promise<Mi
 }
 
 /**
- * A view that a DBA has no use for and dropped does not keep the worker from its work, nor does an upgraded server.
+ * Looks at texts only: a view that a DBA has no use for and dropped does not keep the worker from its work, nor does an
+ * upgraded server, nor somebody who holds a table (reading a view's definition waits for them).
  * @throws {ConfigurationError} with the command that mends it, unless the database is at this release
  */
 export async function requireSchema(database: Database): Promise<void> {
-  const plan = await planMigration(database);
-  const objects = plan.objects.filter((file) => !plan.missing.includes(file.name));
-  if (isUpToDate({ ...plan, objects, isOtherServer: false })) return;
+  const { migrations, objects, retired } = await compareTexts(database, RELEASE);
+  if (migrations.length + objects.length + retired.length === 0) return;
   throw new ConfigurationError(
     `the database at ${database.where} is not at version ${VERSION}: ` +
-      `${plan.migrations.length} migrations and ${objects.length} functions and views are to be applied`,
+      `${migrations.length} migrations and ${objects.length} functions and views are to be applied`,
     "run `p2p-ingest migrate`",
   );
 }
@@ -134,18 +151,13 @@ export async function requireSchema(database: Database): Promise<void> {
 interface AppliedFiles {
   readonly migrations: ReadonlyMap<string, string>;
   readonly objects: ReadonlyMap<string, string>;
-  /** Shipped functions and views that somebody dropped, and those that somebody changed. */
-  readonly missing: ReadonlySet<string>;
-  readonly changed: ReadonlySet<string>;
-  readonly isOtherServer: boolean;
   readonly versions: readonly string[];
 }
 
 async function appliedFiles(database: Database): Promise<AppliedFiles> {
   const [server] = await database.run(
     "select current_setting('server_version_num')::integer as version, current_setting('server_version') as version_text, " +
-      "to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as is_ours, " +
-      "to_regclass('p2p.object_states') is not null as has_states",
+      "to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as is_ours",
     [],
     DEADLINES.statementSeconds,
   );
@@ -159,8 +171,31 @@ async function appliedFiles(database: Database): Promise<AppliedFiles> {
       )
       : [];
   const [migrations, objects] = [await read("schema_migrations"), await read("schema_objects")];
-  // Release 0.1.0 kept no definitions to compare with.
-  const states = server?.["has_states"] === true
+  const byName = (rows: typeof migrations) =>
+    new Map(rows.map((row) => [String(row["name"]), String(row["sha256"])]));
+  return {
+    migrations: byName(migrations),
+    objects: byName(objects),
+    versions: [...migrations, ...objects].map((row) => String(row["program_version"])),
+  };
+}
+
+interface LiveChanges {
+  /** Shipped functions and views that somebody dropped. */
+  readonly missing: ReadonlySet<string>;
+  /** Those that somebody changed. */
+  readonly changed: ReadonlySet<string>;
+  readonly isOtherServer: boolean;
+}
+
+/** What somebody did to the live functions and views. Release 0.1.0 kept nothing to compare them with. */
+async function liveChanges(database: Database): Promise<LiveChanges> {
+  const [known] = await database.run(
+    "select to_regclass('p2p.object_states') is not null as is_there",
+    [],
+    DEADLINES.statementSeconds,
+  );
+  const states = known?.["is_there"] === true
     ? await database.run(
       "select name, state, is_missing, written_by <> current_setting('server_version_num')::integer / 10000 as is_other_server " +
         "from p2p.object_states",
@@ -168,20 +203,15 @@ async function appliedFiles(database: Database): Promise<AppliedFiles> {
       DEADLINES.statementSeconds,
     )
     : [];
-  const changed = states.filter((row) => row["state"] !== "shipped");
-  const named = (isMissing: boolean) =>
+  const names = (isMissing: boolean) =>
     new Set(
-      changed.filter((row) => row["is_missing"] === isMissing).map((row) => String(row["name"])),
+      states.filter((row) => row["state"] !== "shipped" && row["is_missing"] === isMissing)
+        .map((row) => String(row["name"])),
     );
-  const byName = (rows: typeof migrations) =>
-    new Map(rows.map((row) => [String(row["name"]), String(row["sha256"])]));
   return {
-    migrations: byName(migrations),
-    objects: byName(objects),
-    missing: named(true),
-    changed: named(false),
+    missing: names(true),
+    changed: names(false),
     isOtherServer: states.some((row) => row["is_other_server"] === true),
-    versions: [...migrations, ...objects].map((row) => String(row["program_version"])),
   };
 }
 

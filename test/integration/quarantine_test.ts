@@ -211,6 +211,8 @@ Deno.test("a function that raises stops the replay with its words and 75; what w
   );
   match(
     stderr,
-    new RegExp(`batch ${second.id} of .* could not be loaded: division by zero\\nhint: `),
+    new RegExp(
+      `batch ${second.id} of .* could not be loaded: step parse_pages failed: division by zero\\nhint: `,
+    ),
   );
 });

@@ -91,10 +91,10 @@ Deno.test("after a function was changed: the batches of a time follow, those out
       "rows written",
       "seconds",
     ]);
-    // Two offers, one book, the batch itself.
+    // Two offers, one book, the batch itself, and the check that notices the change of the SQL.
     deepStrictEqual(lines.slice(2).map((cells) => cells.slice(0, 6)), [
-      [batches[1]?.id, "2026-03-01T10:10Z", "completed", "2", "2", "4"],
-      [batches[2]?.id, "2026-03-01T10:20Z", "completed", "2", "2", "4"],
+      [batches[1]?.id, "2026-03-01T10:10Z", "completed", "2", "2", "5"],
+      [batches[2]?.id, "2026-03-01T10:20Z", "completed", "2", "2", "5"],
     ]);
     match(stderr, /1\/2 loaded .*batch_id=.*\n.*2\/2 loaded/, "a line of the log a batch");
 
@@ -107,6 +107,14 @@ Deno.test("after a function was changed: the batches of a time follow, those out
       told.map((row: Record<string, unknown>) => [row["batch_id"], row["rows_written"]]),
       [[batches[1]?.id, 0], [batches[2]?.id, 0]],
     );
+    deepStrictEqual(
+      told.map((row: Record<string, unknown>) => row["outcome"]),
+      ["current", "current"],
+      "the SQL of now has loaded them already",
+    );
+    const all = JSON.parse((await replay("--since", TIMES[1] ?? "", "--all", "--json")).stdout);
+    strictEqual(all.batches[0].outcome, "loaded");
+    deepStrictEqual(await sql.dump(), before, "nor does --all");
   });
 });
 
@@ -144,7 +152,10 @@ Deno.test("a batch whose SQL fails is named, the others go on, exit 75", async (
     const before = (await sql.dump()).get("ops_data_quality");
     const { code, stdout } = await replay("--last", "3");
     strictEqual(code, 75);
-    match(stdout, new RegExp(`${batches[1]?.id} .* failed .* division by zero .*parse_pages`));
+    match(
+      stdout,
+      new RegExp(`${batches[1]?.id} .* failed .* step parse_pages failed: division by zero`),
+    );
     deepStrictEqual(await prices(sql, batches[0]), ["7", "7"]);
     deepStrictEqual(await prices(sql, batches[1]), ["36.50", "461.50"], "it keeps its facts");
     deepStrictEqual(await prices(sql, batches[2]), ["7", "7"]);
@@ -159,7 +170,7 @@ Deno.test("what must not be loaded again is left as it is: a running batch, one 
     await running.page(BUY, [offer()], { last: false });
     const before = await sql.dump();
 
-    const all = await replay("--since", "2026-01-01");
+    const all = await replay("--since", "2026-01-01", "--all");
     strictEqual(all.code, 0, all.stderr);
     match(all.stdout, new RegExp(`${batches[0]?.id} .* skipped .* its raw pages are gone`));
     match(all.stdout, new RegExp(`${running.id} .* skipped .* it is running`));

@@ -303,7 +303,7 @@ Deno.test("listeners hear what became of the batch, how many steps and checks fa
     [
       [1, "failed", 0, 0, 0, 1, 0],
       [2, "completed", 2, 2, 1, 1, 0],
-      [4, "completed", 2, 1, 1, 1, 0],
+      [4, "completed", 2, 1, 1, 1, 1], // the comment is drift
     ],
   );
 });
