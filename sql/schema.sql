@@ -353,7 +353,7 @@ declare
   v_before timestamptz;
   v_times timestamptz[];
   v_rows bigint;
-  v_deleted jsonb := '{}';
+  v_deleted jsonb := '{}'::jsonb;
   v_ledger jsonb;
 begin
   if p_batch_id is not null then
@@ -2082,7 +2082,7 @@ declare
   );
   v_identity text;
   v_grant text;
-  v_grants text[] := '{}';
+  v_grants text[] := '{}'::text[];
 begin
   begin
     execute p_body;
@@ -4256,7 +4256,7 @@ CREATE FUNCTION p2p.run_steps(p_batch_id uuid) RETURNS p2p.ops_batch_steps[]
 declare
   v_step p2p.pipeline_steps;
   v_outcome p2p.ops_batch_steps;
-  v_outcomes p2p.ops_batch_steps[] := '{}';
+  v_outcomes p2p.ops_batch_steps[] := '{}'::p2p.ops_batch_steps[];
 begin
   -- Variables keep their values when this block is undone.
   begin

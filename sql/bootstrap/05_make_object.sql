@@ -52,7 +52,7 @@ declare
   );
   v_identity text;
   v_grant text;
-  v_grants text[] := '{}';
+  v_grants text[] := '{}'::text[];
 begin
   begin
     execute p_body;

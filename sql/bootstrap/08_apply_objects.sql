@@ -1,4 +1,16 @@
-drop function if exists p2p.apply_objects(jsonb, text); -- release 0.1.0 had another result
+-- Release 0.1.0 had another result. Only that one is dropped: whoever calls the function at this moment must find it.
+do $$
+begin
+  if exists (
+    select
+    from pg_proc p
+    where p.oid = to_regprocedure('p2p.apply_objects(jsonb,text)')
+      and p.prorettype = 'text'::regtype
+  ) then
+    drop function p2p.apply_objects(jsonb, text);
+  end if;
+end
+$$;
 
 -- Brings the functions and views to a release, all of them or none; see apply_object. Those that the release no longer
 -- has are dropped if nobody changed them and nothing depends on them.

@@ -20,7 +20,7 @@ declare
   v_before timestamptz;
   v_times timestamptz[];
   v_rows bigint;
-  v_deleted jsonb := '{}';
+  v_deleted jsonb := '{}'::jsonb;
   v_ledger jsonb;
 begin
   if p_batch_id is not null then

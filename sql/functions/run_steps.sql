@@ -8,7 +8,7 @@ as $function$
 declare
   v_step p2p.pipeline_steps;
   v_outcome p2p.ops_batch_steps;
-  v_outcomes p2p.ops_batch_steps[] := '{}';
+  v_outcomes p2p.ops_batch_steps[] := '{}'::p2p.ops_batch_steps[];
 begin
   -- Variables keep their values when this block is undone.
   begin

@@ -10,6 +10,7 @@ import {
   type Outcome,
   planMigration,
 } from "../database/migrate.ts";
+import { type ObjectState, readObjectStates } from "../database/object_states.ts";
 import type { SqlFile } from "../database/sql_files.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { VERSION } from "../version.ts";
@@ -50,7 +51,10 @@ export async function runMigrate(
   await using opened = await openDatabase({ config, purpose: "migrate", schema: "any" });
   const { database } = opened;
   if (args.dryRun) printPlan(await planMigration(database), args, database.where);
-  else printDone(await migrate(database), args.json, database.where);
+  else {
+    printDone(await migrate(database), args.json, database.where);
+    tellChanges(await readObjectStates(database, []));
+  }
   return EXIT.done;
 }
 
@@ -104,9 +108,18 @@ function printDone({ migrations, objects }: Migrated, json: boolean, where: stri
   tell(
     `the database at ${where} ${state(migrations.length + objects.length === 0, "is now at")}\n`,
   );
-  if (objects.some(({ outcome }) => outcome === "kept")) {
-    tell("see what was kept, and what is shipped now: p2p-ingest sql diff\n");
-  }
+}
+
+function tellChanges(objects: readonly ObjectState[]): void {
+  const count = (wanted: ObjectState["state"]) =>
+    objects.filter(({ state }) => state === wanted).length;
+  const [tuned, drifted] = [count("tuned"), count("drifted")];
+  if (tuned + drifted === 0) return;
+  const moved = objects.filter(({ hasMovedOn }) => hasMovedOn).length;
+  const behind = moved === 0 ? "" : `; of ${moved} the release has another text now`;
+  tell(
+    `changed live here and kept: ${tuned} tuned, ${drifted} drifted${behind} (p2p-ingest sql diff)\n`,
+  );
 }
 
 function state(isUpToDate: boolean, otherwise: string): string {

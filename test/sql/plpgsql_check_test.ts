@@ -30,6 +30,8 @@ const LOAD_AND_KEEP_TABLES = `
 
     create or replace function p2p.drop_temporary_tables(p_keep oid[]) returns void language sql as 'select';
 
+    delete from p2p.ops_shape_watches; -- a batch is watched once
+
     perform p2p.load_batch(batch_id)
     from p2p.ops_batch_runs
     order by batch_start_time

@@ -4,7 +4,7 @@ import { Database } from "../../src/database/connection.ts";
 import { urlAs } from "../support/database.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 
-const REFUSED = /permission denied|must be owner|read-only/;
+const REFUSED = /permission denied|must be owner|must have admin option|read-only/;
 
 Deno.test("a worker cannot drop, alter, create, or change what is not its own to change", async (t) => {
   await using sql = await SqlFixture.create();
