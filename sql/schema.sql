@@ -3638,7 +3638,7 @@ CREATE FUNCTION p2p.rule_price_anomaly(p_batch_id uuid) RETURNS p2p.rule_finding
     AS $$
 declare
   v_now constant timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
-  c_window constant interval := interval '3 hours';
+  v_window constant interval := make_interval(mins => (p2p.setting_number('price_history_hours') * 60)::integer);
   c_offers constant integer := 20;
   c_snapshots constant integer := 3;
   v_threshold constant numeric := (
@@ -3666,7 +3666,7 @@ begin
         and h.fiat_id = d.fiat_id
         and h.crypto_id = d.crypto_id
         and h.trade_type = d.trade_type
-        and h.extraction_timestamp >= v_now - c_window
+        and h.extraction_timestamp >= v_now - v_window
         and h.extraction_timestamp < v_now
         and h.is_complete
         and h.total_offers_count >= c_offers
@@ -3693,7 +3693,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION p2p.rule_price_anomaly(p_batch_id uuid) IS 'Quality rule: median of a book against its own last 3 hours';
+COMMENT ON FUNCTION p2p.rule_price_anomaly(p_batch_id uuid) IS 'Quality rule: median of a book against its own last hours';
 
 CREATE FUNCTION p2p.rule_promoted_share(p_batch_id uuid) RETURNS p2p.rule_finding
     LANGUAGE plpgsql STABLE
@@ -3906,7 +3906,7 @@ CREATE FUNCTION p2p.rule_volume_drop(p_batch_id uuid) RETURNS p2p.rule_finding
     AS $$
 declare
   v_now constant timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
-  c_ago constant interval := interval '24 hours';
+  v_ago constant interval := make_interval(mins => (p2p.setting_number('volume_history_hours') * 60)::integer);
   c_around constant interval := interval '90 minutes';
   c_snapshots constant integer := 3;
   c_offers constant integer := 10;
@@ -3937,8 +3937,8 @@ begin
         and h.fiat_id = d.fiat_id
         and h.crypto_id = d.crypto_id
         and h.trade_type = d.trade_type
-        and h.extraction_timestamp >= v_now - c_ago - c_around
-        and h.extraction_timestamp <= v_now - c_ago + c_around
+        and h.extraction_timestamp >= v_now - v_ago - c_around
+        and h.extraction_timestamp <= v_now - v_ago + c_around
         and h.is_complete
     ) as history
     where d.extraction_timestamp = v_now
@@ -5001,7 +5001,7 @@ CREATE FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) RETUR
     SET jit TO 'off'
     AS $$
 declare
-  c_pages constant integer := 25;
+  v_pages constant integer := p2p.setting_number('shape_pages_per_batch');
   c_empty_page_bytes constant integer := 400;
   c_levels constant integer := 8;
   c_key_characters constant integer := 100;
@@ -5028,7 +5028,7 @@ begin
     order by
       s.body_bytes < c_empty_page_bytes,
       md5(concat_ws(' ', p_batch_id, s.market_id, s.page_number))
-    limit c_pages
+    limit v_pages
   ),
   nodes as (
     select
@@ -5454,6 +5454,89 @@ CREATE VIEW p2p.current_settings AS
 
 COMMENT ON VIEW p2p.current_settings IS 'What may be tuned, with its value and what it may be; change it in table settings';
 
+CREATE TABLE p2p.sql_sets (
+    sql_set_id integer NOT NULL,
+    fingerprint text NOT NULL,
+    first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE p2p.sql_sets IS 'All the SQL of one moment; every recorded load names one';
+
+COMMENT ON COLUMN p2p.sql_sets.fingerprint IS 'SHA-256 of the identities, fingerprints and states of its versions';
+
+CREATE TABLE p2p.stg_responses (
+    extraction_timestamp timestamp with time zone NOT NULL,
+    market_id integer NOT NULL,
+    page_number integer NOT NULL,
+    batch_id uuid NOT NULL,
+    observed_at timestamp with time zone NOT NULL,
+    attempt smallint NOT NULL,
+    http_status smallint NOT NULL,
+    duration_ms integer NOT NULL,
+    body_bytes integer NOT NULL,
+    body_sha256 bytea NOT NULL,
+    parser text NOT NULL,
+    alteration text,
+    body_original bytea,
+    body jsonb NOT NULL,
+    stored_sha256 bytea
+);
+ALTER TABLE ONLY p2p.stg_responses ALTER COLUMN body SET COMPRESSION lz4;
+
+COMMENT ON TABLE p2p.stg_responses IS 'Search pages as received, one row a page';
+
+COMMENT ON COLUMN p2p.stg_responses.extraction_timestamp IS 'batch_start_time of the batch';
+
+COMMENT ON COLUMN p2p.stg_responses.observed_at IS 'When the page came';
+
+COMMENT ON COLUMN p2p.stg_responses.body_bytes IS 'Size of the body after decompression';
+
+COMMENT ON COLUMN p2p.stg_responses.body_sha256 IS 'SHA-256 of the body exactly as received';
+
+COMMENT ON COLUMN p2p.stg_responses.parser IS 'Which reading of the body applies: p2p.parse_<parser>(batch_id)';
+
+COMMENT ON COLUMN p2p.stg_responses.alteration IS 'Why body is not what was received, where jsonb cannot hold that; NULL otherwise';
+
+COMMENT ON COLUMN p2p.stg_responses.body_original IS 'The bytes as received, where body had to be altered';
+
+COMMENT ON COLUMN p2p.stg_responses.stored_sha256 IS 'SHA-256 of body as text, taken when it was stored: check_pages computes it again. NULL for pages of release 0.1.0';
+
+CREATE VIEW p2p.depth_origin AS
+ SELECT fiat.currency_code AS fiat_code,
+    crypto.symbol AS crypto_symbol,
+    d.trade_type,
+    d.extraction_timestamp,
+    d.batch_id,
+    m.market_id,
+    page.pages,
+    page.body_sha256,
+    l.load_number,
+    l.loaded_at,
+    "left"(v.fingerprint, 12) AS depth_fingerprint,
+    sv.state AS depth_state,
+    "left"(t.fingerprint, 12) AS set_fingerprint,
+    l.sql_set_id
+   FROM (((((((p2p.fact_market_depth d
+     JOIN p2p.dim_markets m USING (exchange_id, fiat_id, crypto_id, trade_type))
+     JOIN p2p.dim_fiat_currencies fiat USING (fiat_id))
+     JOIN p2p.dim_cryptocurrencies crypto USING (crypto_id))
+     CROSS JOIN LATERAL ( SELECT count(*) AS pages,
+            array_agg(encode(s.body_sha256, 'hex'::text) ORDER BY s.page_number) AS body_sha256
+           FROM p2p.stg_responses s
+          WHERE ((s.extraction_timestamp = d.extraction_timestamp) AND (s.market_id = m.market_id))) page)
+     LEFT JOIN p2p.ops_batch_loads l ON (((l.batch_id = d.batch_id) AND (NOT (EXISTS ( SELECT
+           FROM p2p.ops_batch_loads newer
+          WHERE ((newer.batch_id = l.batch_id) AND (newer.load_number > l.load_number))))))))
+     LEFT JOIN p2p.sql_sets t ON ((t.sql_set_id = l.sql_set_id)))
+     LEFT JOIN (p2p.sql_set_versions sv
+     JOIN p2p.sql_versions v ON ((v.version_id = sv.version_id))) ON (((sv.sql_set_id = l.sql_set_id) AND (v.identity = 'function p2p.load_depth(uuid)'::text))));
+
+COMMENT ON VIEW p2p.depth_origin IS 'Where each row of fact_market_depth comes from: the pages of its book, their checksums, and the SQL that counted them. Give it an extraction_timestamp';
+
+COMMENT ON COLUMN p2p.depth_origin.body_sha256 IS 'Of the pages as received, in their order; NULL where they are no longer kept';
+
+COMMENT ON COLUMN p2p.depth_origin.depth_fingerprint IS 'Of load_depth: see sql_history, batch_sql';
+
 CREATE TABLE p2p.dim_advertisers (
     advertiser_sk integer NOT NULL,
     exchange_id smallint NOT NULL,
@@ -5834,7 +5917,7 @@ CREATE VIEW p2p.help AS
  SELECT h.to_know,
     h.look_in,
     h.query
-   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
+   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
 
 COMMENT ON VIEW p2p.help IS 'What you may want to know, and where it is: start here';
 
@@ -6158,53 +6241,6 @@ COMMENT ON COLUMN p2p.object_states.written_by IS 'Version of PostgreSQL that wr
 COMMENT ON COLUMN p2p.object_states.base_definition IS 'The shipped text that the live object was changed from';
 
 COMMENT ON COLUMN p2p.object_states.shipped_definition IS 'What the release ships now';
-
-CREATE TABLE p2p.sql_sets (
-    sql_set_id integer NOT NULL,
-    fingerprint text NOT NULL,
-    first_used_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
-);
-
-COMMENT ON TABLE p2p.sql_sets IS 'All the SQL of one moment; every recorded load names one';
-
-COMMENT ON COLUMN p2p.sql_sets.fingerprint IS 'SHA-256 of the identities, fingerprints and states of its versions';
-
-CREATE TABLE p2p.stg_responses (
-    extraction_timestamp timestamp with time zone NOT NULL,
-    market_id integer NOT NULL,
-    page_number integer NOT NULL,
-    batch_id uuid NOT NULL,
-    observed_at timestamp with time zone NOT NULL,
-    attempt smallint NOT NULL,
-    http_status smallint NOT NULL,
-    duration_ms integer NOT NULL,
-    body_bytes integer NOT NULL,
-    body_sha256 bytea NOT NULL,
-    parser text NOT NULL,
-    alteration text,
-    body_original bytea,
-    body jsonb NOT NULL,
-    stored_sha256 bytea
-);
-ALTER TABLE ONLY p2p.stg_responses ALTER COLUMN body SET COMPRESSION lz4;
-
-COMMENT ON TABLE p2p.stg_responses IS 'Search pages as received, one row a page';
-
-COMMENT ON COLUMN p2p.stg_responses.extraction_timestamp IS 'batch_start_time of the batch';
-
-COMMENT ON COLUMN p2p.stg_responses.observed_at IS 'When the page came';
-
-COMMENT ON COLUMN p2p.stg_responses.body_bytes IS 'Size of the body after decompression';
-
-COMMENT ON COLUMN p2p.stg_responses.body_sha256 IS 'SHA-256 of the body exactly as received';
-
-COMMENT ON COLUMN p2p.stg_responses.parser IS 'Which reading of the body applies: p2p.parse_<parser>(batch_id)';
-
-COMMENT ON COLUMN p2p.stg_responses.alteration IS 'Why body is not what was received, where jsonb cannot hold that; NULL otherwise';
-
-COMMENT ON COLUMN p2p.stg_responses.body_original IS 'The bytes as received, where body had to be altered';
-
-COMMENT ON COLUMN p2p.stg_responses.stored_sha256 IS 'SHA-256 of body as text, taken when it was stored: check_pages computes it again. NULL for pages of release 0.1.0';
 
 CREATE VIEW p2p.offer_origin AS
  SELECT f.offer_external_id,
@@ -7292,6 +7328,13 @@ GRANT SELECT ON TABLE p2p.settings TO p2p_worker;
 GRANT SELECT ON TABLE p2p.current_settings TO p2p_reader;
 GRANT SELECT ON TABLE p2p.current_settings TO p2p_worker;
 
+GRANT SELECT,INSERT ON TABLE p2p.sql_sets TO p2p_worker;
+
+GRANT SELECT,INSERT ON TABLE p2p.stg_responses TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.depth_origin TO p2p_reader;
+GRANT SELECT ON TABLE p2p.depth_origin TO p2p_worker;
+
 GRANT SELECT ON TABLE p2p.dim_advertisers TO p2p_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.dim_advertisers TO p2p_worker;
 
@@ -7342,10 +7385,6 @@ GRANT SELECT ON TABLE p2p.mv_latest_market_state TO p2p_reader;
 GRANT SELECT ON TABLE p2p.schema_objects TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.object_states TO p2p_worker;
-
-GRANT SELECT,INSERT ON TABLE p2p.sql_sets TO p2p_worker;
-
-GRANT SELECT,INSERT ON TABLE p2p.stg_responses TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.offer_origin TO p2p_reader;
 GRANT SELECT ON TABLE p2p.offer_origin TO p2p_worker;

@@ -1,5 +1,5 @@
 -- Quality rule. Metric: percent by which the median price of a book lies off its usual one, the greatest of all books.
--- Usual = the median of the book's own medians in the 3 hours before the batch. Row by row would never do: prices
+-- Usual = the median of the book's own medians in the price_history_hours (3) before the batch. Row by row would never do: prices
 -- within one book lie apart by 40 to 260 % on any day, while its median moves by less than 5 % a half hour (p99).
 -- Judged are books that are complete and have 20 offers or more, now and in at least 3 earlier snapshots: the median
 -- of half a book, or of a handful of offers, jumps. NULL where there is no such book, e.g. at the first batches.
@@ -14,7 +14,7 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_now constant timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
-  c_window constant interval := interval '3 hours';
+  v_window constant interval := make_interval(mins => (p2p.setting_number('price_history_hours') * 60)::integer);
   c_offers constant integer := 20;
   c_snapshots constant integer := 3;
   v_threshold constant numeric := (
@@ -42,7 +42,7 @@ begin
         and h.fiat_id = d.fiat_id
         and h.crypto_id = d.crypto_id
         and h.trade_type = d.trade_type
-        and h.extraction_timestamp >= v_now - c_window
+        and h.extraction_timestamp >= v_now - v_window
         and h.extraction_timestamp < v_now
         and h.is_complete
         and h.total_offers_count >= c_offers
@@ -69,6 +69,6 @@ begin
 end
 $function$;
 
-comment on function p2p.rule_price_anomaly(uuid) is 'Quality rule: median of a book against its own last 3 hours';
+comment on function p2p.rule_price_anomaly(uuid) is 'Quality rule: median of a book against its own last hours';
 
 grant execute on function p2p.rule_price_anomaly(uuid) to p2p_worker;

@@ -15,7 +15,7 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_now constant timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
-  c_ago constant interval := interval '24 hours';
+  v_ago constant interval := make_interval(mins => (p2p.setting_number('volume_history_hours') * 60)::integer);
   c_around constant interval := interval '90 minutes';
   c_snapshots constant integer := 3;
   c_offers constant integer := 10;
@@ -46,8 +46,8 @@ begin
         and h.fiat_id = d.fiat_id
         and h.crypto_id = d.crypto_id
         and h.trade_type = d.trade_type
-        and h.extraction_timestamp >= v_now - c_ago - c_around
-        and h.extraction_timestamp <= v_now - c_ago + c_around
+        and h.extraction_timestamp >= v_now - v_ago - c_around
+        and h.extraction_timestamp <= v_now - v_ago + c_around
         and h.is_complete
     ) as history
     where d.extraction_timestamp = v_now

@@ -1,5 +1,5 @@
 -- What stands on the watched pages of a batch, counted by page, path and JSON type. Only reads.
--- Watched are 25 pages a batch, all of them where there are no more: drawn by lot (a hash of batch, market and page),
+-- Watched are shape_pages_per_batch (25) pages a batch, all of them where there are no more: drawn by lot (a hash of batch, market and page),
 -- so that the same batch always shows the same pages. Pages with offers come first; an empty one tells nothing.
 -- Unfolding all keys of all pages would cost seconds. With p_only_needed only what leads to a key of parser_keys is.
 -- Bounded against garbage: 8 levels, keys of 100 characters, 500 keys an object, 100 elements an array.
@@ -20,7 +20,7 @@ set work_mem = '64MB'
 set jit = off
 as $function$
 declare
-  c_pages constant integer := 25;
+  v_pages constant integer := p2p.setting_number('shape_pages_per_batch');
   c_empty_page_bytes constant integer := 400;
   c_levels constant integer := 8;
   c_key_characters constant integer := 100;
@@ -47,7 +47,7 @@ begin
     order by
       s.body_bytes < c_empty_page_bytes,
       md5(concat_ws(' ', p_batch_id, s.market_id, s.page_number))
-    limit c_pages
+    limit v_pages
   ),
   nodes as (
     select

@@ -27,6 +27,7 @@ from (
     ('Which SQL loaded which batches?', 'sql_history', 'table p2p.sql_history limit 20'),
     ('… which text loaded a batch?', 'batch_sql', 'table p2p.batch_sql limit 20'),
     ('Where does a fact come from?', 'offer_origin', 'table p2p.offer_origin limit 5'),
+    ('… a row of a book?', 'depth_origin', 'table p2p.depth_origin limit 5'),
     ('What keys do the answers have?', 'response_keys', 'table p2p.response_keys limit 20'),
     ('What changed in the answers?', 'shape_events', 'table p2p.shape_events limit 20'),
     ('How large are the tables?', 'table_sizes', 'select * from p2p.table_sizes'),

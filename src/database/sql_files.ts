@@ -19,7 +19,9 @@ import migration0009 from "../../sql/migrations/0009_provenance.sql" with { type
 import migration0010 from "../../sql/migrations/0010_quality_rules.sql" with { type: "text" };
 import migration0011 from "../../sql/migrations/0011_response_shapes.sql" with { type: "text" };
 import migration0012 from "../../sql/migrations/0012_quarantine.sql" with { type: "text" };
-import migration0013 from "../../sql/migrations/0013_steps_and_rules.sql" with { type: "text" };
+import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" with {
+  type: "text",
+};
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -125,6 +127,7 @@ import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
 import coverage from "../../sql/views/coverage.sql" with { type: "text" };
 import currentSettings from "../../sql/views/current_settings.sql" with { type: "text" };
+import depthOrigin from "../../sql/views/depth_origin.sql" with { type: "text" };
 import factOfferPaymentMethods from "../../sql/views/fact_offer_payment_methods.sql" with {
   type: "text",
 };
@@ -185,7 +188,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0010_quality_rules.sql", body: migration0010 },
   { name: "migrations/0011_response_shapes.sql", body: migration0011 },
   { name: "migrations/0012_quarantine.sql", body: migration0012 },
-  { name: "migrations/0013_steps_and_rules.sql", body: migration0013 },
+  { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
 ];
 
 /** The current behaviour: re-applied when their text changed, functions before views. */
@@ -273,6 +276,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/best_prices.sql", body: bestPrices },
   { name: "views/coverage.sql", body: coverage },
   { name: "views/current_settings.sql", body: currentSettings },
+  { name: "views/depth_origin.sql", body: depthOrigin },
   { name: "views/fact_offer_payment_methods.sql", body: factOfferPaymentMethods },
   { name: "views/failed_steps.sql", body: failedSteps },
   { name: "views/failing_rules.sql", body: failingRules },

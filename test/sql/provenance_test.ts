@@ -195,6 +195,30 @@ Deno.test("rules in force, and their functions wherever they are, belong to the 
   assert.notEqual(await fingerprint(), before);
 });
 
+Deno.test("from a row of a book a query leads to all its pages and the SQL that counted them", async () => {
+  await using sql = await SqlFixture.create();
+  const batch = await sql.openBatch({ at: "2026-03-01 10:00+00", markets: [BUY] });
+  await batch.page(BUY, [offer({ id: "1" })], { last: false });
+  await batch.page(BUY, [offer({ id: "2" })], { page: 2 });
+  await batch.load();
+  const row = await sql.row(
+    `select o.crypto_symbol, o.trade_type, o.pages::integer, o.load_number, o.depth_state,
+       to_jsonb(o.body_sha256) = (select jsonb_agg(encode(s.body_sha256, 'hex') order by s.page_number) from p2p.stg_responses s) as is_of_pages,
+       o.depth_fingerprint = left(b.fingerprint, 12) as is_of_sql
+     from p2p.depth_origin o
+     join p2p.batch_sql b on b.batch_id = o.batch_id and b.identity = 'function p2p.load_depth(uuid)'`,
+  );
+  assert.deepEqual(row, {
+    crypto_symbol: "USDT",
+    trade_type: "BUY",
+    pages: 2,
+    load_number: 1,
+    depth_state: "shipped",
+    is_of_pages: true,
+    is_of_sql: true,
+  });
+});
+
 Deno.test("from any offer a query leads to its page and the SQL that read it", async () => {
   await using sql = await SqlFixture.create();
   const batch = await sql.openBatch({ at: "2026-03-01 10:00+00", markets: [BUY, "VES/B SELL"] });

@@ -1,4 +1,4 @@
--- A step and a rule that need what several migrations before made.
+-- A step, a rule and settings that need what several migrations before made.
 
 alter table p2p.pipeline_steps disable trigger user;
 
@@ -19,3 +19,12 @@ values (
 );
 
 alter table p2p.quality_rules enable trigger user;
+
+insert into p2p.settings (name, value, kind, minimum, maximum, unit, comment, is_shipped)
+values
+  ('price_history_hours', '3', 'number', 1, 720, 'hours',
+    'How far back price_anomaly looks for what is usual', true),
+  ('volume_history_hours', '24', 'number', 1, 720, 'hours',
+    'How long ago the volume was that volume_drop compares with: whole days, for there are nights', true),
+  ('shape_pages_per_batch', '25', 'number', 1, 1000000, 'pages',
+    'Pages of a batch whose keys watch_shapes looks at', true);
