@@ -17,6 +17,7 @@ import { examples, jsonFlag } from "./help.ts";
 import { describePreview, previewDocument } from "./preview_report.ts";
 import { replayBatches } from "./replay_run.ts";
 import { print } from "./terminal.ts";
+import { time } from "./time.ts";
 
 export const replayCommand = command(
   "replay",
@@ -25,11 +26,11 @@ export const replayCommand = command(
     batches: multiple(option("-b", "--batch", string({ metavar: "ID" }), {
       description: message`This batch; may be given several times.`,
     })),
-    since: optional(option("--since", string({ metavar: "TIME" }), {
+    since: optional(option("--since", time(), {
       description:
         message`Batches that started then or later: 2026-03-01, 2026-03-01T10:20Z. Without a zone it is UTC.`,
     })),
-    until: optional(option("--until", string({ metavar: "TIME" }), {
+    until: optional(option("--until", time(), {
       description: message`Batches that started then or earlier.`,
     })),
     last: optional(option("-l", "--last", integer({ min: 1, max: 1_000_000, metavar: "N" }), {
@@ -71,8 +72,8 @@ export const replayCommand = command(
 
 export interface ReplayArguments {
   readonly batches: readonly string[];
-  readonly since: string | undefined;
-  readonly until: string | undefined;
+  readonly since: Date | undefined;
+  readonly until: Date | undefined;
   readonly last: number | undefined;
   readonly all: boolean;
   readonly dryRun: boolean;
@@ -166,36 +167,16 @@ function selectionOf(args: ReplayArguments): BatchSelection {
       );
     }
   }
-  const [from, to] = [timeOf("--since", since), timeOf("--until", until)];
-  if (from !== undefined && to !== undefined && from > to) {
+  if (since !== undefined && until !== undefined && since > until) {
     throw new UsageError("--since is later than --until");
   }
   return {
     ...(batches.length > 0 && { batchIds: [...new Set(batches.map((id) => id.toLowerCase()))] }),
-    ...(from !== undefined && { since: from }),
-    ...(to !== undefined && { until: to }),
+    ...(since !== undefined && { since }),
+    ...(until !== undefined && { until }),
     ...(ways === 0 ? { last: 1 } : last !== undefined && { last }),
     all: all || dryRun, // to look at what a candidate would do, or to see that nothing would change
   };
-}
-
-const TIME =
-  /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?))?\s*(Z|[+-]\d\d:?\d\d)?$/i;
-
-function timeOf(name: string, text: string | undefined): Date | undefined {
-  if (text === undefined) return undefined;
-  const [, day, clock = "00:00", zone = "Z"] = TIME.exec(text.trim()) ?? [];
-  const time = new Date(`${day}T${clock}${zone.toUpperCase()}`);
-  // Date takes 31 February for 3 March.
-  const isReal = day !== undefined && !Number.isNaN(time.getTime()) &&
-    new Date(`${day}T00:00Z`).toISOString().startsWith(day);
-  if (!isReal) {
-    throw new UsageError(
-      `${name}: "${text}" is not a time`,
-      "like 2026-03-01 or 2026-03-01T10:20Z",
-    );
-  }
-  return time;
 }
 
 async function readCandidate(name: string): Promise<CandidateFile> {

@@ -8,7 +8,10 @@ const HEADER =
 -- Written by: deno task schema
 `;
 
-/** Schema p2p of a database as text, by pg_dump: without what differs from server to server. */
+/**
+ * Schema p2p of a database as text, by pg_dump: without what differs from server to server, and without the bodies of
+ * functions, which are files of their own.
+ */
 export async function dumpSchema(url: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(`${DEBIAN_PROGRAMS}/pg_dump`, {
     args: ["--schema-only", "--no-owner", "--schema=p2p", url],
@@ -18,6 +21,7 @@ export async function dumpSchema(url: string): Promise<string> {
     .replaceAll(/^--\n-- .*\n--\n/gm, "") // what pg_dump says of each object, and of itself
     .replaceAll(/^-- Dumped .*\n/gm, "")
     .replaceAll(/^\\(un)?restrict .*\n/gm, "")
+    .replaceAll(/^( +AS )(\$\w*\$)[^]*?\2;$/gm, "$1…;")
     .replaceAll(/^(SET .*|SELECT pg_catalog\.set_config\(.*);\n/gm, "")
     .replaceAll(/\n{3,}/g, "\n\n");
   return `${HEADER}\n${dump.trim()}\n`;
