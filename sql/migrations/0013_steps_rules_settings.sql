@@ -25,6 +25,6 @@ values
   ('price_history_hours', '3', 'number', 1, 720, 'hours',
     'How far back price_anomaly looks for what is usual', true),
   ('volume_history_hours', '24', 'number', 1, 720, 'hours',
-    'How long ago the volume was that volume_drop compares with: whole days, for there are nights', true),
+    'volume_drop compares with so long ago; take whole days', true),
   ('shape_pages_per_batch', '25', 'number', 1, 1000000, 'pages',
     'Pages of a batch whose keys watch_shapes looks at', true);
