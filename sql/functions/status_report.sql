@@ -93,7 +93,14 @@ as $function$
       from p2p.ops_data_quality q
       join last_batch using (batch_id)
       where not q.passed
-    )
+    ),
+    'failed_steps', (
+      select coalesce(json_agg(json_build_object('step', s.step, 'error', s.error) order by s.step), '[]')
+      from p2p.failed_steps s
+      join last_batch using (batch_id)
+      where s.is_still_so
+    ),
+    'is_paused', p2p.setting_switch('paused')
   )
 $function$;
 

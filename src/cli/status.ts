@@ -44,6 +44,8 @@ interface StatusReport {
   } | null;
   readonly batches: readonly Readonly<Record<string, string | number | null>>[];
   readonly failed_checks: readonly Readonly<Record<string, string | number | null>>[];
+  readonly failed_steps: readonly Readonly<Record<string, string>>[];
+  readonly is_paused: boolean;
   readonly missing_markets: readonly { status: string; markets: number; examples: string }[];
 }
 
@@ -66,13 +68,17 @@ export async function status(args: { batches: number; json: boolean }): Promise<
 }
 
 function describeStatus(report: StatusReport): string {
-  const { bold, green, red } = style(Deno.stdout);
+  const { bold, green, red, yellow } = style(Deno.stdout);
   const age = report.seconds_since_last_good_batch;
   const { running } = report;
   const sections = [
     age === null
       ? red("No batch has been loaded yet.\n")
       : `Last good batch: ${green(`${describeAge(age)} ago`)}\n`,
+    report.is_paused
+      ? yellow("Paused: no new batch is begun until ") +
+        "update p2p.settings set value = 'off' where name = 'paused'\n"
+      : "",
     running === null
       ? ""
       : `Running: batch ${running.batch_id} for ${describeAge(running.seconds)}, ` +
@@ -86,6 +92,10 @@ function describeStatus(report: StatusReport): string {
       ? ""
       : `\n${bold("Failed checks of the last batch")} (table p2p.ops_data_quality)\n` +
         recordTable(report.failed_checks),
+    report.failed_steps.length === 0
+      ? ""
+      : `\n${bold("Failed steps of its load")} (view p2p.failed_steps)\n` +
+        recordTable(report.failed_steps),
   ];
   return sections.join("");
 }

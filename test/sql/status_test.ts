@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { runProgram } from "../support/program.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -18,6 +19,8 @@ Deno.test("status of an empty database", async () => {
     batches: [],
     missing_markets: [],
     failed_checks: [],
+    failed_steps: [],
+    is_paused: false,
   });
   assert.deepEqual(await sql.dump(), before);
 });
@@ -137,4 +140,21 @@ Deno.test("table_sizes tells every table", async () => {
     assert.match(String(row["size"]), /^\d+ (bytes|kB|MB)$/);
     assert.ok(String(row["holds"]).length > 10, String(row["table_name"]));
   }
+});
+
+Deno.test("status tells of failed steps, and that batches are paused", async () => {
+  await using sql = await SqlFixture.create();
+  await sql.database.runScript(
+    `create function p2p.mine(p_batch_id uuid) returns void language plpgsql as 'begin perform 1 / 0; end';
+     insert into p2p.pipeline_steps (name, position, function, comment) values ('mine', 100, 'p2p.mine', '')`,
+    20,
+  );
+  await sql.loadBatch("2026-03-01 10:00+00", { [A]: [offer()] });
+  await sql.rows("update p2p.settings set value = 'on' where name = 'paused'");
+  const status = await report(sql);
+  assert.deepEqual(status["failed_steps"], [{ step: "mine", error: "division by zero" }]);
+  assert.equal(status["is_paused"], true);
+  const { stdout } = await runProgram(["status"], { DATABASE_URL: sql.url });
+  assert.match(stdout, /Failed steps of its load.*\n.*\n.*\nmine +division by zero/);
+  assert.match(stdout, /^Paused: no new batch is begun until update p2p\.settings/m);
 });
