@@ -2490,6 +2490,7 @@ CREATE FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text DEFAULT NULL::t
 declare
   v_batch_id uuid;
   v_start_times timestamptz[];
+  v_settings jsonb;
   v_tables_before jsonb;
   v_table record;
   v_report jsonb;
@@ -2527,10 +2528,20 @@ begin
     end loop;
 
     if p_with is not null then
+      select jsonb_object_agg(s.name, s.setting)
+      into v_settings
+      from pg_settings s
+      where s.context in ('user', 'superuser');
+
       -- As psql would run it: names without a schema are not looked up in p2p.
       perform set_config('search_path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
       execute p_with;
-      perform set_config('search_path', 'p2p, pg_temp', true);
+
+      -- What it set was for its own session. No load would see it, and another time zone makes every row look different.
+      perform set_config(earlier.name, earlier.value, true)
+      from jsonb_each_text(v_settings) as earlier (name, value)
+      join pg_settings s on s.name = earlier.name
+      where s.setting is distinct from earlier.value;
     end if;
 
     for v_batch_id in
