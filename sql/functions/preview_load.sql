@@ -6,7 +6,7 @@
 -- Returns one row for each table and effect: how many rows appear, vanish or change, and for those that change one
 -- more for each column. examples: up to five of {"key", "market", "before", "after"}, values as text. No row: nothing would
 -- change. Values are compared as text: 461.5 is not 461.50. Of the facts only those of these batches are compared.
--- Nothing stays but gaps in sequences. Errors of the candidate, or of a step, come as they are. Other loads wait
+-- Nothing stays but what no rollback takes back: gaps in sequences, and a setval() of the candidate's. Errors of the candidate, or of a step, come as they are. Other loads wait
 -- while it runs, readers do not. The caller's rights decide what a candidate may do.
 create or replace function p2p.preview_load(p_batch_ids uuid[], p_with text default null)
 returns table (table_name text, effect text, column_name text, row_count bigint, examples jsonb)
@@ -18,10 +18,17 @@ as $function$
 declare
   v_batch_id uuid;
   v_start_times timestamptz[];
+  v_settings jsonb;
   v_tables_before jsonb;
   v_table record;
   v_report jsonb;
 begin
+  -- The one thing of a candidate that no transaction takes back, and that breaks later inserts.
+  if p_with ~* '\msetval\s*\(' then
+    raise exception 'setval() stays although a dry run is undone: leave it out'
+      using errcode = 'P2P02';
+  end if;
+
   select b.batch_id
   into v_batch_id
   from p2p.ops_batch_runs b
@@ -55,10 +62,20 @@ begin
     end loop;
 
     if p_with is not null then
+      select jsonb_object_agg(s.name, s.setting)
+      into v_settings
+      from pg_settings s
+      where s.context in ('user', 'superuser');
+
       -- As psql would run it: names without a schema are not looked up in p2p.
       perform set_config('search_path', s.reset_val, true) from pg_settings s where s.name = 'search_path';
       execute p_with;
-      perform set_config('search_path', 'p2p, pg_temp', true);
+
+      -- What it set was for its own session. No load would see it, and another time zone makes every row look different.
+      perform set_config(earlier.name, earlier.value, true)
+      from jsonb_each_text(v_settings) as earlier (name, value)
+      join pg_settings s on s.name = earlier.name
+      where s.setting is distinct from earlier.value;
     end if;
 
     for v_batch_id in

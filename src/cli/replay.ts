@@ -181,10 +181,14 @@ function selectionOf(args: ReplayArguments): BatchSelection {
 
 async function readCandidate(name: string): Promise<CandidateFile> {
   try {
-    return { name, text: (await Deno.readTextFile(name)).replace(/^\uFEFF/, "") };
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(name));
+    if (text.includes("\0")) throw new TypeError("a NUL character is in it"); // UTF-16, or no text at all
+    return { name, text };
   } catch (error) {
     const reason = error instanceof Deno.errors.NotFound
       ? "there is no such file"
+      : error instanceof TypeError
+      ? "it is not text in UTF-8"
       : describe(error);
     throw new UsageError(`--with ${name}: ${reason}`);
   }

@@ -353,6 +353,12 @@ Deno.test("arguments that are wrong: exit 64", async (t) => {
       [["--last", "1", "--with", "x.sql"], /--with is for --dry-run.*\nhint: .*psql -f x\.sql/],
       [["--dry-run", "--with", "/nowhere.sql"], /--with \/nowhere.sql: there is no such file/],
     ];
+    const utf16 = await Deno.makeTempFile({ suffix: ".sql" });
+    await Deno.writeFile(utf16, new Uint8Array([0xff, 0xfe, 0x73, 0])); // as editors on Windows save it
+    cases.push([["--dry-run", "--with", utf16], /--with \S+\.sql: it is not text in UTF-8/]);
+    const latin1 = await Deno.makeTempFile({ suffix: ".sql" });
+    await Deno.writeFile(latin1, new Uint8Array([0x2d, 0x2d, 0xfc])); // would be installed as another letter
+    cases.push([["--dry-run", "--with", latin1], /--with \S+\.sql: it is not text in UTF-8/]);
     for (const [args, line] of cases) {
       await t.step(
         args.join(" ") || "none",
