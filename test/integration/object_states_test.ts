@@ -360,3 +360,56 @@ Deno.test("names that are not ours are refused with a hint; a worker may look, n
   strictEqual(shipped.code, 64);
   match(shipped.stderr, /is as shipped: there is nothing to adopt/);
 });
+
+Deno.test("a comment that the release does not have is drift, and restore takes it away", async () => {
+  await using test = await testDatabase();
+  const file = "views/freshness.sql";
+  const changes = [
+    ["freshness", file, "comment on column p2p.freshness.exchange is 'mine'"],
+    ["freshness", file, "comment on column p2p.freshness.last_good_batch is null"],
+    ["known_fiats", FILE, "comment on function p2p.known_fiats(text, integer) is null"],
+  ] as const;
+  for (const [name, changed, statement] of changes) {
+    await test.database.runScript(statement, 60);
+    deepStrictEqual(await stateOf(test, changed), ["drifted", false, false], statement);
+    strictEqual((await sql(test, "restore", name)).code, 0);
+    deepStrictEqual(await stateOf(test, changed), ["shipped", false, false], statement);
+  }
+
+  // Nor is it taken for the text of the next release.
+  await test.database.runScript(changes[0][2], 60);
+  const release = next((body) => body.replace("How old", "Of which age"), file);
+  deepStrictEqual((await migrate(test.database, release)).objects, [
+    { name: file, outcome: "kept" },
+  ]);
+  deepStrictEqual(await stateOf(test, file), ["drifted", false, true]);
+  ok(
+    !String(
+      await valueOf(
+        test.database,
+        `select shipped_definition from p2p.object_states where name = '${file}'`,
+      ),
+    ).includes("mine"),
+  );
+});
+
+Deno.test("sql takes the names that it prints itself", async () => {
+  await using test = await testDatabase();
+  for (const name of [IDENTITY, "view p2p.freshness", "p2p.known_fiats(text,integer)", FILE]) {
+    strictEqual((await sql(test, "show", name)).code, 0, name);
+  }
+});
+
+Deno.test("without the view that tells the states, migrate makes it again, and the rest with it", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("drop view p2p.object_states, p2p.gaps", 60);
+  const diff = await sql(test, "diff");
+  strictEqual(diff.code, 78, diff.stderr);
+  match(diff.stderr, /^error: something is missing in schema p2p: relation "p2p.object_states"/m);
+  match(diff.stderr, /^hint: p2p-ingest migrate makes dropped functions and views again/m);
+  deepStrictEqual((await migrate(test.database)).objects, [
+    { name: "views/gaps.sql", outcome: "made again" },
+    { name: "views/object_states.sql", outcome: "made again" },
+  ]);
+  strictEqual((await sql(test, "diff")).code, 0);
+});
