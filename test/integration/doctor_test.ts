@@ -218,6 +218,25 @@ Deno.test("a function that was changed, or dropped, and what the release did to 
   });
 });
 
+Deno.test("dropped and created again: the text is the shipped one, but the worker may not use it", async () => {
+  await using sql = await healthy();
+  for (const object of ["function p2p.load_depth(uuid)", "view p2p.object_states"]) {
+    const text = String(await sql.value("select p2p.live_definition($1)", object));
+    await sql.database.runScript(`drop ${object}; ${text}`, 20);
+  }
+  await sql.rows("revoke execute on function p2p.load_depth(uuid) from public");
+  const findings = await sql.rows("select * from p2p.diagnose() where state <> 'ok'");
+  deepStrictEqual(findings.map((row) => [row["topic"], row["state"], row["finding"]]), [
+    [
+      "rights",
+      "bad",
+      "p2p_worker may not use function p2p.load_depth(uuid), view p2p.object_states",
+    ],
+  ]);
+  await sql.database.runScript(String(findings[0]?.["mend"]).replace("as the owner: ", ""), 20);
+  deepStrictEqual(await diagnose(sql), []);
+});
+
 Deno.test("what doctor itself stands on was dropped: it says so, and migrate makes it again", async (t) => {
   await using sql = await healthy();
   for (
