@@ -81,7 +81,13 @@ declare
   v_grant text;
   v_grants text[] := '{}'::text[];
   v_comment text;
+  v_role constant text := current_setting('role');
 begin
+  -- Whoever runs this, the object belongs to the owner of the schema: all who have that role can replace it again.
+  perform set_config('role', pg_get_userbyid(n.nspowner), true)
+  from pg_namespace n
+  where n.nspname = 'p2p';
+
   -- `create or replace` leaves comments in place, also those that the file does not have.
   for v_comment in select c.statement from p2p.uncomment(p_known) as c (statement) loop
     execute v_comment;
@@ -123,6 +129,8 @@ begin
   if v_identity like 'function %' then
     execute format('revoke execute on %s from public', v_identity);
   end if;
+
+  perform set_config('role', v_role, true);
 
   return v_identity;
 end

@@ -63,7 +63,7 @@ export function explain(error: unknown, where: string): Error {
       );
     case "42P01":
     case "42883":
-      if (!/\bp2p\.\w/.test(text)) break;
+      if (!/^\w+ \W?p2p\.\w/.test(text)) break;
       return new ConfigurationError(
         `something is missing in schema p2p: ${text}`,
         "p2p-ingest migrate makes dropped functions and views again; a dropped table is in your backup",
@@ -84,6 +84,10 @@ export function explain(error: unknown, where: string): Error {
     case "25006":
       return new UsageError(`${text}: this command only reads`, undefined, options);
   }
+  // A file that cannot be applied here: somebody made something else of that name, or built on what it replaces.
+  if (/^sql\/(migrations|functions|views)\//.test(text)) {
+    return new ConfigurationError(text, hintOf(error), options);
+  }
   return error instanceof Error ? error : new Error(text, options);
 }
 
@@ -94,5 +98,5 @@ function placesOf(error: unknown): string[] {
 }
 
 function hintOf(error: unknown): string | undefined {
-  return error instanceof postgres.PostgresError ? error.hint : undefined;
+  return error instanceof postgres.PostgresError ? error.hint || undefined : undefined;
 }

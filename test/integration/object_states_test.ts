@@ -413,3 +413,53 @@ Deno.test("without the view that tells the states, migrate makes it again, and t
   ]);
   strictEqual((await sql(test, "diff")).code, 0);
 });
+
+Deno.test("whoever migrates or restores: objects belong to the owner of the schema", async () => {
+  await using test = await testDatabase();
+  const dbas = `dbas_${crypto.randomUUID().slice(0, 8)}`;
+  const me = String(await valueOf(test.database, "select current_user::text"));
+  const owners = () =>
+    valueOf(
+      test.database,
+      `select string_agg(distinct owner::regrole::text, ',') from (
+         select proowner as owner from pg_proc where pronamespace = 'p2p'::regnamespace
+         union all select relowner from pg_class where relnamespace = 'p2p'::regnamespace) as objects`,
+    );
+  await test.database.runScript(
+    `create role ${dbas}; grant ${dbas} to ${me}; grant all on schema p2p to ${dbas};
+     reassign owned by ${me} to ${dbas}; grant all on schema p2p to ${me}`,
+    60,
+  );
+  try {
+    strictEqual(await owners(), dbas);
+    await test.database.runScript(
+      "drop view p2p.gaps; drop function p2p.known_fiats(text, integer)",
+      60,
+    );
+    const restored = await sql(test, "restore", "gaps");
+    strictEqual(restored.code, 0, restored.stderr);
+    const { objects } = await migrate(test.database);
+    deepStrictEqual(objects, [{ name: FILE, outcome: "made again" }]);
+    strictEqual(await owners(), dbas);
+    strictEqual(
+      await valueOf(test.database, "select changed_by from p2p.schema_object_history limit 1"),
+      me,
+    );
+  } finally {
+    await test.database.runScript(
+      `reassign owned by ${dbas} to ${me}; drop owned by ${dbas}; drop role ${dbas}`,
+      60,
+    );
+  }
+});
+
+Deno.test("something else under the name of a view: migrate names the file, changes nothing, and it is no bug", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript(
+    "drop view p2p.gaps; create materialized view p2p.gaps as select 1 as one",
+    60,
+  );
+  const { code, stderr } = await runProgram(["migrate"], { DATABASE_URL: test.url });
+  strictEqual(code, 78, stderr);
+  match(stderr, /^error: sql\/views\/gaps\.sql: "gaps" is not a view\n$/);
+});
