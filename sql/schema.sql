@@ -194,6 +194,11 @@ begin
       using errcode = 'P2P01', hint = 'put the old text back and write a new migration';
   end if;
 
+  -- What it makes belongs to the owner of the schema, whoever runs it.
+  perform set_config('role', pg_get_userbyid(n.nspowner), true)
+  from pg_namespace n
+  where n.nspname = 'p2p';
+
   begin
     execute p_body;
   exception when others then
@@ -1114,6 +1119,25 @@ CREATE FUNCTION p2p.diagnose(p_interval_minutes integer DEFAULT 10) RETURNS TABL
       string_agg(o.identity, ', ' order by o.identity) filter (where o.state = 'drifted') as names
     from p2p.object_states o
   ),
+  -- `drop` and `create` lose the grants that `create or replace` keeps.
+  denied as (
+    select
+      o.identity,
+      format(
+        'grant %s to p2p_worker;',
+        case
+          when o.identity like 'function %' then 'execute on ' || o.identity
+          else 'select on ' || substr(o.identity, 6)
+        end
+      ) as mend
+    from p2p.schema_objects o
+    where o.body ~ '\ngrant [^;]* to [^;]*p2p_worker'
+      and not case
+        when o.identity like 'function %'
+        then has_function_privilege('p2p_worker', to_regprocedure(substr(o.identity, 10)), 'execute')
+        else has_table_privilege('p2p_worker', to_regclass(substr(o.identity, 6)), 'select')
+      end
+  ),
   last_batch as (
     select r.*
     from p2p.ops_batch_runs r
@@ -1185,6 +1209,14 @@ CREATE FUNCTION p2p.diagnose(p_interval_minutes integer DEFAULT 10) RETURNS TABL
       then format('as the owner of the database: grant temporary on database %I to p2p_worker;', current_database())
     end
   from me
+  union all
+  select
+    'rights',
+    'bad',
+    format('p2p_worker may not use %s', string_agg(identity, ', ' order by identity)),
+    format('as the owner: %s', string_agg(mend, ' ' order by identity))
+  from denied
+  having count(*) > 0
   union all
   select
     'sql',
@@ -1391,7 +1423,7 @@ CREATE FUNCTION p2p.find_object(p_name text) RETURNS text
     SET search_path TO 'p2p', 'pg_temp'
     AS $_$
 declare
-  v_plain constant text := regexp_replace(p_name, '^(sql/)?((functions|views)/)?(p2p\.)?|\(.*$|\.sql$', '', 'g');
+  v_plain constant text := regexp_replace(p_name, '^(sql/)?((functions|views)/|function |view )?(p2p\.)?|\(.*$|\.sql$', '', 'g');
   v_file text;
 begin
   select o.name
@@ -1712,6 +1744,7 @@ CREATE FUNCTION p2p.load_batch(p_batch_id uuid) RETURNS p2p.ops_batch_runs
 declare
   v_began timestamptz := clock_timestamp();
   v_own_tables oid[] := p2p.temporary_tables();
+  v_set integer;
   v_before p2p.ops_batch_runs;
   v_steps p2p.ops_batch_steps[];
   v_failed p2p.ops_batch_steps;
@@ -1734,6 +1767,7 @@ begin
   end if;
 
   perform p2p.end_fetching(p_batch_id, 'the batch was loaded before it was fetched');
+  v_set := p2p.current_sql_set();
   v_steps := p2p.run_steps(p_batch_id);
 
   select s.*
@@ -1754,7 +1788,7 @@ begin
     perform p2p.fail_batch(p_batch_id, format('step %s failed: %s', v_failed.step, v_failed.error));
   end if;
 
-  perform p2p.record_load(v_before, v_steps, v_began);
+  perform p2p.record_load(v_before, v_steps, v_began, v_set);
   perform p2p.drop_temporary_tables(v_own_tables);
   return (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
 end
@@ -2083,7 +2117,19 @@ declare
   v_identity text;
   v_grant text;
   v_grants text[] := '{}'::text[];
+  v_comment text;
+  v_role constant text := current_setting('role');
 begin
+  -- Whoever runs this, the object belongs to the owner of the schema: all who have that role can replace it again.
+  perform set_config('role', pg_get_userbyid(n.nspowner), true)
+  from pg_namespace n
+  where n.nspname = 'p2p';
+
+  -- `create or replace` leaves comments in place, also those that the file does not have.
+  for v_comment in select c.statement from p2p.uncomment(p_known) as c (statement) loop
+    execute v_comment;
+  end loop;
+
   begin
     execute p_body;
   exception when invalid_table_definition or invalid_function_definition then
@@ -2120,6 +2166,8 @@ begin
   if v_identity like 'function %' then
     execute format('revoke execute on %s from public', v_identity);
   end if;
+
+  perform set_config('role', v_role, true);
 
   return v_identity;
 end
@@ -2792,13 +2840,12 @@ COMMENT ON COLUMN p2p.ops_batch_steps.status IS 'failed: it raised error; undone
 
 COMMENT ON COLUMN p2p.ops_batch_steps.error_context IS 'Where in the SQL it was raised, as PostgreSQL tells it';
 
-CREATE FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone) RETURNS void
+CREATE FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone, p_sql_set_id integer) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
     AS $$
 declare
   v_after p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_before.batch_id);
-  v_set integer := p2p.current_sql_set();
   v_last p2p.ops_batch_loads;
   v_is_same boolean;
 begin
@@ -2810,7 +2857,7 @@ begin
   limit 1;
 
   v_is_same := found
-    and v_last.sql_set_id = v_set
+    and v_last.sql_set_id = p_sql_set_id
     and p_before is not distinct from v_after
     and not exists (
       select s.step, s.status, s.error
@@ -2831,7 +2878,7 @@ begin
     v_after.batch_id,
     coalesce(v_last.load_number, 0) + 1,
     p_began,
-    v_set,
+    p_sql_set_id,
     v_after.status,
     extract(epoch from clock_timestamp() - p_began),
     case
@@ -2855,7 +2902,7 @@ begin
 end
 $$;
 
-COMMENT ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone) IS 'Last act of load_batch: writes down the load and its steps';
+COMMENT ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone, p_sql_set_id integer) IS 'Last act of load_batch: writes down the load and its steps';
 
 CREATE FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market_id integer, p_page_number integer, p_ends_market boolean, p_error_type text, p_error_message text, p_retry_count integer) RETURNS void
     LANGUAGE plpgsql
@@ -4760,6 +4807,28 @@ CREATE FUNCTION p2p.temporary_tables() RETURNS oid[]
 $$;
 
 COMMENT ON FUNCTION p2p.temporary_tables() IS 'Temporary tables of this session';
+
+CREATE FUNCTION p2p.uncomment(p_identity text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select
+    case
+      when d.objsubid = 0 then format('comment on %s is null', p_identity)
+      else format('comment on column %s.%I is null', v.view, a.attname)
+    end
+  from (
+    select
+      case when p_identity like 'function %' then to_regprocedure(substr(p_identity, 10)) end as function,
+      case when p_identity like 'view %' then to_regclass(substr(p_identity, 6)) end as view
+  ) as v
+  join pg_description d
+    on d.classoid = 'pg_proc'::regclass and d.objoid = v.function
+    or d.classoid = 'pg_class'::regclass and d.objoid = v.view
+  left join pg_attribute a on a.attrelid = v.view and a.attnum = d.objsubid and a.attnum > 0
+$$;
+
+COMMENT ON FUNCTION p2p.uncomment(p_identity text) IS 'What removes the comments on a function or view; used by migrate and restore_object';
 
 CREATE FUNCTION p2p.watch_shapes(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -7167,8 +7236,8 @@ GRANT ALL ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type tex
 
 GRANT SELECT,INSERT ON TABLE p2p.ops_batch_steps TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone, p_sql_set_id integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.ops_batch_steps[], p_began timestamp with time zone, p_sql_set_id integer) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market_id integer, p_page_number integer, p_ends_market boolean, p_error_type text, p_error_message text, p_retry_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market_id integer, p_page_number integer, p_ends_market boolean, p_error_type text, p_error_message text, p_retry_count integer) TO p2p_worker;
@@ -7292,6 +7361,8 @@ GRANT ALL ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb
 
 REVOKE ALL ON FUNCTION p2p.temporary_tables() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.temporary_tables() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.uncomment(p_identity text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) TO p2p_worker;

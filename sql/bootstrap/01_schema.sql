@@ -29,3 +29,8 @@ $$;
 comment on schema p2p is 'Binance P2P, every ten minutes. Start with: select * from p2p.mv_latest_market_state limit 10';
 
 grant usage on schema p2p to p2p_reader, p2p_worker;
+
+-- What follows belongs to the owner of the schema, whoever runs it. Until the end of this transaction.
+select set_config('role', pg_get_userbyid(n.nspowner), true)
+from pg_namespace n
+where n.nspname = 'p2p';

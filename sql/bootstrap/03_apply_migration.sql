@@ -24,6 +24,11 @@ begin
       using errcode = 'P2P01', hint = 'put the old text back and write a new migration';
   end if;
 
+  -- What it makes belongs to the owner of the schema, whoever runs it.
+  perform set_config('role', pg_get_userbyid(n.nspowner), true)
+  from pg_namespace n
+  where n.nspname = 'p2p';
+
   begin
     execute p_body;
   exception when others then

@@ -32,6 +32,33 @@ comment on function p2p.grants_on(text) is 'Grants on a function or view, as sta
 
 revoke execute on function p2p.grants_on(text) from public;
 
+-- What removes the comments on an object and its columns, as statements.
+create or replace function p2p.uncomment(p_identity text)
+returns setof text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+  select
+    case
+      when d.objsubid = 0 then format('comment on %s is null', p_identity)
+      else format('comment on column %s.%I is null', v.view, a.attname)
+    end
+  from (
+    select
+      case when p_identity like 'function %' then to_regprocedure(substr(p_identity, 10)) end as function,
+      case when p_identity like 'view %' then to_regclass(substr(p_identity, 6)) end as view
+  ) as v
+  join pg_description d
+    on d.classoid = 'pg_proc'::regclass and d.objoid = v.function
+    or d.classoid = 'pg_class'::regclass and d.objoid = v.view
+  left join pg_attribute a on a.attrelid = v.view and a.attnum = d.objsubid and a.attnum > 0
+$function$;
+
+comment on function p2p.uncomment(text) is 'What removes the comments on a function or view; used by migrate and restore_object';
+
+revoke execute on function p2p.uncomment(text) from public;
+
 -- Runs a file of sql/functions or sql/views, which makes the one object that the file is named after. Returns its
 -- identity. Where `create or replace` cannot go (other columns, another result), the object p_known is dropped first
 -- and gets its grants back; what depends on it is never dropped: that raises.
@@ -53,7 +80,19 @@ declare
   v_identity text;
   v_grant text;
   v_grants text[] := '{}'::text[];
+  v_comment text;
+  v_role constant text := current_setting('role');
 begin
+  -- Whoever runs this, the object belongs to the owner of the schema: all who have that role can replace it again.
+  perform set_config('role', pg_get_userbyid(n.nspowner), true)
+  from pg_namespace n
+  where n.nspname = 'p2p';
+
+  -- `create or replace` leaves comments in place, also those that the file does not have.
+  for v_comment in select c.statement from p2p.uncomment(p_known) as c (statement) loop
+    execute v_comment;
+  end loop;
+
   begin
     execute p_body;
   exception when invalid_table_definition or invalid_function_definition then
@@ -90,6 +129,8 @@ begin
   if v_identity like 'function %' then
     execute format('revoke execute on %s from public', v_identity);
   end if;
+
+  perform set_config('role', v_role, true);
 
   return v_identity;
 end

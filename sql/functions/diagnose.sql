@@ -26,6 +26,25 @@ as $function$
       string_agg(o.identity, ', ' order by o.identity) filter (where o.state = 'drifted') as names
     from p2p.object_states o
   ),
+  -- `drop` and `create` lose the grants that `create or replace` keeps.
+  denied as (
+    select
+      o.identity,
+      format(
+        'grant %s to p2p_worker;',
+        case
+          when o.identity like 'function %' then 'execute on ' || o.identity
+          else 'select on ' || substr(o.identity, 6)
+        end
+      ) as mend
+    from p2p.schema_objects o
+    where o.body ~ '\ngrant [^;]* to [^;]*p2p_worker'
+      and not case
+        when o.identity like 'function %'
+        then has_function_privilege('p2p_worker', to_regprocedure(substr(o.identity, 10)), 'execute')
+        else has_table_privilege('p2p_worker', to_regclass(substr(o.identity, 6)), 'select')
+      end
+  ),
   last_batch as (
     select r.*
     from p2p.ops_batch_runs r
@@ -97,6 +116,14 @@ as $function$
       then format('as the owner of the database: grant temporary on database %I to p2p_worker;', current_database())
     end
   from me
+  union all
+  select
+    'rights',
+    'bad',
+    format('p2p_worker may not use %s', string_agg(identity, ', ' order by identity)),
+    format('as the owner: %s', string_agg(mend, ' ' order by identity))
+  from denied
+  having count(*) > 0
   union all
   select
     'sql',

@@ -1,4 +1,4 @@
--- The file of a shipped function or view, by its name, its file, or its name with the schema. Raises where there is
+-- The file of a shipped function or view, by its name, its file, or what object_states calls it. Raises where there is
 -- none. Changes nothing.
 create or replace function p2p.find_object(p_name text)
 returns text
@@ -7,7 +7,7 @@ stable
 set search_path = p2p, pg_temp
 as $function$
 declare
-  v_plain constant text := regexp_replace(p_name, '^(sql/)?((functions|views)/)?(p2p\.)?|\(.*$|\.sql$', '', 'g');
+  v_plain constant text := regexp_replace(p_name, '^(sql/)?((functions|views)/|function |view )?(p2p\.)?|\(.*$|\.sql$', '', 'g');
   v_file text;
 begin
   select o.name

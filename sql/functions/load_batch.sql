@@ -17,6 +17,7 @@ as $function$
 declare
   v_began timestamptz := clock_timestamp();
   v_own_tables oid[] := p2p.temporary_tables();
+  v_set integer;
   v_before p2p.ops_batch_runs;
   v_steps p2p.ops_batch_steps[];
   v_failed p2p.ops_batch_steps;
@@ -39,6 +40,7 @@ begin
   end if;
 
   perform p2p.end_fetching(p_batch_id, 'the batch was loaded before it was fetched');
+  v_set := p2p.current_sql_set();
   v_steps := p2p.run_steps(p_batch_id);
 
   select s.*
@@ -59,7 +61,7 @@ begin
     perform p2p.fail_batch(p_batch_id, format('step %s failed: %s', v_failed.step, v_failed.error));
   end if;
 
-  perform p2p.record_load(v_before, v_steps, v_began);
+  perform p2p.record_load(v_before, v_steps, v_began, v_set);
   perform p2p.drop_temporary_tables(v_own_tables);
   return (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
 end

@@ -1,10 +1,13 @@
 -- Last act of load_batch: writes down the load, its steps and the SQL that did it, and tells listeners. A load that
 -- came to nothing new (the same SQL, the same outcome of every step, nothing changed) leaves no trace, so that
 -- calling load_batch twice changes no row.
+-- p_sql_set_id is the SQL at the beginning of the load. If somebody changed it since, the batch is not of the SQL of
+-- now, and replay takes it again: facts of old SQL never pass for facts of the new.
 create or replace function p2p.record_load(
   p_before p2p.ops_batch_runs,
   p_steps p2p.ops_batch_steps[],
-  p_began timestamptz
+  p_began timestamptz,
+  p_sql_set_id integer
 )
 returns void
 language plpgsql
@@ -12,7 +15,6 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_after p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_before.batch_id);
-  v_set integer := p2p.current_sql_set();
   v_last p2p.ops_batch_loads;
   v_is_same boolean;
 begin
@@ -24,7 +26,7 @@ begin
   limit 1;
 
   v_is_same := found
-    and v_last.sql_set_id = v_set
+    and v_last.sql_set_id = p_sql_set_id
     and p_before is not distinct from v_after
     and not exists (
       select s.step, s.status, s.error
@@ -45,7 +47,7 @@ begin
     v_after.batch_id,
     coalesce(v_last.load_number, 0) + 1,
     p_began,
-    v_set,
+    p_sql_set_id,
     v_after.status,
     extract(epoch from clock_timestamp() - p_began),
     case
@@ -69,6 +71,6 @@ begin
 end
 $function$;
 
-comment on function p2p.record_load(p2p.ops_batch_runs, p2p.ops_batch_steps[], timestamptz) is 'Last act of load_batch: writes down the load and its steps';
+comment on function p2p.record_load(p2p.ops_batch_runs, p2p.ops_batch_steps[], timestamptz, integer) is 'Last act of load_batch: writes down the load and its steps';
 
-grant execute on function p2p.record_load(p2p.ops_batch_runs, p2p.ops_batch_steps[], timestamptz) to p2p_worker;
+grant execute on function p2p.record_load(p2p.ops_batch_runs, p2p.ops_batch_steps[], timestamptz, integer) to p2p_worker;

@@ -61,6 +61,14 @@ export function explain(error: unknown, where: string): Error {
         "the owner of schema p2p (the user that ran `p2p-ingest migrate`) may do it; a worker needs: grant p2p_worker to that user",
         options,
       );
+    case "42P01":
+    case "42883":
+      if (!/^\w+ \W?p2p\.\w/.test(text)) break;
+      return new ConfigurationError(
+        `something is missing in schema p2p: ${text}`,
+        "p2p-ingest migrate makes dropped functions and views again; a dropped table is in your backup",
+        options,
+      );
     case "53100":
       return new DatabaseError(`the database's disk is full: ${text}`, undefined, options);
     case "P2P01":
@@ -75,9 +83,12 @@ export function explain(error: unknown, where: string): Error {
       );
     case "25006":
       return new UsageError(`${text}: this command only reads`, undefined, options);
-    default:
-      return error instanceof Error ? error : new Error(text, options);
   }
+  // A file that cannot be applied here: somebody made something else of that name, or built on what it replaces.
+  if (/^sql\/(migrations|functions|views)\//.test(text)) {
+    return new ConfigurationError(text, hintOf(error), options);
+  }
+  return error instanceof Error ? error : new Error(text, options);
 }
 
 /** The places in PL/pgSQL that the detail names, innermost first. */
@@ -87,5 +98,5 @@ function placesOf(error: unknown): string[] {
 }
 
 function hintOf(error: unknown): string | undefined {
-  return error instanceof postgres.PostgresError ? error.hint : undefined;
+  return error instanceof postgres.PostgresError ? error.hint || undefined : undefined;
 }

@@ -188,21 +188,24 @@ interface LiveChanges {
   readonly isOtherServer: boolean;
 }
 
-/** What somebody did to the live functions and views. Release 0.1.0 kept nothing to compare them with. */
+const OBJECT_STATES = "views/object_states.sql";
+
+/** What somebody did to the live functions and views. Without the view that tells, no more is known than that it is missing. */
 async function liveChanges(database: Database): Promise<LiveChanges> {
   const [known] = await database.run(
     "select to_regclass('p2p.object_states') is not null as is_there",
     [],
     DEADLINES.statementSeconds,
   );
-  const states = known?.["is_there"] === true
-    ? await database.run(
-      "select name, state, is_missing, written_by <> current_setting('server_version_num')::integer / 10000 as is_other_server " +
-        "from p2p.object_states",
-      [],
-      DEADLINES.statementSeconds,
-    )
-    : [];
+  if (known?.["is_there"] !== true) {
+    return { missing: new Set([OBJECT_STATES]), changed: new Set(), isOtherServer: false };
+  }
+  const states = await database.run(
+    "select name, state, is_missing, written_by <> current_setting('server_version_num')::integer / 10000 as is_other_server " +
+      "from p2p.object_states",
+    [],
+    DEADLINES.statementSeconds,
+  );
   const names = (isMissing: boolean) =>
     new Set(
       states.filter((row) => row["state"] !== "shipped" && row["is_missing"] === isMissing)

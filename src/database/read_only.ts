@@ -21,6 +21,8 @@ const PARSED_TYPES = [16, 17, 20, 21, 23, 26, 114, 700, 701, 1082, 1114, 1184, 1
 
 /** The statement says $1: a protocol violation to the server, but no lost connection. */
 const MISSING_PARAMETERS = "08P01";
+/** Tables and functions that are not there: here it is the statement that is wrong. */
+const UNKNOWN_NAMES = ["42P01", "42883"];
 
 /**
  * Runs one statement of a person in a read-only transaction. Cells are the server's own text.
@@ -66,7 +68,8 @@ export async function queryReadOnly(
     return { columns, rows: [...rows] as (string | null)[][] };
   } catch (error) {
     const known = explain(error, where);
-    const isRefused = known === error || codeOf(error) === MISSING_PARAMETERS;
+    const isRefused = known === error ||
+      [MISSING_PARAMETERS, ...UNKNOWN_NAMES].includes(codeOf(error));
     if (!(error instanceof postgres.PostgresError) || !isRefused) throw known;
     throw new UsageError(`${error.message} (SQLSTATE ${error.code})`, error.hint, { cause: error });
   } finally {

@@ -360,3 +360,106 @@ Deno.test("names that are not ours are refused with a hint; a worker may look, n
   strictEqual(shipped.code, 64);
   match(shipped.stderr, /is as shipped: there is nothing to adopt/);
 });
+
+Deno.test("a comment that the release does not have is drift, and restore takes it away", async () => {
+  await using test = await testDatabase();
+  const file = "views/freshness.sql";
+  const changes = [
+    ["freshness", file, "comment on column p2p.freshness.exchange is 'mine'"],
+    ["freshness", file, "comment on column p2p.freshness.last_good_batch is null"],
+    ["known_fiats", FILE, "comment on function p2p.known_fiats(text, integer) is null"],
+  ] as const;
+  for (const [name, changed, statement] of changes) {
+    await test.database.runScript(statement, 60);
+    deepStrictEqual(await stateOf(test, changed), ["drifted", false, false], statement);
+    strictEqual((await sql(test, "restore", name)).code, 0);
+    deepStrictEqual(await stateOf(test, changed), ["shipped", false, false], statement);
+  }
+
+  // Nor is it taken for the text of the next release.
+  await test.database.runScript(changes[0][2], 60);
+  const release = next((body) => body.replace("How old", "Of which age"), file);
+  deepStrictEqual((await migrate(test.database, release)).objects, [
+    { name: file, outcome: "kept" },
+  ]);
+  deepStrictEqual(await stateOf(test, file), ["drifted", false, true]);
+  ok(
+    !String(
+      await valueOf(
+        test.database,
+        `select shipped_definition from p2p.object_states where name = '${file}'`,
+      ),
+    ).includes("mine"),
+  );
+});
+
+Deno.test("sql takes the names that it prints itself", async () => {
+  await using test = await testDatabase();
+  for (const name of [IDENTITY, "view p2p.freshness", "p2p.known_fiats(text,integer)", FILE]) {
+    strictEqual((await sql(test, "show", name)).code, 0, name);
+  }
+});
+
+Deno.test("without the view that tells the states, migrate makes it again, and the rest with it", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("drop view p2p.object_states, p2p.gaps", 60);
+  const diff = await sql(test, "diff");
+  strictEqual(diff.code, 78, diff.stderr);
+  match(diff.stderr, /^error: something is missing in schema p2p: relation "p2p.object_states"/m);
+  match(diff.stderr, /^hint: p2p-ingest migrate makes dropped functions and views again/m);
+  deepStrictEqual((await migrate(test.database)).objects, [
+    { name: "views/gaps.sql", outcome: "made again" },
+    { name: "views/object_states.sql", outcome: "made again" },
+  ]);
+  strictEqual((await sql(test, "diff")).code, 0);
+});
+
+Deno.test("whoever migrates or restores: objects belong to the owner of the schema", async () => {
+  await using test = await testDatabase();
+  const dbas = `dbas_${crypto.randomUUID().slice(0, 8)}`;
+  const me = String(await valueOf(test.database, "select current_user::text"));
+  const owners = () =>
+    valueOf(
+      test.database,
+      `select string_agg(distinct owner::regrole::text, ',') from (
+         select proowner as owner from pg_proc where pronamespace = 'p2p'::regnamespace
+         union all select relowner from pg_class where relnamespace = 'p2p'::regnamespace) as objects`,
+    );
+  await test.database.runScript(
+    `create role ${dbas}; grant ${dbas} to ${me}; grant all on schema p2p to ${dbas};
+     reassign owned by ${me} to ${dbas}; grant all on schema p2p to ${me}`,
+    60,
+  );
+  try {
+    strictEqual(await owners(), dbas);
+    await test.database.runScript(
+      "drop view p2p.gaps; drop function p2p.known_fiats(text, integer)",
+      60,
+    );
+    const restored = await sql(test, "restore", "gaps");
+    strictEqual(restored.code, 0, restored.stderr);
+    const { objects } = await migrate(test.database);
+    deepStrictEqual(objects, [{ name: FILE, outcome: "made again" }]);
+    strictEqual(await owners(), dbas);
+    strictEqual(
+      await valueOf(test.database, "select changed_by from p2p.schema_object_history limit 1"),
+      me,
+    );
+  } finally {
+    await test.database.runScript(
+      `reassign owned by ${dbas} to ${me}; drop owned by ${dbas}; drop role ${dbas}`,
+      60,
+    );
+  }
+});
+
+Deno.test("something else under the name of a view: migrate names the file, changes nothing, and it is no bug", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript(
+    "drop view p2p.gaps; create materialized view p2p.gaps as select 1 as one",
+    60,
+  );
+  const { code, stderr } = await runProgram(["migrate"], { DATABASE_URL: test.url });
+  strictEqual(code, 78, stderr);
+  match(stderr, /^error: sql\/views\/gaps\.sql: "gaps" is not a view\n$/);
+});

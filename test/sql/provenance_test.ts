@@ -327,3 +327,28 @@ Deno.test("a page that was altered in the database is found", async () => {
   assert.equal((await check(sql, "2026-03-01 10:00+00"))["damaged"], 3);
   assert.equal((await check(sql, "-infinity", "2026-03-01 10:00+00"))["damaged"], 0);
 });
+
+Deno.test("a function that is replaced while a batch is loaded: replay takes the batch again", async () => {
+  await using sql = await SqlFixture.create();
+  // A DBA who commits between two steps: here a step of the owner does it.
+  await sql.database.runScript(
+    `create function public.meanwhile(p_batch_id uuid) returns void language plpgsql as $$
+       begin alter function p2p.load_depth(uuid) cost 77; end $$;
+     insert into p2p.pipeline_steps (name, position, function, is_required, comment)
+     values ('meanwhile', 500, 'public.meanwhile', true, 'a test')`,
+    20,
+  );
+  const batch = await sql.openBatch({ markets: ["VES/USDT BUY"] });
+  await batch.page("VES/USDT BUY", [offer({ id: "1" })]);
+  const stateOfDepth = () =>
+    sql.value(
+      "select state from p2p.batch_sql where batch_id = $1 and identity = 'function p2p.load_depth(uuid)'",
+      batch.id,
+    );
+  const isCurrent = () => sql.value("select is_current from p2p.replayable_batches(p_last => 1)");
+  const load = () => sql.rows("select p2p.load_batch($1)", batch.id);
+  await load();
+  assert.deepEqual([await stateOfDepth(), await isCurrent()], ["shipped", false]);
+  await load();
+  assert.deepEqual([await stateOfDepth(), await isCurrent()], ["drifted", true]);
+});
