@@ -14,6 +14,7 @@ as $function$
     )
   from pg_proc p
   where p.oid = p_function
+    and p.prokind in ('f', 'p') -- the server has no such text of an aggregate
 $function$;
 
 comment on function p2p.function_definition(oid) is 'A function with its comment, as the server stores it';

@@ -6,8 +6,8 @@
 -- Returns one row for each table and effect: how many rows appear, vanish or change, and for those that change one
 -- more for each column. examples: up to five of {"key", "market", "before", "after"}, values as text. No row: nothing would
 -- change. Values are compared as text: 461.5 is not 461.50. Of the facts only those of these batches are compared.
--- Nothing stays but what no rollback takes back: gaps in sequences, and a setval() of the candidate's. Errors of the candidate, or of a step, come as they are. Other loads wait
--- while it runs, readers do not. The caller's rights decide what a candidate may do.
+-- Nothing stays but what no rollback takes back: gaps in sequences; setval() in a candidate is refused. Errors of the
+-- candidate, or of a step, come as they are. Other loads wait while it runs, readers do not. The caller's rights decide what a candidate may do.
 create or replace function p2p.preview_load(p_batch_ids uuid[], p_with text default null)
 returns table (table_name text, effect text, column_name text, row_count bigint, examples jsonb)
 language plpgsql

@@ -9,6 +9,7 @@ as $function$
 declare
   v_outcome p2p.ops_batch_steps;
   v_began timestamptz := clock_timestamp();
+  v_role constant text := current_setting('role');
 begin
   v_outcome.batch_id := p_batch_id;
   v_outcome.position := p_step.position;
@@ -17,6 +18,7 @@ begin
 
   begin
     execute p2p.step_call(p_step) using p_batch_id;
+    perform set_config('role', v_role, true); -- the steps after it, and what comes then, are not its to change
     set constraints all immediate; -- a constraint that waits for the commit would fail the load, not the step
     v_outcome.status := 'ok';
   exception when assert_failure or others then

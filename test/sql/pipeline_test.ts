@@ -435,3 +435,15 @@ Deno.test("the worker may read the steps, not change them", async () => {
   await assert.rejects(sql.work("delete from p2p.ops_batch_steps"), /privilege/);
   await assert.rejects(sql.work("update p2p.sql_versions set definition = ''"), /privilege/);
 });
+
+Deno.test("a step that takes another role changes nothing for those after it", async () => {
+  await using sql = await SqlFixture.create();
+  await dbaSchema(sql);
+  await addStep(sql, "other", 75, "perform set_config('role', 'p2p_worker', true)");
+  const batch = await batchOf(sql, "2026-03-01 10:00+00", "1");
+  assert.equal((await batch.load())["status"], "completed");
+  assert.deepEqual(
+    (await sql.rows(STEPS, batch.id, 1)).filter(({ status }) => status !== "ok"),
+    [],
+  );
+});

@@ -284,6 +284,12 @@ Deno.test("errors of a candidate come as they are, and nothing stays", async (t)
     }
     assert.equal((await attempt("do $$ begin commit; end $$")).code, "2D000");
   });
+  await t.step("setval, which no rollback takes back", async () => {
+    await assert.rejects(
+      preview(sql, [batch], "select pg_catalog.SETVAL ('p2p.ops_data_quality_quality_id_seq', 1)"),
+      /setval\(\) stays although a dry run is undone/,
+    );
+  });
   await t.step("even the code that ends the dry run itself", async () => {
     assert.match(
       (await attempt("do $$ begin raise 'mine' using errcode = 'P2P09'; end $$")).message,
