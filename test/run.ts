@@ -20,6 +20,10 @@ const DATABASE_TESTS = [
   "test/integration/migrate_test.ts",
   "test/integration/batch_test.ts",
   "test/integration/batch_strange_test.ts",
+  "test/integration/object_states_test.ts",
+  "test/integration/doctor_test.ts",
+  "test/integration/replay_test.ts",
+  "test/integration/quarantine_test.ts",
 ];
 
 async function runTests(
