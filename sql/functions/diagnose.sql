@@ -86,6 +86,27 @@ as $function$
     where s.is_required
       and not s.is_enabled
   ),
+  idle_triggers as (
+    select
+      expected.made_by,
+      expected.table_name,
+      expected.trigger_name,
+      t.oid is null as is_missing
+    from (
+      values
+        ('log_change', 'settings', 'log_change'),
+        ('log_change', 'pipeline_steps', 'log_change'),
+        ('log_change', 'quality_rules', 'log_change'),
+        ('guard_setting', 'settings', 'guard_setting'),
+        ('check_pipeline_step', 'pipeline_steps', 'check_function'),
+        ('check_quality_rule', 'quality_rules', 'check_quality_rule')
+    ) as expected (made_by, table_name, trigger_name)
+    left join pg_trigger t
+      on t.tgrelid = to_regclass('p2p.' || expected.table_name)
+      and t.tgname = expected.trigger_name
+    where t.oid is null
+      or t.tgenabled = 'D'
+  ),
   quarantined as (
     select count(*) as offers
     from p2p.ops_rejected_offers o
@@ -189,6 +210,16 @@ as $function$
     'update p2p.pipeline_steps set is_enabled = true where name = …'
   from switched_off
   where steps > 0
+  union all
+  select
+    'triggers',
+    'bad',
+    format('trigger %s on p2p.%s is %s', trigger_name, table_name, case when is_missing then 'missing' else 'disabled' end),
+    case
+      when is_missing then format('in psql: select body from p2p.schema_objects where name = %L \gexec', 'functions/' || made_by || '.sql')
+      else format('alter table p2p.%I enable trigger %I', table_name, trigger_name)
+    end
+  from idle_triggers
   union all
   select
     'quarantine',

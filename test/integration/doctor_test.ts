@@ -391,3 +391,23 @@ Deno.test("rejected offers wait, and batches are paused: worth a look, with what
   await sql.rows(String(paused?.mend));
   deepStrictEqual(await diagnose(sql, "settings"), []);
 });
+
+Deno.test("triggers that guard rows and keep who changed them: disabled or dropped is bad", async () => {
+  await using sql = await healthy();
+  await sql.rows("alter table p2p.settings disable trigger log_change");
+  const disabled = await only(sql);
+  deepStrictEqual([disabled.topic, disabled.state, disabled.finding], [
+    "triggers",
+    "bad",
+    "trigger log_change on p2p.settings is disabled",
+  ]);
+  await sql.rows(String(disabled.mend));
+  deepStrictEqual(await diagnose(sql), []);
+
+  await sql.rows("drop trigger check_function on p2p.pipeline_steps");
+  const missing = await only(sql);
+  strictEqual(missing.finding, "trigger check_function on p2p.pipeline_steps is missing");
+  const [, statement = ""] = /^in psql: (.*) \\gexec$/.exec(String(missing.mend)) ?? [];
+  await sql.database.runScript(String(await sql.value(statement)), 60);
+  deepStrictEqual(await diagnose(sql), []);
+});
