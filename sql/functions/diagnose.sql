@@ -71,14 +71,9 @@ as $function$
   ),
   failing_steps as (
     select count(*) as steps, string_agg(s.step || ' (' || s.error || ')', ', ' order by s.step) as names
-    from p2p.ops_batch_steps s
+    from p2p.failed_steps s
     join last_batch using (batch_id)
-    where s.status = 'failed'
-      and s.load_number = (
-        select max(l.load_number)
-        from p2p.ops_batch_loads l
-        where l.batch_id = s.batch_id
-      )
+    where s.is_still_so
   ),
   switched_off as (
     select count(*) as steps, string_agg(s.name, ', ' order by s.position) as names
