@@ -4,6 +4,7 @@ import { ConfigurationError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import type { Database } from "./connection.ts";
 import { BOOTSTRAP, MIGRATIONS, OBJECTS, type SqlFile } from "./sql_files.ts";
+import { filesOf, readTier, type Tier, tierToBe } from "./tier.ts";
 
 /** What became of a function or view: `kept` and `left behind` are somebody's live change, not overwritten. */
 export type Outcome = "applied" | "made again" | "kept" | "left behind" | "dropped";
@@ -16,6 +17,9 @@ export interface Migrated {
 
 /** What `migrate` would do. */
 export interface MigrationPlan {
+  /** Where facts will be kept, and why there. */
+  readonly tier: Tier;
+  readonly tierReason: string;
   readonly migrations: readonly SqlFile[];
   /** Functions and views whose text is not the one of the last release here, or that are missing. */
   readonly objects: readonly SqlFile[];
@@ -29,7 +33,7 @@ export interface MigrationPlan {
   readonly isOtherServer: boolean;
 }
 
-/** The SQL that a program carries; tests pass their own. */
+/** The SQL that a program carries, for all tiers; tests pass their own. */
 export interface Release {
   readonly version: string;
   readonly migrations: readonly SqlFile[];
@@ -47,16 +51,30 @@ export function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
+/** What a release has for one tier. */
+export function releaseFor(tier: Tier, { version, migrations, objects }: Release): Release {
+  return { version, migrations: filesOf(migrations, tier), objects: filesOf(objects, tier) };
+}
+
 /**
  * Compares the database with the release. Only reads.
- * @throws {ConfigurationError} when a file that already ran was edited, or the database is newer than the program
+ * @throws {ConfigurationError} when a file that already ran was edited, the database is newer than the program, or its
+ * facts are in TimescaleDB and the server no longer offers that
  */
-export async function planMigration(database: Database, release = RELEASE): Promise<MigrationPlan> {
+export async function planMigration(
+  database: Database,
+  wholeRelease = RELEASE,
+): Promise<MigrationPlan> {
+  const state = await readTier(database);
+  const tier = tierToBe(state);
+  const release = releaseFor(tier, wholeRelease);
   const { migrations, objects, retired } = await compareTexts(database, release);
   const { missing, changed, isOtherServer } = await liveChanges(database);
   const isMissing = ({ name }: SqlFile) => missing.has(name);
   const pending = release.objects.filter((file) => objects.includes(file) || isMissing(file));
   return {
+    tier,
+    tierReason: state.reason,
     migrations,
     objects: pending,
     kept: pending.map((file) => file.name).filter((name) => changed.has(name)),
@@ -106,8 +124,10 @@ export function isUpToDate(plan: MigrationPlan): boolean {
  * Any number of processes may do this at once: they queue in the database, and each file runs once.
  * @returns what this process did; another one may have been faster
  */
-export async function migrate(database: Database, release = RELEASE): Promise<Migrated> {
-  if (isUpToDate(await planMigration(database, release))) return { migrations: [], objects: [] };
+export async function migrate(database: Database, wholeRelease = RELEASE): Promise<Migrated> {
+  const plan = await planMigration(database, wholeRelease);
+  if (isUpToDate(plan)) return { migrations: [], objects: [] };
+  const release = releaseFor(plan.tier, wholeRelease);
 
   const bootstrap = BOOTSTRAP.map((file) => file.body).join("\n");
   await database.runScript(bootstrap, DEADLINES.migrateSeconds);
@@ -134,12 +154,15 @@ export async function migrate(database: Database, release = RELEASE): Promise<Mi
 }
 
 /**
- * Looks at texts only: a view that a DBA has no use for and dropped does not keep the worker from its work, nor does an
+ * Looks at the tier that the database is on, also where it could be on another one, and at texts only: a view that a DBA has no use for and dropped does not keep the worker from its work, nor does an
  * upgraded server, nor somebody who holds a table (reading a view's definition waits for them).
  * @throws {ConfigurationError} with the command that mends it, unless the database is at this release
  */
 export async function requireSchema(database: Database): Promise<void> {
-  const { migrations, objects, retired } = await compareTexts(database, RELEASE);
+  const state = await readTier(database);
+  const tier = state.database === "timescaledb" ? tierToBe(state) : "plain";
+  const release = releaseFor(tier, RELEASE);
+  const { migrations, objects, retired } = await compareTexts(database, release);
   if (migrations.length + objects.length + retired.length === 0) return;
   throw new ConfigurationError(
     `the database at ${database.where} is not at version ${VERSION}: ` +

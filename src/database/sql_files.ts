@@ -7,6 +7,7 @@ import bootstrap05 from "../../sql/bootstrap/05_make_object.sql" with { type: "t
 import bootstrap06 from "../../sql/bootstrap/06_definition_of.sql" with { type: "text" };
 import bootstrap07 from "../../sql/bootstrap/07_apply_object.sql" with { type: "text" };
 import bootstrap08 from "../../sql/bootstrap/08_apply_objects.sql" with { type: "text" };
+import bootstrap10 from "../../sql/bootstrap/10_tier.sql" with { type: "text" };
 import migration0001 from "../../sql/migrations/0001_dimensions.sql" with { type: "text" };
 import migration0002 from "../../sql/migrations/0002_operations.sql" with { type: "text" };
 import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "text" };
@@ -156,13 +157,16 @@ import sqlHistory from "../../sql/views/sql_history.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
 
+/** A file of sql/. */
 export interface SqlFile {
-  /** Path below sql/, e.g. `functions/load_batch.sql`. */
+  /** Path below sql/; for a function or view of one tier, below the folder of that tier. */
   readonly name: string;
   readonly body: string;
+  /** Only for databases of this tier: it stands in sql/plain or sql/timescaledb. */
+  readonly tier?: "plain" | "timescaledb";
 }
 
-/** Creates what `migrate` stands on; may run any number of times. */
+/** What `migrate` itself stands on: any number of times, in this order. */
 export const BOOTSTRAP: readonly SqlFile[] = [
   { name: "bootstrap/01_schema.sql", body: bootstrap01 },
   { name: "bootstrap/02_tables.sql", body: bootstrap02 },
@@ -172,9 +176,10 @@ export const BOOTSTRAP: readonly SqlFile[] = [
   { name: "bootstrap/06_definition_of.sql", body: bootstrap06 },
   { name: "bootstrap/07_apply_object.sql", body: bootstrap07 },
   { name: "bootstrap/08_apply_objects.sql", body: bootstrap08 },
+  { name: "bootstrap/10_tier.sql", body: bootstrap10 },
 ];
 
-/** Run once, in this order, then frozen. */
+/** Run once, in this order; frozen. Those of TimescaleDB come after all others. */
 export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0001_dimensions.sql", body: migration0001 },
   { name: "migrations/0002_operations.sql", body: migration0002 },
@@ -191,7 +196,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
 ];
 
-/** The current behaviour: re-applied when their text changed, functions before views. */
+/** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { BOOTSTRAP, MIGRATIONS, OBJECTS } from "../../src/database/sql_files.ts";
+import { existsSync } from "node:fs";
+import { BOOTSTRAP, MIGRATIONS, OBJECTS, type SqlFile } from "../../src/database/sql_files.ts";
+import { filesOf } from "../../src/database/tier.ts";
 import { VERSION } from "../../src/version.ts";
 
 const SQL = new URL("../../sql/", import.meta.url);
 
 function filesIn(folder: string): string[] {
-  return [...Deno.readDirSync(new URL(folder, SQL))]
+  const url = new URL(folder, SQL);
+  if (!existsSync(url)) return [];
+  return [...Deno.readDirSync(url)]
     .filter(({ isFile, name }) => isFile && name.endsWith(".sql"))
     .map(({ name }) => folder + name)
     .sort();
@@ -13,28 +17,50 @@ function filesIn(folder: string): string[] {
 
 const names = (files: readonly { name: string }[]) => files.map(({ name }) => name);
 
-Deno.test("every migration is carried, in the order of its number, without a gap", () => {
-  assert.deepEqual(names(MIGRATIONS), filesIn("migrations/"));
-  MIGRATIONS.forEach(({ name }, i) => {
-    assert.match(
-      name,
-      new RegExp(`^migrations/${String(i + 1).padStart(4, "0")}_[a-z0-9_]+\\.sql$`),
+const TIERS = ["plain", "timescaledb"] as const;
+
+/** Where a file stands below sql/: migrations bear the whole path, functions and views of one tier the part they share. */
+const pathOf = ({ name, tier }: SqlFile) =>
+  tier === undefined || name.startsWith(`${tier}/`) ? name : `${tier}/${name}`;
+
+const isOf = (tier: SqlFile["tier"]) => (file: SqlFile) => file.tier === tier;
+
+for (const tier of [undefined, "timescaledb"] as const) {
+  Deno.test(`every migration is carried, in the order of its number, without a gap: ${tier ?? "all tiers"}`, () => {
+    const folder = tier === undefined ? "migrations/" : `${tier}/migrations/`;
+    const carried = names(MIGRATIONS.filter(isOf(tier)));
+    assert.deepEqual(carried, filesIn(folder));
+    carried.forEach((name, i) => {
+      const number = String(i + 1).padStart(4, "0");
+      assert.match(name, new RegExp(`^${folder}${number}_[a-z0-9_]+\\.sql$`));
+    });
+  });
+}
+
+Deno.test("migrations of one tier come after those of all", () => {
+  const tiers = MIGRATIONS.map(({ tier }) => tier !== undefined);
+  assert.deepEqual(tiers, tiers.toSorted());
+});
+
+for (const tier of TIERS) {
+  Deno.test(`every function and view is carried once, functions first: ${tier}`, () => {
+    const folders = (kind: string) => [...filesIn(`${kind}/`), ...filesIn(`${tier}/${kind}/`)];
+    const [functions, views] = [folders("functions"), folders("views")];
+    const carried = filesOf(OBJECTS, tier);
+    assert.deepEqual(carried.map(pathOf).sort(), [...functions, ...views].sort());
+    assert.deepEqual(carried.slice(0, functions.length).map(pathOf).sort(), functions.sort());
+    assert.equal(
+      new Set(names(carried)).size,
+      carried.length,
+      "no file of a tier has the name of a common one",
     );
   });
-});
-
-Deno.test("every function and view is carried once, functions first", () => {
-  const [functions, views] = [filesIn("functions/"), filesIn("views/")];
-  const carried = names(OBJECTS);
-  assert.deepEqual(carried.toSorted(), [...functions, ...views].sort());
-  assert.deepEqual(carried.slice(0, functions.length).toSorted(), functions);
-});
+}
 
 Deno.test("each name stands with the text of its own file", () => {
-  const files = [...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS];
-  for (const { name, body } of files) {
-    assert.equal(body, Deno.readTextFileSync(new URL(name, SQL)), name);
-    assert.notEqual(body.trim(), "", name);
+  for (const file of [...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS]) {
+    assert.equal(file.body, Deno.readTextFileSync(new URL(pathOf(file), SQL)), file.name);
+    assert.notEqual(file.body.trim(), "", file.name);
   }
 });
 
@@ -48,7 +74,7 @@ Deno.test("no file below sql/ is forgotten, in whatever folder", () => {
       .filter((path) => path.endsWith(".sql"));
   assert.deepEqual(
     below("./").map((path) => path.slice(2)).sort(),
-    [...NOT_CARRIED, ...names([...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS])].sort(),
+    [...NOT_CARRIED, ...[...BOOTSTRAP, ...MIGRATIONS, ...OBJECTS].map(pathOf)].sort(),
   );
 });
 
