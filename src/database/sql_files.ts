@@ -25,6 +25,7 @@ import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" w
   type: "text",
 };
 import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type: "text" };
+import plainDropOlder from "../../sql/plain/functions/drop_older.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -87,6 +88,7 @@ import restoreObject from "../../sql/functions/restore_object.sql" with { type: 
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
+import rowsWritten from "../../sql/functions/rows_written.sql" with { type: "text" };
 import ruleBrokenReferences from "../../sql/functions/rule_broken_references.sql" with {
   type: "text",
 };
@@ -205,6 +207,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
 
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
+  { name: "functions/drop_older.sql", body: plainDropOlder, tier: "plain" },
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
@@ -255,6 +258,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
+  { name: "functions/rows_written.sql", body: rowsWritten },
   { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
   { name: "functions/rule_completeness.sql", body: ruleCompleteness },
   { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },
