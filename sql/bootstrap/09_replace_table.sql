@@ -68,6 +68,11 @@ as $function$
     from pg_policy l
     where l.polrelid = p_table
     union all
+    select 'obstacle', c.oid, 'row level security of table ' || c.oid::regclass, 0
+    from pg_class c
+    where c.oid = p_table
+      and (c.relrowsecurity or c.relforcerowsecurity)
+    union all
     select 'obstacle', r.oid, pg_describe_object('pg_publication_rel'::regclass, r.oid, 0), 0
     from pg_publication_rel r
     where r.prrelid = p_table

@@ -68,8 +68,8 @@ $$;
 
 alter table p2p.fact_market_depth
 alter column depth_id set default nextval('p2p.fact_market_depth_depth_id_seq'),
-drop constraint fact_market_depth_pkey,
-drop constraint fact_market_depth_exchange_id_fiat_id_crypto_id_trade_type__key,
+drop constraint if exists fact_market_depth_pkey,
+drop constraint if exists fact_market_depth_exchange_id_fiat_id_crypto_id_trade_type__key,
 add constraint fact_market_depth_pkey primary key (exchange_id, fiat_id, crypto_id, trade_type, extraction_timestamp);
 
 comment on column p2p.fact_market_depth.depth_id is 'A number of the row, from a sequence';

@@ -434,7 +434,7 @@ Deno.test("whoever migrates or restores: objects belong to the owner of the sche
        begin
          for v_statement in
            select format('alter %s %s owner to ${role}', case c.relkind when 'v' then 'view' else 'table' end, c.oid::regclass)
-           from pg_class c where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'v')
+           from pg_class c where c.relnamespace = 'p2p'::regnamespace and c.relkind in ('r', 'p', 'v')
            union all
            select format('alter function %s owner to ${role}', p.oid::regprocedure) from pg_proc p where p.pronamespace = 'p2p'::regnamespace
            union all

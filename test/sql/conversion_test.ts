@@ -193,6 +193,10 @@ Deno.test("what cannot be carried over is named, and nothing is changed until it
       "create rule mine as on delete to p2p.stg_responses do also select 1",
       "drop rule mine on p2p.stg_responses",
     ],
+    "row level security of table p2p.fact_offers": [
+      "alter table p2p.fact_offers enable row level security",
+      "alter table p2p.fact_offers disable row level security",
+    ],
     "foreign": [
       "create table my.notes (t timestamptz, id bigint, foreign key (t, id) references p2p.fact_offers)",
       "drop table my.notes",
