@@ -25,6 +25,37 @@ import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" w
   type: "text",
 };
 import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type: "text" };
+import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
+import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
+  type: "text",
+};
+import timescaledb0002 from "../../sql/timescaledb/migrations/0002_columnstore.sql" with {
+  type: "text",
+};
+import plainAggregatesToRefresh from "../../sql/plain/functions/aggregates_to_refresh.sql" with {
+  type: "text",
+};
+import timescaledbAggregatesToRefresh from "../../sql/timescaledb/functions/aggregates_to_refresh.sql" with {
+  type: "text",
+};
+import timescaledbApplyPolicies from "../../sql/timescaledb/functions/apply_policies.sql" with {
+  type: "text",
+};
+import timescaledbDropOlder from "../../sql/timescaledb/functions/drop_older.sql" with {
+  type: "text",
+};
+import timescaledbFollowSettings from "../../sql/timescaledb/functions/follow_settings.sql" with {
+  type: "text",
+};
+import timescaledbHoldsHistory from "../../sql/timescaledb/functions/holds_history.sql" with {
+  type: "text",
+};
+import timescaledbTimescaledbSchema from "../../sql/timescaledb/functions/timescaledb_schema.sql" with {
+  type: "text",
+};
+import timescaledbWantedPolicies from "../../sql/timescaledb/functions/wanted_policies.sql" with {
+  type: "text",
+};
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -127,6 +158,12 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import timescaledbAggregateSources from "../../sql/timescaledb/views/aggregate_sources.sql" with {
+  type: "text",
+};
+import timescaledbStaleRanges from "../../sql/timescaledb/views/stale_ranges.sql" with {
+  type: "text",
+};
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
@@ -201,10 +238,37 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0012_quarantine.sql", body: migration0012 },
   { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
   { name: "migrations/0014_partitions.sql", body: migration0014 },
+  { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
+  {
+    name: "timescaledb/migrations/0001_hypertables.sql",
+    body: timescaledb0001,
+    tier: "timescaledb",
+  },
+  {
+    name: "timescaledb/migrations/0002_columnstore.sql",
+    body: timescaledb0002,
+    tier: "timescaledb",
+  },
 ];
 
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
+  { name: "functions/aggregates_to_refresh.sql", body: plainAggregatesToRefresh, tier: "plain" },
+  {
+    name: "functions/aggregates_to_refresh.sql",
+    body: timescaledbAggregatesToRefresh,
+    tier: "timescaledb",
+  },
+  { name: "functions/apply_policies.sql", body: timescaledbApplyPolicies, tier: "timescaledb" },
+  { name: "functions/drop_older.sql", body: timescaledbDropOlder, tier: "timescaledb" },
+  { name: "functions/follow_settings.sql", body: timescaledbFollowSettings, tier: "timescaledb" },
+  { name: "functions/holds_history.sql", body: timescaledbHoldsHistory, tier: "timescaledb" },
+  {
+    name: "functions/timescaledb_schema.sql",
+    body: timescaledbTimescaledbSchema,
+    tier: "timescaledb",
+  },
+  { name: "functions/wanted_policies.sql", body: timescaledbWantedPolicies, tier: "timescaledb" },
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
@@ -285,6 +349,8 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "views/aggregate_sources.sql", body: timescaledbAggregateSources, tier: "timescaledb" },
+  { name: "views/stale_ranges.sql", body: timescaledbStaleRanges, tier: "timescaledb" },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/best_prices.sql", body: bestPrices },
