@@ -158,10 +158,18 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import plainPartitions from "../../sql/plain/views/partitions.sql" with { type: "text" };
+import plainPolicyAudit from "../../sql/plain/views/policy_audit.sql" with { type: "text" };
 import timescaledbAggregateSources from "../../sql/timescaledb/views/aggregate_sources.sql" with {
   type: "text",
 };
-import timescaledbStaleRanges from "../../sql/timescaledb/views/stale_ranges.sql" with {
+import timescaledbOutdatedRanges from "../../sql/timescaledb/views/outdated_ranges.sql" with {
+  type: "text",
+};
+import timescaledbPartitions from "../../sql/timescaledb/views/partitions.sql" with {
+  type: "text",
+};
+import timescaledbPolicyAudit from "../../sql/timescaledb/views/policy_audit.sql" with {
   type: "text",
 };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
@@ -187,7 +195,6 @@ import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" wit
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
 import offerOrigin from "../../sql/views/offer_origin.sql" with { type: "text" };
 import offersInQuarantine from "../../sql/views/offers_in_quarantine.sql" with { type: "text" };
-import partitions from "../../sql/views/partitions.sql" with { type: "text" };
 import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql" with {
   type: "text",
 };
@@ -349,8 +356,12 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "views/partitions.sql", body: plainPartitions, tier: "plain" },
+  { name: "views/policy_audit.sql", body: plainPolicyAudit, tier: "plain" },
   { name: "views/aggregate_sources.sql", body: timescaledbAggregateSources, tier: "timescaledb" },
-  { name: "views/stale_ranges.sql", body: timescaledbStaleRanges, tier: "timescaledb" },
+  { name: "views/outdated_ranges.sql", body: timescaledbOutdatedRanges, tier: "timescaledb" },
+  { name: "views/partitions.sql", body: timescaledbPartitions, tier: "timescaledb" },
+  { name: "views/policy_audit.sql", body: timescaledbPolicyAudit, tier: "timescaledb" },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/best_prices.sql", body: bestPrices },
@@ -372,7 +383,6 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/object_states.sql", body: objectStates },
   { name: "views/offer_origin.sql", body: offerOrigin },
   { name: "views/offers_in_quarantine.sql", body: offersInQuarantine },
-  { name: "views/partitions.sql", body: partitions },
   { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },

@@ -1,13 +1,13 @@
 -- What has to be refreshed after facts of p_from to p_until (the last time itself included) were written, in this order,
 -- so that the aggregates say what the facts say. Changes nothing; a window that is up to date is not returned. NULL: no
--- limit. Each row is one statement of the caller's, because a refresh cannot run in a function:
---   call refresh_continuous_aggregate('p2p.…', window_start, window_end)
+-- limit. Each row is one statement of the caller's, because a refresh cannot run in a function. In psql:
+--   select statement from p2p.aggregates_to_refresh('2026-03-01', '2026-03-02') \gexec
 -- Windows are whole buckets, a day or a few of facts each, so that none takes long and one that fails costs little.
 -- Left out are
 --   the bucket of the newest batch: it is read from the facts until it is over;
 --   times whose facts were dropped while the aggregate still has them: a refresh would delete that history.
 create or replace function p2p.aggregates_to_refresh(p_from timestamptz, p_until timestamptz)
-returns table (aggregate text, window_start timestamptz, window_end timestamptz)
+returns table (aggregate text, window_start timestamptz, window_end timestamptz, statement text)
 language plpgsql
 stable
 set search_path = p2p, pg_temp
@@ -71,13 +71,23 @@ begin
       a.width
     ) as step (starts_at)
   )
-  select w.aggregate, w.starts_at, w.ends_at
+  select
+    w.aggregate,
+    w.starts_at,
+    w.ends_at,
+    format(
+      'call %s.refresh_continuous_aggregate(%L, %L, %L)',
+      p2p.timescaledb_schema(),
+      format('p2p.%I', w.aggregate),
+      to_char(w.starts_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"'),
+      to_char(w.ends_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
+    )
   from windows w
   where w.starts_at < w.ends_at
     and exists (
-      -- An aggregate on top gets stale only when the one below was refreshed.
+      -- An aggregate on top gets outdated only when the one below was refreshed.
       select
-      from p2p.stale_ranges r
+      from p2p.outdated_ranges r
       where r.table_name = w.table_name
         and (r.aggregate = w.aggregate or r.level < w.level)
         and r.starts_at < w.ends_at

@@ -1,7 +1,7 @@
 -- Drops the chunks of a table that end at or before p_before, the oldest first, and notes in dropped_facts up to when rows
 -- are gone. Returns how many it dropped, and what kept it from the rest, if anything did: that is noted too, and the next
 -- call tries again. A second call drops nothing.
--- Chunks that an aggregate does not hold yet stay until it was refreshed (stale_ranges): what it never read would be
+-- Chunks that an aggregate does not hold yet stay until it was refreshed (outdated_ranges): what it never read would be
 -- lost. Not so where their facts were dropped before and came again: the aggregate keeps what it had.
 -- Dropping needs a moment without readers of those chunks. It waits half a second for that and gives up. Who writes to or
 -- reads other chunks is not disturbed.
@@ -34,7 +34,7 @@ begin
       c.range_end,
       (
         select min(r.aggregate)
-        from p2p.stale_ranges r
+        from p2p.outdated_ranges r
         join p2p.aggregate_sources s on s.aggregate = r.aggregate and s.level = 1
         where r.table_name = p_table
           and r.starts_at < c.range_end

@@ -1,6 +1,6 @@
 -- From TimescaleDB's own logs: what changed in the source since (its log of the hypertable), and what was never or is to
 -- be made again (its log of the aggregate, which has everything after the last refresh). Ends are not part of the range.
-create or replace view p2p.stale_ranges as
+create or replace view p2p.outdated_ranges as
 with logged as (
   select s.aggregate, s.level, s.table_name, s.bucket, s.facts_since, l.lowest_modified_value as lowest, l.greatest_modified_value as greatest
   from p2p.aggregate_sources s
@@ -41,6 +41,6 @@ where not (
   and t.ends_at <= t.facts_since + t.bucket
 );
 
-comment on view p2p.stale_ranges is 'Times for which an aggregate is not what its source is now; the newest ones are read from the source itself';
+comment on view p2p.outdated_ranges is 'Times for which an aggregate is not what its source is now; the newest ones are read from the source itself';
 
-grant select on p2p.stale_ranges to p2p_reader, p2p_worker;
+grant select on p2p.outdated_ranges to p2p_reader, p2p_worker;
