@@ -1,6 +1,6 @@
 import type { Database } from "../database/connection.ts";
 import { loadAgain, type ReplayableBatch } from "../database/replay.ts";
-import { refreshAggregates, type Refreshed } from "../database/refresh.ts";
+import { outdatedWindows, refreshAggregates, type Refreshed } from "../database/refresh.ts";
 import { BatchError, EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { describeRefresh } from "./refresh_report.ts";

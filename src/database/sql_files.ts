@@ -35,6 +35,7 @@ import timescaledb0002 from "../../sql/timescaledb/migrations/0002_columnstore.s
 import plainAggregatesToRefresh from "../../sql/plain/functions/aggregates_to_refresh.sql" with {
   type: "text",
 };
+import plainDropOlder from "../../sql/plain/functions/drop_older.sql" with { type: "text" };
 import timescaledbAggregatesToRefresh from "../../sql/timescaledb/functions/aggregates_to_refresh.sql" with {
   type: "text",
 };
@@ -118,6 +119,7 @@ import restoreObject from "../../sql/functions/restore_object.sql" with { type: 
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
+import rowsWritten from "../../sql/functions/rows_written.sql" with { type: "text" };
 import ruleBrokenReferences from "../../sql/functions/rule_broken_references.sql" with {
   type: "text",
 };
@@ -261,6 +263,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/aggregates_to_refresh.sql", body: plainAggregatesToRefresh, tier: "plain" },
+  { name: "functions/drop_older.sql", body: plainDropOlder, tier: "plain" },
   {
     name: "functions/aggregates_to_refresh.sql",
     body: timescaledbAggregatesToRefresh,
@@ -326,6 +329,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
+  { name: "functions/rows_written.sql", body: rowsWritten },
   { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
   { name: "functions/rule_completeness.sql", body: ruleCompleteness },
   { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },
