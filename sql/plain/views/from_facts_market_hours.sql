@@ -51,3 +51,5 @@ cross join lateral (
 ) as made;
 
 comment on view p2p.from_facts_market_hours is 'Part of market_hours: the hours that are not stored yet, made of the books';
+
+grant select on p2p.from_facts_market_hours to p2p_worker;

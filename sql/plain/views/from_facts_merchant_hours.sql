@@ -22,3 +22,5 @@ cross join lateral (
 ) as made;
 
 comment on view p2p.from_facts_merchant_hours is 'Part of merchant_hours: the hours that are not stored yet, made of the offers';
+
+grant select on p2p.from_facts_merchant_hours to p2p_worker;

@@ -28,3 +28,5 @@ cross join lateral (
 ) as made;
 
 comment on view p2p.from_hours_merchant_days is 'Part of merchant_days: the days that are not stored yet, made of the hours';
+
+grant select on p2p.from_hours_merchant_days to p2p_worker;
