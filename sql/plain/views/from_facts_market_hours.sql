@@ -52,4 +52,4 @@ cross join lateral (
 
 comment on view p2p.from_facts_market_hours is 'Part of market_hours: the hours that are not stored yet, made of the books';
 
-grant select on p2p.from_facts_market_hours to p2p_worker;
+grant select on p2p.from_facts_market_hours to p2p_reader, p2p_worker;

@@ -23,4 +23,4 @@ cross join lateral (
 
 comment on view p2p.from_facts_merchant_hours is 'Part of merchant_hours: the hours that are not stored yet, made of the offers';
 
-grant select on p2p.from_facts_merchant_hours to p2p_worker;
+grant select on p2p.from_facts_merchant_hours to p2p_reader, p2p_worker;

@@ -29,4 +29,4 @@ cross join lateral (
 
 comment on view p2p.from_hours_merchant_days is 'Part of merchant_days: the days that are not stored yet, made of the hours';
 
-grant select on p2p.from_hours_merchant_days to p2p_worker;
+grant select on p2p.from_hours_merchant_days to p2p_reader, p2p_worker;
