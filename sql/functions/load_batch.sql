@@ -7,12 +7,15 @@
 -- the error is raised.
 -- Ends the fetching, if nobody has: what is loaded is what there is.
 -- Loads wait for one another; readers wait for nothing.
+-- Into packed chunks of TimescaleDB a load writes as well, but slowly: it unpacks the books that it writes to, however many
+-- rows of them, which TimescaleDB would refuse beyond 100,000. (Elsewhere the setting means nothing, and does nothing.)
 create or replace function p2p.load_batch(p_batch_id uuid)
 returns p2p.ops_batch_runs
 language plpgsql
 set search_path = p2p, pg_temp
 set work_mem = '64MB'
 set jit = off
+set timescaledb.max_tuples_decompressed_per_dml_transaction = 0
 as $function$
 declare
   v_began timestamptz := clock_timestamp();

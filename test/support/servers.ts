@@ -1,10 +1,14 @@
 import { join } from "node:path";
+import { Database } from "../../src/database/connection.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
+import { LOGINS, TEMPLATE } from "./database.ts";
 
 /** A PostgreSQL that tests may fill and break. */
 export interface TestServer extends AsyncDisposable {
   readonly title: string;
   readonly adminUrl: string;
+  /** What every test database has beside the schema. */
+  readonly extension?: string;
 }
 
 /** The PostgreSQL that the project brings along. */
@@ -55,6 +59,46 @@ export async function debianServer(folder: string): Promise<TestServer | undefin
     title: "Debian's PostgreSQL 15",
     adminUrl: `postgresql://p2p@127.0.0.1:${port}/postgres`,
     [Symbol.asyncDispose]: () => command("pg_ctl", "-D", data, "-m", "immediate", "stop"),
+  };
+}
+
+/**
+ * A TimescaleDB that somebody runs for tests: TEST_TIMESCALE_URL, as a user who may create databases and roles. With
+ * `timescaledb.max_background_workers=0`, so that no job runs between the steps of a test, and none is connected to a
+ * database that is copied or dropped. Undefined where the variable is not set.
+ */
+export async function timescaleServer(): Promise<TestServer | undefined> {
+  const adminUrl = Deno.env.get("TEST_TIMESCALE_URL");
+  if (adminUrl === undefined || adminUrl === "") return undefined;
+  await using admin = new Database(adminUrl, { applicationName: "test", connections: 1 });
+  const [row] = await admin.run(
+    `select default_version as version, current_setting('timescaledb.max_background_workers', true) as workers,
+       current_setting('server_version') as server
+     from pg_available_extensions where name = 'timescaledb'`,
+    [],
+    60,
+  );
+  if (row?.["workers"] !== "0") {
+    throw new Error(
+      `TEST_TIMESCALE_URL: ${
+        row === undefined
+          ? "that server has no TimescaleDB"
+          : "start that server with timescaledb.max_background_workers=0"
+      }`,
+    );
+  }
+  return {
+    title: `TimescaleDB ${row["version"]} on PostgreSQL ${row["server"]}`,
+    adminUrl,
+    extension: "timescaledb",
+    // Whose server it is keeps nothing of ours.
+    [Symbol.asyncDispose]: async () => {
+      await using last = new Database(adminUrl, { applicationName: "test", connections: 1 });
+      await last.run(`drop database if exists ${TEMPLATE}`, [], 60);
+      for (const login of Object.values(LOGINS)) {
+        await last.run(`drop role if exists ${login}`, [], 60);
+      }
+    },
   };
 }
 
