@@ -4,14 +4,18 @@ import type { Database } from "../../src/database/connection.ts";
 import { rowsOf, valueOf } from "./batches.ts";
 import { eventually } from "./program.ts";
 
-/** Holds a lock on a table until disposed. */
-export async function holdTable(url: string, table: string): Promise<AsyncDisposable> {
+/** Holds a lock on a table until disposed; `access share` is what a reader holds until its transaction ends. */
+export async function holdTable(
+  url: string,
+  table: string,
+  mode: "access exclusive" | "access share" = "access exclusive",
+): Promise<AsyncDisposable> {
   const session = postgres(url, {
     max: 1,
     onnotice: () => {},
     connection: { application_name: "test lock" },
   });
-  await session.unsafe(`begin; lock table ${table} in access exclusive mode`).simple();
+  await session.unsafe(`begin; lock table ${table} in ${mode} mode`).simple();
   let isHeld = true;
   return {
     [Symbol.asyncDispose]: async () => {
