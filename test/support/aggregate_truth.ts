@@ -27,7 +27,7 @@ const market = (width: number, unit: string): string => `
     ${one("count(*) filter (where x.total_offers_count > 0)")} as snapshots_with_offers,
     ${end("best", "best")}, ${end("median_price", "median")}, ${end("spread_percentage", "spread")},
     ${one("min(x.min_price)")} as min_price, ${one("max(x.max_price)")} as max_price,
-    ${one("sum(coalesce(x.weighted_avg_price * x.total_available_volume, 0))")} as price_volume_sum,
+    ${one("sum(x.weighted_avg_price * x.total_available_volume)")} as price_volume_sum,
     ${one("sum(x.total_available_volume)")} as volume_sum,
     ${one("max(x.total_available_volume)")} as volume_high, ${
   one("min(x.total_available_volume)")
@@ -70,8 +70,8 @@ const people = (width: number): string => `
     from p2p.fact_offers o join p2p.dim_advertisers a using (advertiser_sk)
   )
   select e.code as exchange, c.symbol as crypto_symbol, f.currency_code as fiat_code, g.trade_type, g.bucket as time_bucket,
-    g.snapshots, round(g.weighted_avg_price, 12) as weighted_avg_price, round(g.avg_spread_percentage, 12) as avg_spread_percentage,
-    round(g.avg_volume, 12) as avg_volume, round(g.avg_offers, 12) as avg_offers, g.max_offers,
+    g.snapshots, g.weighted_avg_price as weighted_avg_price, g.avg_spread_percentage as avg_spread_percentage,
+    g.avg_volume as avg_volume, g.avg_offers as avg_offers, g.max_offers,
     (select count(distinct x.advertiser_id) from offers x where ${SAME} and x.is_merchant) as merchants,
     (select count(distinct x.advertiser_id) from offers x where ${SAME}) as advertisers
   from (
@@ -96,16 +96,16 @@ export const TRUTH: Readonly<Record<string, string>> = {
   v_price_history: `
     with books as (${BOOKS.replaceAll("@width", String(HOUR))})
     select c.symbol as crypto_symbol, f.currency_code as fiat_code, b.trade_type, b.bucket as time_bucket,
-      round(sum(b.weighted_avg_price * b.total_available_volume) / nullif(sum(b.total_available_volume), 0), 12) as avg_price,
-      min(b.min_price) as min_price, max(b.max_price) as max_price, round(stddev_samp(b.median_price), 12) as price_volatility,
-      round(avg(b.total_available_volume), 12) as total_volume, round(avg(b.total_offers_count))::integer as offer_count,
+      sum(b.weighted_avg_price * b.total_available_volume) / nullif(sum(b.total_available_volume), 0) as avg_price,
+      min(b.min_price) as min_price, max(b.max_price) as max_price, stddev_samp(b.median_price) as price_volatility,
+      avg(b.total_available_volume) as total_volume, round(avg(b.total_offers_count))::integer as offer_count,
       e.code as exchange
     from books b ${NAMES}
     group by e.code, f.currency_code, c.symbol, b.trade_type, b.bucket`,
   merchant_daily: `
     select e.code as exchange, s.advertiser_id, n.nickname as advertiser, n.is_merchant, c.symbol as crypto_symbol,
       f.currency_code as fiat_code, s.trade_type, s.bucket as time_bucket, count(*) as snapshots,
-      round(avg(s.offers), 12) as avg_offers, round(avg(s.volume), 12) as avg_volume, max(s.orders) as orders_30_days
+      avg(s.offers) as avg_offers, avg(s.volume) as avg_volume, max(s.orders) as orders_30_days
     from (
       select o.exchange_id, o.fiat_id, o.crypto_id, o.trade_type, a.advertiser_id, o.extraction_timestamp,
         to_timestamp(floor(extract(epoch from o.extraction_timestamp) / ${DAY}) * ${DAY}) as bucket,
@@ -124,7 +124,7 @@ export const TRUTH: Readonly<Record<string, string>> = {
 const TEXT = `(
   select string_agg(coalesce(format('%s=%s', k.key, case jsonb_typeof(k.value) when 'number' then trim_scale(round(k.value::text::numeric, 11))::text else k.value::text end)), ' ' order by k.key)
   from jsonb_each(to_jsonb(t)) as k
-  where k.value <> 'null' and k.key = any (@columns)
+  where k.value <> 'null' and k.key = any ((@columns))
 )`;
 
 /**
@@ -133,7 +133,7 @@ const TEXT = `(
  */
 export function differences(view: string, where = "true"): string {
   const truth = TRUTH[view] ?? "";
-  const text = TEXT.replace("@columns", "(select keys from columns)");
+  const text = TEXT.replace("@columns", "(select keys from columns)::text[]");
   return `
     with truth as (${truth}),
     columns as (select array(select jsonb_object_keys(to_jsonb(t)) from truth t limit 100) as keys),
