@@ -1,5 +1,5 @@
--- One market at a time, so that a name (fiat_code = 'VES') reaches the index of the numbers: `distinct` changes no row, it
--- keeps the planner from joining before.
+-- One market at a time, so that a name (fiat_code = 'VES') reaches the index of the numbers: `distinct on`
+-- changes no row, it keeps the planner from joining before.
 create or replace view p2p.v_price_history as
 select
   c.symbol as crypto_symbol,
@@ -25,7 +25,7 @@ join p2p.dim_cryptocurrencies c using (crypto_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
 join p2p.dim_exchanges e using (exchange_id)
 cross join lateral (
-  select distinct h.*
+  select distinct on (h.hour) h.*
   from p2p.market_hours h
   where h.exchange_id = m.exchange_id
     and h.fiat_id = m.fiat_id

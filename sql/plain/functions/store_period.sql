@@ -1,8 +1,8 @@
 -- Stores an hour or a day ('hour', 'day'; p_starts_at is where it begins) of markets and of advertisers, made anew of the
 -- facts (a day: of the hours). Only rows that differ are written: a second call changes no row. Returns whether any was.
 -- With p_advertisers only their rows are made, and no market.
--- What was stored stays where the facts no longer have it: an hour (day) that retention has passed, and of which fewer
--- snapshots are left than were counted.
+-- What was stored stays where the facts no longer have all of it: retention has passed the hour (day), and offers of a
+-- batch that was loaded in it are gone.
 -- The period is not open afterwards: whoever calls it for the newest one opens it again.
 create or replace function p2p.store_period(
   p_unit text,
@@ -16,10 +16,8 @@ as $function$
 declare
   v_open constant text := format('open_%ss', p_unit);
   v_kind record;
-  v_advertisers integer[];
-  v_is_past_retention boolean;
-  v_stored bigint;
-  v_made bigint;
+  v_is_stored boolean;
+  v_is_gone boolean;
   v_rows bigint;
   v_is_changed boolean := false;
 begin
@@ -43,20 +41,44 @@ begin
   loop
     continue when v_kind.name = 'market' and p_advertisers is not null;
 
-    v_is_past_retention := exists (
+    execute format('select exists (select from p2p.%I s where s.%I = $1)', v_kind.stored, p_unit)
+    into v_is_stored
+    using p_starts_at;
+
+    v_is_gone := exists (
       select
       from p2p.dropped_facts d
       where d.table_name = v_kind.made_of
         and d.dropped_before > p_starts_at
     );
-    -- Whether all is still there can be told of the whole only.
-    v_advertisers := case when not v_is_past_retention then p_advertisers end;
 
-    execute format('select max(s.snapshots) from p2p.%I s where s.%I = $1', v_kind.stored, p_unit)
-    into v_stored
-    using p_starts_at;
+    -- Batches that were loaded again have brought theirs back.
+    if v_is_gone and p_unit = 'hour' then
+      execute format(
+        $statement$
+          select exists (
+            select
+            from p2p.ops_batch_runs r
+            where r.batch_start_time >= $1
+              and r.batch_start_time < $1 + interval '1 hour'
+              and r.status in ('completed', 'partial')
+              and r.total_offers_inserted > 0
+              and not exists (
+                select
+                from p2p.%I f
+                where f.extraction_timestamp = r.batch_start_time
+              )
+          )
+        $statement$,
+        v_kind.made_of
+      )
+      into v_is_gone
+      using p_starts_at;
+    end if;
 
-    if v_stored is null and p_advertisers is null then
+    continue when v_is_stored and v_is_gone;
+
+    if not v_is_stored and p_advertisers is null then
       execute format('insert into p2p.%I select m.* from p2p.%I m where m.%I = $1', v_kind.stored, v_kind.source, p_unit)
       using p_starts_at;
       get diagnostics v_rows = row_count;
@@ -68,54 +90,48 @@ begin
       'create temp table made_rows on commit drop as select m.* from p2p.%I m where m.%I = $1 %s',
       v_kind.source,
       p_unit,
-      case when v_advertisers is not null then 'and m.advertiser_sk = any ($2)' end
+      case when p_advertisers is not null then 'and m.advertiser_sk = any ($2)' end
     )
-    using p_starts_at, v_advertisers;
+    using p_starts_at, p_advertisers;
 
-    select max(m.snapshots)
-    into v_made
-    from pg_temp.made_rows m;
-
-    if not v_is_past_retention or coalesce(v_made, 0) >= v_stored then
-      -- As text: 461.50 equals 461.5, and is not the same.
-      execute format(
-        $statement$
-          delete from p2p.%1$I s
-          where s.%2$I = $1
-            %3$s
-            and not exists (
-              select
-              from pg_temp.made_rows m
-              where (m.*)::text = (s.*)::text
-            )
-        $statement$,
-        v_kind.stored,
-        p_unit,
-        case when v_advertisers is not null then 'and s.advertiser_sk = any ($2)' end
-      )
-      using p_starts_at, v_advertisers;
-      get diagnostics v_rows = row_count;
-      v_is_changed := v_is_changed or v_rows > 0;
-
-      execute format(
-        $statement$
-          insert into p2p.%1$I
-          select m.*
-          from pg_temp.made_rows m
-          where not exists (
+    -- As text: 461.50 equals 461.5, and is not the same.
+    execute format(
+      $statement$
+        delete from p2p.%1$I s
+        where s.%2$I = $1
+          %3$s
+          and not exists (
             select
-            from p2p.%1$I s
-            where s.%2$I = $1
-              and (s.*)::text = (m.*)::text
+            from pg_temp.made_rows m
+            where (m.*)::text = (s.*)::text
           )
-        $statement$,
-        v_kind.stored,
-        p_unit
-      )
-      using p_starts_at;
-      get diagnostics v_rows = row_count;
-      v_is_changed := v_is_changed or v_rows > 0;
-    end if;
+      $statement$,
+      v_kind.stored,
+      p_unit,
+      case when p_advertisers is not null then 'and s.advertiser_sk = any ($2)' end
+    )
+    using p_starts_at, p_advertisers;
+    get diagnostics v_rows = row_count;
+    v_is_changed := v_is_changed or v_rows > 0;
+
+    execute format(
+      $statement$
+        insert into p2p.%1$I
+        select m.*
+        from pg_temp.made_rows m
+        where not exists (
+          select
+          from p2p.%1$I s
+          where s.%2$I = $1
+            and (s.*)::text = (m.*)::text
+        )
+      $statement$,
+      v_kind.stored,
+      p_unit
+    )
+    using p_starts_at;
+    get diagnostics v_rows = row_count;
+    v_is_changed := v_is_changed or v_rows > 0;
 
     drop table pg_temp.made_rows;
   end loop;
