@@ -88,6 +88,7 @@ Deno.test("a database that gains TimescaleDB is converted: every row, key, grant
        order by 1`,
     );
   const shapeBefore = await shape();
+  // As user p2p, in whose search_path schema p2p comes first: it may stand in any schema.
   await database.run("create extension timescaledb", [], 60);
 
   const plan = await planMigration(database);
@@ -298,7 +299,10 @@ Deno.test("where TimescaleDB could be had, migrate and doctor name the statement
   const [server] = await plain.sql.rows("select * from p2p.diagnose() where topic = 'server'");
   assert.equal(server?.["state"], "ok");
   assert.match(String(server?.["finding"]), /plain tables/);
-  assert.match(String(server?.["mend"]), /^create extension timescaledb, then p2p-ingest migrate$/);
+  assert.match(
+    String(server?.["mend"]),
+    /^create extension timescaledb schema public, then p2p-ingest migrate$/,
+  );
   await own.database.run("create extension timescaledb", [], 60);
   const [after] = await plain.sql.rows("select * from p2p.diagnose() where topic = 'server'");
   assert.equal(after?.["state"], "warning");
