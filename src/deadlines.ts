@@ -13,6 +13,10 @@ export const DEADLINES = {
   loadSeconds: 300,
   /** A dry run beside its loads: a snapshot before, the comparison after. */
   previewSeconds: 300,
+  /** One window of a continuous aggregate: a day of 7 million offers is refreshed in half a minute. */
+  refreshWindowSeconds: 600,
+  /** All windows that a replay touched; what is left then is for the policies. */
+  refreshSeconds: 3600,
   /** A migration may rewrite tables. */
   migrateSeconds: 3600,
   /** A person's own statement in `query`. */

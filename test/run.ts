@@ -4,8 +4,19 @@
 import { Database } from "../src/database/connection.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { configureLog } from "../src/log.ts";
-import { CALLED_FUNCTIONS, LOGIN_PASSWORD, LOGINS, TEMPLATE } from "./support/database.ts";
-import { debianServer, embeddedServer, type TestServer } from "./support/servers.ts";
+import {
+  CALLED_FUNCTIONS,
+  EXTENSION,
+  LOGIN_PASSWORD,
+  LOGINS,
+  TEMPLATE,
+} from "./support/database.ts";
+import {
+  debianServer,
+  embeddedServer,
+  type TestServer,
+  timescaleServer,
+} from "./support/servers.ts";
 
 interface Outcome {
   passed: number;
@@ -26,6 +37,9 @@ const DATABASE_TESTS = [
   "test/integration/quarantine_test.ts",
 ];
 
+/** What only a server with TimescaleDB can show. */
+const TIMESCALE_TESTS = ["test/timescale"];
+
 async function runTests(
   server: TestServer,
   targets: readonly string[],
@@ -41,6 +55,9 @@ async function runTests(
       applicationName: "test",
       connections: 1,
     });
+    if (server.extension !== undefined) {
+      await template.run(`create extension ${server.extension}`, [], 60);
+    }
     await migrate(template);
     for (const [role, login] of Object.entries(LOGINS)) {
       await template.run(
@@ -58,6 +75,7 @@ async function runTests(
       NO_COLOR: "1",
       LOG_LEVEL: "warning",
       [CALLED_FUNCTIONS]: `${report}.called`,
+      [EXTENSION]: server.extension ?? "",
     },
   }).spawn().status;
   return { ...await counts(report), code };
@@ -95,17 +113,28 @@ const folder = await Deno.makeTempDir({ prefix: "p2p-test-" });
 await Deno.chmod(folder, 0o755);
 const total: Outcome = { passed: 0, failed: 0, code: 0 };
 try {
+  const some = Deno.args.length > 0;
   const servers = [
-    { start: embeddedServer, targets: Deno.args.length > 0 ? Deno.args : ALL },
-    { start: debianServer, targets: Deno.args.length > 0 ? [] : DATABASE_TESTS },
+    { start: embeddedServer, targets: some ? Deno.args : ALL, without: "" },
+    {
+      start: debianServer,
+      targets: some ? [] : DATABASE_TESTS,
+      without: "on PostgreSQL 15: apt-get install postgresql-15, then run this again",
+    },
+    {
+      start: timescaleServer,
+      targets: some ? Deno.args : [...DATABASE_TESTS, ...TIMESCALE_TESTS],
+      without: "on TimescaleDB: set TEST_TIMESCALE_URL (see timescaleServer in test/support)",
+    },
   ];
-  for (const [index, { start, targets }] of servers.entries()) {
-    if (targets.length === 0) continue;
+  const only = Deno.env.get("TEST_ONLY");
+  for (const [index, { start, targets, without }] of servers.entries()) {
+    if (targets.length === 0 || (only === "timescale") !== (index === 2) && only !== undefined) {
+      continue;
+    }
     await using server = await start(folder);
     if (server === undefined) {
-      console.log(
-        "\n!!! NOT TESTED on PostgreSQL 15: apt-get install postgresql-15, then run this again",
-      );
+      if (!some) console.log(`\n!!! NOT TESTED ${without}`);
       continue;
     }
     const outcome = await runTests(server, targets, `${folder}/report-${index}.xml`);

@@ -118,9 +118,32 @@ as $function$
   )
   select
     'server',
-    'ok',
-    format('PostgreSQL %s, plain tables (no TimescaleDB tier)', current_setting('server_version')),
-    null
+    case when t.database = 'plain' and t.tier = 'timescaledb' then 'warning' else 'ok' end,
+    format(
+      'PostgreSQL %s, %s (%s)',
+      current_setting('server_version'),
+      case t.database when 'plain' then 'plain tables' else 'tables of TimescaleDB' end,
+      t.reason
+    ),
+    case
+      when t.database = 'plain' and t.tier = 'timescaledb' then 'p2p-ingest migrate converts the tables; what it would do: migrate --dry-run'
+      when t.hint like 'create extension%' then t.hint || ', then p2p-ingest migrate'
+    end
+  from (
+    select p2p.database_tier() as database, s.*
+    from p2p.server_tier() s
+  ) as t
+  union all
+  select
+    'policies',
+    case when a.subject is null then 'ok' else 'bad' end,
+    case
+      when a.subject is null then 'every rule of policy_audit holds'
+      else format('%s: %s — violated: %s', a.subject, a.rule, a.finding)
+    end,
+    a.mends
+  from (values (true)) as one
+  left join p2p.policy_audit a on a.status = 'violated'
   union all
   select
     'rights',

@@ -7,6 +7,9 @@
 -- the error is raised.
 -- Ends the fetching, if nobody has: what is loaded is what there is.
 -- Loads wait for one another; readers wait for nothing.
+-- Into packed chunks of TimescaleDB a load writes as well, but slowly: it unpacks the books that it writes to, however many
+-- rows of them, which TimescaleDB would refuse beyond 100,000. (Elsewhere the setting
+-- means nothing, and does nothing. In the head of the function only a superuser could give it where there is no TimescaleDB.)
 create or replace function p2p.load_batch(p_batch_id uuid)
 returns p2p.ops_batch_runs
 language plpgsql
@@ -22,6 +25,7 @@ declare
   v_steps p2p.ops_batch_steps[];
   v_failed p2p.ops_batch_steps;
 begin
+  perform set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', true);
   lock table p2p.dim_advertisers in share row exclusive mode;
 
   select r.*

@@ -100,6 +100,12 @@ as $function$
       join last_batch using (batch_id)
       where s.is_still_so
     ),
+    'tier', p2p.database_tier(),
+    'violated_policies', (
+      select count(*)
+      from p2p.policy_audit a
+      where a.status = 'violated'
+    ),
     'is_paused', p2p.setting_switch('paused')
   )
 $function$;

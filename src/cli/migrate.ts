@@ -16,6 +16,8 @@ import { EXIT, type ExitCode } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { openDatabase, readEnvironment } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
+import { describeRefresh } from "./refresh_report.ts";
+import { renderRecords } from "./table.ts";
 import { print, style, tell } from "./terminal.ts";
 
 export const migrateCommand = command(
@@ -63,10 +65,18 @@ function printPlan(
   { sql, json }: { sql: boolean; json: boolean },
   where: string,
 ): void {
-  const { migrations, objects, kept, retired } = plan;
+  const { migrations, objects, kept, retired, tier, tierReason, converted } = plan;
   const names = (files: readonly SqlFile[]) => files.map((file) => file.name);
   if (json) {
-    const document = { migrations: names(migrations), objects: names(objects), kept, retired };
+    const document = {
+      tier,
+      tier_reason: tierReason,
+      migrations: names(migrations),
+      objects: names(objects),
+      kept,
+      retired,
+      converted,
+    };
     print(JSON.stringify({ version: VERSION, dry_run: true, ...document }) + "\n");
     return;
   }
@@ -76,7 +86,30 @@ function printPlan(
     else print(`would run sql/${name}\n`);
   }
   for (const name of retired) if (!sql) print(`would drop what sql/${name} made\n`);
+  if (!sql) print(describeConversion(plan));
+  tellTier(plan);
   tell(`the database at ${where} ${state(isUpToDate(plan), "is not yet at")}\n`);
+}
+
+/** What a person wants to know before tables with rows become hypertables. */
+function describeConversion({ converted }: MigrationPlan): string {
+  if (converted.length === 0) return "";
+  const number = new Intl.NumberFormat("en");
+  const rows = converted.map(({ table, rows, bytes, secondsLocked }) => ({
+    "would become a hypertable": table,
+    "rows about": number.format(rows),
+    MB: number.format(Math.round(bytes / 1e6)),
+    "locked for about": `${secondsLocked} s`,
+  }));
+  const seconds = converted.reduce((sum, { secondsLocked }) => sum + secondsLocked, 0);
+  return renderRecords(Object.keys(rows[0] ?? {}), rows, style(Deno.stdout)) +
+    `Nothing is copied. All of it is one transaction: nobody reads or writes these tables for about ${seconds} s, then\n` +
+    "the aggregates are filled, a day at a time, while everybody works. Stopped at any moment, migrate goes on where it was.\n";
+}
+
+function tellTier({ tier, tierReason, tierHint }: MigrationPlan): void {
+  const hint = tierHint === undefined ? "" : ` (to have TimescaleDB: ${tierHint})`;
+  tell(tier === "plain" ? `plain tables: ${tierReason}${hint}\n` : `${tierReason}\n`);
 }
 
 const SAYS: Readonly<Record<Outcome, string>> = {
@@ -87,7 +120,11 @@ const SAYS: Readonly<Record<Outcome, string>> = {
   dropped: "no longer shipped, dropped:",
 };
 
-function printDone({ migrations, objects }: Migrated, json: boolean, where: string): void {
+function printDone(
+  { migrations, objects, policies, refreshed }: Migrated,
+  json: boolean,
+  where: string,
+): void {
   if (json) {
     const document = {
       version: VERSION,
@@ -95,6 +132,8 @@ function printDone({ migrations, objects }: Migrated, json: boolean, where: stri
       migrations,
       objects: objects.map(({ name }) => name),
       outcomes: Object.fromEntries(objects.map(({ name, outcome }) => [name, outcome])),
+      policies,
+      refreshed: refreshed ?? null,
     };
     print(JSON.stringify(document) + "\n");
     return;
@@ -105,6 +144,10 @@ function printDone({ migrations, objects }: Migrated, json: boolean, where: stri
     const line = `${SAYS[outcome]} sql/${name}\n`;
     print(outcome === "applied" ? line : yellow(line));
   }
+  for (const line of policies) {
+    print(line.includes(": refused") ? yellow(`${line}\n`) : `${line}\n`);
+  }
+  if (refreshed !== undefined) tell(describeRefresh(refreshed));
   tell(
     `the database at ${where} ${state(migrations.length + objects.length === 0, "is now at")}\n`,
   );

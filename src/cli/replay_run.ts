@@ -1,7 +1,9 @@
 import type { Database } from "../database/connection.ts";
 import { loadAgain, type ReplayableBatch } from "../database/replay.ts";
+import { outdatedWindows, refreshAggregates, type Refreshed } from "../database/refresh.ts";
 import { BatchError, EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
+import { describeRefresh } from "./refresh_report.ts";
 import { renderRecords } from "./table.ts";
 import { print, StatusLine, style, tell } from "./terminal.ts";
 
@@ -34,6 +36,7 @@ export async function replayBatches(
   { isAskedByName, json, signal }: ReplayOptions,
 ): Promise<ExitCode> {
   const outcomes: Outcome[] = [];
+  const before = await outdatedWindows(database);
   {
     using progress = new ReplayProgress(batches.length);
     for (const batch of batches) {
@@ -43,10 +46,22 @@ export async function replayBatches(
       progress.end(outcomes);
     }
   }
+  const refreshed = await refreshTouched(database, outcomes, before, signal);
   const left = batches.slice(outcomes.length);
   const next = left.length === 0 ? undefined : commandFor(left, isAskedByName);
-  if (json) print(JSON.stringify({ batches: outcomes, continue_with: next ?? null }) + "\n");
-  else print(summary(outcomes));
+  if (json) {
+    print(
+      JSON.stringify({
+        batches: outcomes,
+        refreshed: refreshed ?? null,
+        continue_with: next ?? null,
+      }) +
+        "\n",
+    );
+  } else {
+    print(summary(outcomes));
+    if (refreshed !== undefined) tell(describeRefresh(refreshed));
+  }
   if (next !== undefined) {
     tell(`stopped with ${left.length} of ${batches.length} batches left; go on with: ${next}\n`);
   }
@@ -54,6 +69,24 @@ export async function replayBatches(
     outcome === "failed" || (outcome === "skipped" && isAskedByName)
   );
   return isIncomplete || next !== undefined ? EXIT.batchIncomplete : EXIT.done;
+}
+
+/** Continuous aggregates do not see what is written to old facts until they are refreshed there. */
+async function refreshTouched(
+  database: Database,
+  outcomes: readonly Outcome[],
+  before: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Refreshed | undefined> {
+  const times = outcomes.filter(({ outcome }) => outcome === "loaded")
+    .map((each) => Date.parse(each.batch_start_time));
+  if (times.length === 0) return undefined;
+  return await refreshAggregates(database, {
+    from: new Date(Math.min(...times)),
+    until: new Date(Math.max(...times)),
+    before,
+    signal,
+  });
 }
 
 async function replayOne(database: Database, batch: ReplayableBatch): Promise<Outcome> {

@@ -4,6 +4,7 @@ import { withDefault } from "@optique/core/modifiers";
 import { command, constant, option } from "@optique/core/primitives";
 import { integer } from "@optique/core/valueparser";
 import { DEADLINES } from "../deadlines.ts";
+import type { Tier } from "../database/tier.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { openDatabase, readEnvironment } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
@@ -46,6 +47,8 @@ interface StatusReport {
   readonly failed_checks: readonly Readonly<Record<string, string | number | null>>[];
   readonly failed_steps: readonly Readonly<Record<string, string>>[];
   readonly is_paused: boolean;
+  readonly tier: Tier;
+  readonly violated_policies: number;
   readonly missing_markets: readonly { status: string; markets: number; examples: string }[];
 }
 
@@ -83,6 +86,12 @@ function describeStatus(report: StatusReport): string {
       ? ""
       : `Running: batch ${running.batch_id} for ${describeAge(running.seconds)}, ` +
         `${running.markets_ended} of ${running.markets_expected} markets\n`,
+    `Facts are kept in ${
+      report.tier === "plain" ? "plain tables" : "hypertables of TimescaleDB"
+    }.\n`,
+    report.violated_policies === 0 ? "" : yellow(
+      `${report.violated_policies} rules of p2p.policy_audit are violated: p2p-ingest doctor says what mends them\n`,
+    ),
     report.batches.length === 0 ? "" : "\n" + recordTable(report.batches),
     report.missing_markets.length === 0
       ? ""

@@ -3,6 +3,8 @@ import { DEADLINES } from "../deadlines.ts";
 import { ConfigurationError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import type { Database } from "./connection.ts";
+import { type ConvertedTable, tablesToConvert } from "./conversion.ts";
+import { refreshAggregates, type Refreshed } from "./refresh.ts";
 import { BOOTSTRAP, MIGRATIONS, OBJECTS, type SqlFile } from "./sql_files.ts";
 import { filesOf, readTier, type Tier, tierToBe } from "./tier.ts";
 
@@ -13,6 +15,10 @@ export type Outcome = "applied" | "made again" | "kept" | "left behind" | "dropp
 export interface Migrated {
   readonly migrations: readonly string[];
   readonly objects: readonly { readonly name: string; readonly outcome: Outcome }[];
+  /** Policies of TimescaleDB that were made, changed or refused, e.g. `refresh of market_hours_v1: made`. */
+  readonly policies: readonly string[];
+  /** Aggregates that were filled from facts; undefined on plain PostgreSQL. */
+  readonly refreshed: Refreshed | undefined;
 }
 
 /** What `migrate` would do. */
@@ -20,6 +26,10 @@ export interface MigrationPlan {
   /** Where facts will be kept, and why there. */
   readonly tier: Tier;
   readonly tierReason: string;
+  /** What would bring the database to TimescaleDB, where that can be had. */
+  readonly tierHint: string | undefined;
+  /** Tables with rows that would become hypertables. */
+  readonly converted: readonly ConvertedTable[];
   readonly migrations: readonly SqlFile[];
   /** Functions and views whose text is not the one of the last release here, or that are missing. */
   readonly objects: readonly SqlFile[];
@@ -75,6 +85,8 @@ export async function planMigration(
   return {
     tier,
     tierReason: state.reason,
+    tierHint: state.hint,
+    converted: await tablesToConvert(database, migrations),
     migrations,
     objects: pending,
     kept: pending.map((file) => file.name).filter((name) => changed.has(name)),
@@ -126,7 +138,9 @@ export function isUpToDate(plan: MigrationPlan): boolean {
  */
 export async function migrate(database: Database, wholeRelease = RELEASE): Promise<Migrated> {
   const plan = await planMigration(database, wholeRelease);
-  if (isUpToDate(plan)) return { migrations: [], objects: [] };
+  if (isUpToDate(plan)) {
+    return { migrations: [], objects: [], ...await settle(database, plan.tier) };
+  }
   const release = releaseFor(plan.tier, wholeRelease);
 
   const bootstrap = BOOTSTRAP.map((file) => file.body).join("\n");
@@ -150,7 +164,34 @@ export async function migrate(database: Database, wholeRelease = RELEASE): Promi
     name: String(row["object_name"]),
     outcome: row["outcome"] as Outcome,
   }));
-  return { migrations, objects };
+  return { migrations, objects, ...await settle(database, plan.tier) };
+}
+
+/**
+ * What belongs to no file, on TimescaleDB: policies as the settings say, and aggregates that hold what was there before
+ * them. Also where all files are applied: an earlier call may have been killed before it came here.
+ */
+async function settle(
+  database: Database,
+  tier: Tier,
+): Promise<Pick<Migrated, "policies" | "refreshed">> {
+  const [owner] = tier === "plain" ? [] : await database.run(
+    `select pg_has_role(current_user, n.nspowner, 'usage') and to_regproc('p2p.apply_policies') is not null as can
+     from pg_namespace n
+     where n.nspname = 'p2p'`,
+    [],
+    DEADLINES.statementSeconds,
+  );
+  if (owner?.["can"] !== true) return { policies: [], refreshed: undefined };
+  const policies = await database.run(
+    "select format('%s of %s: %s', policy, relation, outcome) as text from p2p.apply_policies() where outcome <> 'unchanged'",
+    [],
+    DEADLINES.statementSeconds,
+  );
+  return {
+    policies: policies.map(({ text }) => String(text)),
+    refreshed: await refreshAggregates(database, { seconds: DEADLINES.migrateSeconds }),
+  };
 }
 
 /**

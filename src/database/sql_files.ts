@@ -25,7 +25,49 @@ import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" w
   type: "text",
 };
 import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type: "text" };
+import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type: "text" };
+import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
+import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
+  type: "text",
+};
+import timescaledb0002 from "../../sql/timescaledb/migrations/0002_columnstore.sql" with {
+  type: "text",
+};
+import timescaledb0003 from "../../sql/timescaledb/migrations/0003_market_aggregates.sql" with {
+  type: "text",
+};
+import timescaledb0004 from "../../sql/timescaledb/migrations/0004_merchant_aggregates.sql" with {
+  type: "text",
+};
+import plainAggregatesToRefresh from "../../sql/plain/functions/aggregates_to_refresh.sql" with {
+  type: "text",
+};
 import plainDropOlder from "../../sql/plain/functions/drop_older.sql" with { type: "text" };
+import plainStorePeriod from "../../sql/plain/functions/store_period.sql" with { type: "text" };
+import plainSummariseHours from "../../sql/plain/functions/summarise_hours.sql" with {
+  type: "text",
+};
+import timescaledbAggregatesToRefresh from "../../sql/timescaledb/functions/aggregates_to_refresh.sql" with {
+  type: "text",
+};
+import timescaledbApplyPolicies from "../../sql/timescaledb/functions/apply_policies.sql" with {
+  type: "text",
+};
+import timescaledbDropOlder from "../../sql/timescaledb/functions/drop_older.sql" with {
+  type: "text",
+};
+import timescaledbFollowSettings from "../../sql/timescaledb/functions/follow_settings.sql" with {
+  type: "text",
+};
+import timescaledbHoldsHistory from "../../sql/timescaledb/functions/holds_history.sql" with {
+  type: "text",
+};
+import timescaledbTimescaledbSchema from "../../sql/timescaledb/functions/timescaledb_schema.sql" with {
+  type: "text",
+};
+import timescaledbWantedPolicies from "../../sql/timescaledb/functions/wanted_policies.sql" with {
+  type: "text",
+};
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -129,6 +171,48 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import plainFromFactsMarketHours from "../../sql/plain/views/from_facts_market_hours.sql" with {
+  type: "text",
+};
+import plainFromFactsMerchantHours from "../../sql/plain/views/from_facts_merchant_hours.sql" with {
+  type: "text",
+};
+import plainFromHoursMarketDays from "../../sql/plain/views/from_hours_market_days.sql" with {
+  type: "text",
+};
+import plainFromHoursMerchantDays from "../../sql/plain/views/from_hours_merchant_days.sql" with {
+  type: "text",
+};
+import plainMarketDays from "../../sql/plain/views/market_days.sql" with { type: "text" };
+import plainMarketHours from "../../sql/plain/views/market_hours.sql" with { type: "text" };
+import plainMerchantDays from "../../sql/plain/views/merchant_days.sql" with { type: "text" };
+import plainMerchantHours from "../../sql/plain/views/merchant_hours.sql" with { type: "text" };
+import plainPartitions from "../../sql/plain/views/partitions.sql" with { type: "text" };
+import plainPolicyAudit from "../../sql/plain/views/policy_audit.sql" with { type: "text" };
+import timescaledbAggregateSources from "../../sql/timescaledb/views/aggregate_sources.sql" with {
+  type: "text",
+};
+import timescaledbMarketDays from "../../sql/timescaledb/views/market_days.sql" with {
+  type: "text",
+};
+import timescaledbMarketHours from "../../sql/timescaledb/views/market_hours.sql" with {
+  type: "text",
+};
+import timescaledbMerchantDays from "../../sql/timescaledb/views/merchant_days.sql" with {
+  type: "text",
+};
+import timescaledbMerchantHours from "../../sql/timescaledb/views/merchant_hours.sql" with {
+  type: "text",
+};
+import timescaledbOutdatedRanges from "../../sql/timescaledb/views/outdated_ranges.sql" with {
+  type: "text",
+};
+import timescaledbPartitions from "../../sql/timescaledb/views/partitions.sql" with {
+  type: "text",
+};
+import timescaledbPolicyAudit from "../../sql/timescaledb/views/policy_audit.sql" with {
+  type: "text",
+};
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
@@ -152,7 +236,6 @@ import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" wit
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
 import offerOrigin from "../../sql/views/offer_origin.sql" with { type: "text" };
 import offersInQuarantine from "../../sql/views/offers_in_quarantine.sql" with { type: "text" };
-import partitions from "../../sql/views/partitions.sql" with { type: "text" };
 import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql" with {
   type: "text",
 };
@@ -203,11 +286,51 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0012_quarantine.sql", body: migration0012 },
   { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
   { name: "migrations/0014_partitions.sql", body: migration0014 },
+  { name: "migrations/0015_summaries.sql", body: migration0015 },
+  { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
+  {
+    name: "timescaledb/migrations/0001_hypertables.sql",
+    body: timescaledb0001,
+    tier: "timescaledb",
+  },
+  {
+    name: "timescaledb/migrations/0002_columnstore.sql",
+    body: timescaledb0002,
+    tier: "timescaledb",
+  },
+  {
+    name: "timescaledb/migrations/0003_market_aggregates.sql",
+    body: timescaledb0003,
+    tier: "timescaledb",
+  },
+  {
+    name: "timescaledb/migrations/0004_merchant_aggregates.sql",
+    body: timescaledb0004,
+    tier: "timescaledb",
+  },
 ];
 
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
+  { name: "functions/aggregates_to_refresh.sql", body: plainAggregatesToRefresh, tier: "plain" },
   { name: "functions/drop_older.sql", body: plainDropOlder, tier: "plain" },
+  { name: "functions/store_period.sql", body: plainStorePeriod, tier: "plain" },
+  { name: "functions/summarise_hours.sql", body: plainSummariseHours, tier: "plain" },
+  {
+    name: "functions/aggregates_to_refresh.sql",
+    body: timescaledbAggregatesToRefresh,
+    tier: "timescaledb",
+  },
+  { name: "functions/apply_policies.sql", body: timescaledbApplyPolicies, tier: "timescaledb" },
+  { name: "functions/drop_older.sql", body: timescaledbDropOlder, tier: "timescaledb" },
+  { name: "functions/follow_settings.sql", body: timescaledbFollowSettings, tier: "timescaledb" },
+  { name: "functions/holds_history.sql", body: timescaledbHoldsHistory, tier: "timescaledb" },
+  {
+    name: "functions/timescaledb_schema.sql",
+    body: timescaledbTimescaledbSchema,
+    tier: "timescaledb",
+  },
+  { name: "functions/wanted_policies.sql", body: timescaledbWantedPolicies, tier: "timescaledb" },
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
@@ -289,6 +412,24 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "views/from_facts_market_hours.sql", body: plainFromFactsMarketHours, tier: "plain" },
+  { name: "views/from_facts_merchant_hours.sql", body: plainFromFactsMerchantHours, tier: "plain" },
+  { name: "views/from_hours_market_days.sql", body: plainFromHoursMarketDays, tier: "plain" },
+  { name: "views/from_hours_merchant_days.sql", body: plainFromHoursMerchantDays, tier: "plain" },
+  { name: "views/market_days.sql", body: plainMarketDays, tier: "plain" },
+  { name: "views/market_hours.sql", body: plainMarketHours, tier: "plain" },
+  { name: "views/merchant_days.sql", body: plainMerchantDays, tier: "plain" },
+  { name: "views/merchant_hours.sql", body: plainMerchantHours, tier: "plain" },
+  { name: "views/partitions.sql", body: plainPartitions, tier: "plain" },
+  { name: "views/policy_audit.sql", body: plainPolicyAudit, tier: "plain" },
+  { name: "views/aggregate_sources.sql", body: timescaledbAggregateSources, tier: "timescaledb" },
+  { name: "views/market_days.sql", body: timescaledbMarketDays, tier: "timescaledb" },
+  { name: "views/market_hours.sql", body: timescaledbMarketHours, tier: "timescaledb" },
+  { name: "views/merchant_days.sql", body: timescaledbMerchantDays, tier: "timescaledb" },
+  { name: "views/merchant_hours.sql", body: timescaledbMerchantHours, tier: "timescaledb" },
+  { name: "views/outdated_ranges.sql", body: timescaledbOutdatedRanges, tier: "timescaledb" },
+  { name: "views/partitions.sql", body: timescaledbPartitions, tier: "timescaledb" },
+  { name: "views/policy_audit.sql", body: timescaledbPolicyAudit, tier: "timescaledb" },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/best_prices.sql", body: bestPrices },
@@ -310,7 +451,6 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/object_states.sql", body: objectStates },
   { name: "views/offer_origin.sql", body: offerOrigin },
   { name: "views/offers_in_quarantine.sql", body: offersInQuarantine },
-  { name: "views/partitions.sql", body: partitions },
   { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },

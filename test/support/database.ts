@@ -7,6 +7,14 @@ export const TEMPLATE = "p2p_template";
 export const LOGINS = { worker: "test_worker", reader: "test_reader" } as const;
 export const LOGIN_PASSWORD = "test";
 
+/** Names the extension that every test database has, if any; set by test/run.ts. */
+export const EXTENSION = "TEST_DATABASE_EXTENSION";
+
+/** Whether the test server is one with TimescaleDB. */
+export function isTimescale(): boolean {
+  return Deno.env.get(EXTENSION) === "timescaledb";
+}
+
 export interface TestDatabase extends AsyncDisposable {
   readonly database: Database;
   /** As the owner of schema p2p. */

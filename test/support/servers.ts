@@ -1,10 +1,14 @@
 import { join } from "node:path";
+import { Database } from "../../src/database/connection.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
+import { LOGINS, TEMPLATE } from "./database.ts";
 
 /** A PostgreSQL that tests may fill and break. */
 export interface TestServer extends AsyncDisposable {
   readonly title: string;
   readonly adminUrl: string;
+  /** What every test database has beside the schema. */
+  readonly extension?: string;
 }
 
 /** The PostgreSQL that the project brings along. */
@@ -23,8 +27,11 @@ export async function embeddedServer(folder: string): Promise<TestServer> {
 
 export const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";
 
-/** Debian's PostgreSQL 15, the oldest that is supported; undefined where it is not installed. */
-export async function debianServer(folder: string): Promise<TestServer | undefined> {
+/**
+ * Debian's PostgreSQL 15, the oldest that is supported; undefined where it is not installed.
+ * @param more options for the server, e.g. `-c work_mem=1MB`
+ */
+export async function debianServer(folder: string, more = ""): Promise<TestServer | undefined> {
   try {
     await Deno.stat(join(DEBIAN_PROGRAMS, "postgres"));
   } catch {
@@ -49,12 +56,52 @@ export async function debianServer(folder: string): Promise<TestServer | undefin
   };
   await command("initdb", "-D", data, "-U", "p2p", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8");
   const settings =
-    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all`;
+    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all ${more}`;
   await command("pg_ctl", "-D", data, "-w", "-l", join(home, "log"), "-o", settings, "start");
   return {
     title: "Debian's PostgreSQL 15",
     adminUrl: `postgresql://p2p@127.0.0.1:${port}/postgres`,
     [Symbol.asyncDispose]: () => command("pg_ctl", "-D", data, "-m", "immediate", "stop"),
+  };
+}
+
+/**
+ * A TimescaleDB that somebody runs for tests: TEST_TIMESCALE_URL, as a user who may create databases and roles. With
+ * `timescaledb.max_background_workers=0`, so that no job runs between the steps of a test, and none is connected to a
+ * database that is copied or dropped. Undefined where the variable is not set.
+ */
+export async function timescaleServer(): Promise<TestServer | undefined> {
+  const adminUrl = Deno.env.get("TEST_TIMESCALE_URL");
+  if (adminUrl === undefined || adminUrl === "") return undefined;
+  await using admin = new Database(adminUrl, { applicationName: "test", connections: 1 });
+  const [row] = await admin.run(
+    `select default_version as version, current_setting('timescaledb.max_background_workers', true) as workers,
+       current_setting('server_version') as server
+     from pg_available_extensions where name = 'timescaledb'`,
+    [],
+    60,
+  );
+  if (row?.["workers"] !== "0") {
+    throw new Error(
+      `TEST_TIMESCALE_URL: ${
+        row === undefined
+          ? "that server has no TimescaleDB"
+          : "start that server with timescaledb.max_background_workers=0"
+      }`,
+    );
+  }
+  return {
+    title: `TimescaleDB ${row["version"]} on PostgreSQL ${row["server"]}`,
+    adminUrl,
+    extension: "timescaledb",
+    // Whose server it is keeps nothing of ours.
+    [Symbol.asyncDispose]: async () => {
+      await using last = new Database(adminUrl, { applicationName: "test", connections: 1 });
+      await last.run(`drop database if exists ${TEMPLATE}`, [], 60);
+      for (const login of Object.values(LOGINS)) {
+        await last.run(`drop role if exists ${login}`, [], 60);
+      }
+    },
   };
 }
 
