@@ -23,12 +23,14 @@ import migration0012 from "../../sql/migrations/0012_quarantine.sql" with { type
 import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" with {
   type: "text",
 };
+import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
 import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
+import beginImport from "../../sql/functions/begin_import.sql" with { type: "text" };
 import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
 import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
 import checkQualityRule from "../../sql/functions/check_quality_rule.sql" with { type: "text" };
@@ -44,11 +46,16 @@ import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" 
   type: "text",
 };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
+import endImport from "../../sql/functions/end_import.sql" with { type: "text" };
 import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
+import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
+import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
+import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
+import judgeImportPages from "../../sql/functions/judge_import_pages.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
 import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" };
@@ -113,8 +120,10 @@ import settingNumber from "../../sql/functions/setting_number.sql" with { type: 
 import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
 import showQuarantine from "../../sql/functions/show_quarantine.sql" with { type: "text" };
 import sqlFingerprint from "../../sql/functions/sql_fingerprint.sql" with { type: "text" };
+import stageImportPage from "../../sql/functions/stage_import_page.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import stepCall from "../../sql/functions/step_call.sql" with { type: "text" };
+import storeImportedBatch from "../../sql/functions/store_imported_batch.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
 import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" with {
@@ -123,6 +132,7 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import writeImportedBooks from "../../sql/functions/write_imported_books.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
@@ -194,6 +204,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0011_response_shapes.sql", body: migration0011 },
   { name: "migrations/0012_quarantine.sql", body: migration0012 },
   { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
+  { name: "migrations/0017_imports.sql", body: migration0017 },
 ];
 
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
@@ -202,6 +213,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
   { name: "functions/apply_retention.sql", body: applyRetention },
+  { name: "functions/begin_import.sql", body: beginImport },
   { name: "functions/check_pages.sql", body: checkPages },
   { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
   { name: "functions/check_quality_rule.sql", body: checkQualityRule },
@@ -215,11 +227,16 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },
   { name: "functions/end_fetching.sql", body: endFetching },
+  { name: "functions/end_import.sql", body: endImport },
   { name: "functions/fail_batch.sql", body: failBatch },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/guard_setting.sql", body: guardSetting },
+  { name: "functions/import_markets.sql", body: importMarkets },
+  { name: "functions/import_next_batch.sql", body: importNextBatch },
+  { name: "functions/import_obstacle.sql", body: importObstacle },
   { name: "functions/is_beyond.sql", body: isBeyond },
+  { name: "functions/judge_import_pages.sql", body: judgeImportPages },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
   { name: "functions/load_batch.sql", body: loadBatch },
@@ -268,14 +285,17 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/setting_switch.sql", body: settingSwitch },
   { name: "functions/show_quarantine.sql", body: showQuarantine },
   { name: "functions/sql_fingerprint.sql", body: sqlFingerprint },
+  { name: "functions/stage_import_page.sql", body: stageImportPage },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/step_call.sql", body: stepCall },
+  { name: "functions/store_imported_batch.sql", body: storeImportedBatch },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "functions/write_imported_books.sql", body: writeImportedBooks },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/best_prices.sql", body: bestPrices },
