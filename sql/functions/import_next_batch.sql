@@ -4,8 +4,8 @@
 -- recording. The same pages make the same batch, with the same id, in any database.
 -- A batch whose pages are all there is not touched, unless it failed: then it is loaded again. With p_dry_run nothing is
 -- changed but that the batch no longer waits.
--- Returns one row, or none where no batch waits. batch_id is NULL where none was or would be made. problems are the first
--- 100 lines that are left out, as [{"file": 1, "line": 7, "problem": …}].
+-- Returns one row, or none where no batch waits. batch_id is NULL where none was or would be made. problems are why lines
+-- are left out, at most 100 reasons: [{"file": 1, "line": 7, "lines": 3, "problem": …}], with the first line of each.
 create or replace function p2p.import_next_batch(p_import_id uuid, p_dry_run boolean)
 returns table (
   batch_start_time timestamptz,
@@ -64,14 +64,20 @@ begin
     coalesce(
       (
         select jsonb_agg(
-          jsonb_build_object('file', shown.file_number, 'line', shown.line_number, 'problem', shown.problem)
-          order by shown.file_number, shown.line_number
+          jsonb_build_object(
+            'file', shown.first_line[1], 'line', shown.first_line[2], 'lines', shown.lines, 'problem', shown.problem
+          )
+          order by shown.first_line
         )
         from (
-          select v.*
+          select
+            v.problem,
+            min(array[v.file_number, v.line_number]) as first_line,
+            count(*) as lines
           from pg_temp.import_verdicts v
           where v.problem is not null
-          order by v.file_number, v.line_number
+          group by v.problem
+          order by first_line
           limit 100
         ) as shown
       ),

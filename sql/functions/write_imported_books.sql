@@ -66,6 +66,7 @@ as $function$
       ) as filter,
       case
         when k.last_items = 0 then k.last_page
+        when k.total is null then k.last_page
         else greatest(k.last_page, least(ceil(k.total::numeric / coalesce(br.page_size, 20)), 500)::integer) -- no book has 500 pages
       end as pages
     from books k

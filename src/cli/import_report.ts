@@ -24,6 +24,7 @@ export class ImportReport implements ImportObserver, Disposable {
   #shownAt = 0;
   #lines = 0;
   #leftOut = 0;
+  #told = 0;
   #isStopped = false;
   readonly #problems: LineProblem[] = [];
   readonly #batches = {
@@ -56,13 +57,18 @@ export class ImportReport implements ImportObserver, Disposable {
   }
 
   leftOut(problem: LineProblem): void {
+    const { file, line, lines } = problem;
+    this.#leftOut += lines;
     if (this.#problems.length < LISTED) this.#problems.push(problem);
-    if (this.#leftOut++ < TOLD) this.#tell(`${this.#placeOf(problem)}: ${problem.problem}`);
+    if (this.#told++ >= TOLD) return;
+    const more = lines === 1 ? "" : ` (and ${lines - 1} more lines)`;
+    this.#tell(`${this.#nameOf(file)}:${line}${more}: ${problem.problem}`);
   }
 
   imported(batch: ImportedBatch): void {
-    // Of a batch no more than a hundred come one by one.
-    this.#leftOut += batch.pagesLeftOut - batch.problems.length;
+    // No more than a hundred reasons are told.
+    this.#leftOut += batch.pagesLeftOut -
+      batch.problems.reduce((lines, problem) => lines + problem.lines, 0);
     this.#batches[batch.outcome]++;
     this.#pages.stored += batch.pagesStored;
     this.#pages.there += batch.pagesThere;
@@ -83,7 +89,7 @@ export class ImportReport implements ImportObserver, Disposable {
     this.#lines = lines;
     this.#isStopped = isStopped;
     this.#progress?.clear();
-    if (this.#leftOut > TOLD) tell(`… and ${this.#leftOut - TOLD} lines more\n`);
+    if (this.#told > TOLD) tell(`… and ${this.#told - TOLD} more\n`);
     if (isStopped) tell("stopped; the same command goes on where this one was\n");
   }
 
@@ -116,11 +122,7 @@ export class ImportReport implements ImportObserver, Disposable {
       offers: this.#offers,
       first_batch: this.touched[0]?.from.toISOString() ?? null,
       last_batch: this.touched.at(-1)?.to.toISOString() ?? null,
-      errors: this.#problems.map(({ file, line, problem }) => ({
-        file: this.#nameOf(file),
-        line,
-        problem,
-      })),
+      errors: this.#problems.map((problem) => ({ ...problem, file: this.#nameOf(problem.file) })),
       stopped: this.#isStopped,
       seconds: Number(((performance.now() - this.#started) / 1000).toFixed(1)),
     };
@@ -165,10 +167,6 @@ export class ImportReport implements ImportObserver, Disposable {
     if (last !== undefined && time.getTime() - last.to.getTime() < ONE_RANGE_MILLISECONDS) {
       this.touched[this.touched.length - 1] = { from: last.from, to: time };
     } else this.touched.push({ from: time, to: time });
-  }
-
-  #placeOf({ file, line }: LineProblem): string {
-    return `${this.#nameOf(file)}:${line}`;
   }
 
   #nameOf(file: number): string {

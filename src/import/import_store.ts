@@ -10,10 +10,11 @@ export interface StagedLine {
   readonly page: RecordedPage;
 }
 
-/** A line that is left out. */
+/** A line that is left out, or the first of several that are for the same reason. */
 export interface LineProblem {
   readonly file: number;
   readonly line: number;
+  readonly lines: number;
   readonly problem: string;
 }
 
@@ -28,7 +29,7 @@ export interface ImportedBatch {
   readonly pagesThere: number;
   readonly pagesLeftOut: number;
   readonly offers: number;
-  /** The first hundred of them. */
+  /** At most a hundred. */
   readonly problems: readonly LineProblem[];
 }
 
@@ -81,7 +82,7 @@ export class ImportStore {
     );
     return lines.flatMap(({ file, line }, index) => {
       const problem = row[`r${index}`];
-      return problem === null ? [] : [{ file, line, problem: String(problem) }];
+      return problem === null ? [] : [{ file, line, lines: 1, problem: String(problem) }];
     });
   }
 

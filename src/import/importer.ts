@@ -91,6 +91,7 @@ class FileReader {
       observer.leftOut({
         file,
         line: last + 1,
+        lines: 1,
         problem: `the file cannot be read on: ${describe(error)}`,
       });
     }
@@ -107,7 +108,7 @@ class FileReader {
     if (outcome === undefined) return;
     this.lines++;
     if (typeof outcome === "string") {
-      this.options.observer.leftOut({ file, line: line.number, problem: outcome });
+      this.options.observer.leftOut({ file, line: line.number, lines: 1, problem: outcome });
       return;
     }
     this.#watchTimes(outcome);
