@@ -57,6 +57,7 @@ Deno.test("status tells the newest batches, what is missing and which checks fai
     rejected: 3,
     errors: 1,
     failed_checks: 2,
+    imported_from: null,
     batch_id: second.id,
   });
   assert.deepEqual(status["missing_markets"], [{
@@ -95,6 +96,7 @@ Deno.test("batch_overview and missing_markets", async () => {
       errors: 1,
       took: true,
       failed_checks: 2,
+    imported_from: null,
       error_summary:
         "markets incomplete: 1; markets deferred: 1 (the deadline came); pages lost: http 1",
     },
