@@ -94,7 +94,8 @@ as $function$
         ('log_change', 'quality_rules', 'log_change'),
         ('guard_setting', 'settings', 'guard_setting'),
         ('check_pipeline_step', 'pipeline_steps', 'check_function'),
-        ('check_quality_rule', 'quality_rules', 'check_quality_rule')
+        ('check_quality_rule', 'quality_rules', 'check_quality_rule'),
+        ('make_room_for_batch', 'ops_batch_runs', 'make_room_for_batch')
     ) as expected (made_by, table_name, trigger_name)
     left join pg_trigger t
       on t.tgrelid = to_regclass('p2p.' || expected.table_name)

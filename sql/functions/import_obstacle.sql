@@ -1,6 +1,8 @@
--- Why a batch of that time must not be imported, with the statement that changes it; NULL where nothing stands against
--- it. p_newest is the newest batch that the import brings: age counts from the newest batch, as in apply_retention.
--- Pages are no obstacle: they go when they are older than raw_retention_days, facts stay. Changes nothing.
+-- Why a batch of that time must not be imported, with the statement that changes it where one does; NULL where nothing
+-- stands against it: facts of its time were dropped, so that making aggregates of that time anew would lose what they
+-- alone still hold; or the next batch would drop it. p_newest is the newest batch that the import brings: age counts
+-- from the newest batch, as in apply_retention. Pages are no obstacle: they go when they are older than
+-- raw_retention_days, facts stay. Changes nothing.
 create or replace function p2p.import_obstacle(p_time timestamptz, p_newest timestamptz)
 returns text
 language sql
@@ -13,6 +15,8 @@ as $function$
   )
   select
     case
+      when dropped.before > p_time
+      then format('facts before %s were dropped here, and aggregates hold what is left of them: nothing is added there', dropped.before)
       when p_time < n.batch_start_time
         - make_interval(secs => p2p.setting_number('offers_retention_days')::double precision * 86400)
       then format(
@@ -24,6 +28,11 @@ as $function$
       )
     end
   from newest n
+  cross join (
+    select max(d.dropped_before) as before
+    from p2p.dropped_facts d
+    where d.table_name in ('fact_offers', 'fact_market_depth')
+  ) as dropped
 $function$;
 
 comment on function p2p.import_obstacle(timestamptz, timestamptz) is 'Why a batch of that time must not be imported, and the statement that changes it';

@@ -7,6 +7,7 @@ import bootstrap05 from "../../sql/bootstrap/05_make_object.sql" with { type: "t
 import bootstrap06 from "../../sql/bootstrap/06_definition_of.sql" with { type: "text" };
 import bootstrap07 from "../../sql/bootstrap/07_apply_object.sql" with { type: "text" };
 import bootstrap08 from "../../sql/bootstrap/08_apply_objects.sql" with { type: "text" };
+import bootstrap09 from "../../sql/bootstrap/09_replace_table.sql" with { type: "text" };
 import bootstrap10 from "../../sql/bootstrap/10_tier.sql" with { type: "text" };
 import migration0001 from "../../sql/migrations/0001_dimensions.sql" with { type: "text" };
 import migration0002 from "../../sql/migrations/0002_operations.sql" with { type: "text" };
@@ -23,7 +24,9 @@ import migration0012 from "../../sql/migrations/0012_quarantine.sql" with { type
 import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" with {
   type: "text",
 };
+import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type: "text" };
 import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
+import plainDropOlder from "../../sql/plain/functions/drop_older.sql" with { type: "text" };
 import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
   type: "text",
 };
@@ -63,6 +66,8 @@ import loadDepth from "../../sql/functions/load_depth.sql" with { type: "text" }
 import loadDimensions from "../../sql/functions/load_dimensions.sql" with { type: "text" };
 import loadOffers from "../../sql/functions/load_offers.sql" with { type: "text" };
 import logChange from "../../sql/functions/log_change.sql" with { type: "text" };
+import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
+import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
 import openBatch from "../../sql/functions/open_batch.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
   type: "text",
@@ -90,6 +95,7 @@ import restoreObject from "../../sql/functions/restore_object.sql" with { type: 
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
+import rowsWritten from "../../sql/functions/rows_written.sql" with { type: "text" };
 import ruleBrokenReferences from "../../sql/functions/rule_broken_references.sql" with {
   type: "text",
 };
@@ -156,6 +162,7 @@ import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" wit
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
 import offerOrigin from "../../sql/views/offer_origin.sql" with { type: "text" };
 import offersInQuarantine from "../../sql/views/offers_in_quarantine.sql" with { type: "text" };
+import partitions from "../../sql/views/partitions.sql" with { type: "text" };
 import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql" with {
   type: "text",
 };
@@ -186,6 +193,7 @@ export const BOOTSTRAP: readonly SqlFile[] = [
   { name: "bootstrap/06_definition_of.sql", body: bootstrap06 },
   { name: "bootstrap/07_apply_object.sql", body: bootstrap07 },
   { name: "bootstrap/08_apply_objects.sql", body: bootstrap08 },
+  { name: "bootstrap/09_replace_table.sql", body: bootstrap09 },
   { name: "bootstrap/10_tier.sql", body: bootstrap10 },
 ];
 
@@ -204,11 +212,13 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0011_response_shapes.sql", body: migration0011 },
   { name: "migrations/0012_quarantine.sql", body: migration0012 },
   { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
+  { name: "migrations/0014_partitions.sql", body: migration0014 },
   { name: "migrations/0017_imports.sql", body: migration0017 },
 ];
 
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
+  { name: "functions/drop_older.sql", body: plainDropOlder, tier: "plain" },
   { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
@@ -244,6 +254,8 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/load_dimensions.sql", body: loadDimensions },
   { name: "functions/load_offers.sql", body: loadOffers },
   { name: "functions/log_change.sql", body: logChange },
+  { name: "functions/make_room.sql", body: makeRoom },
+  { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
@@ -263,6 +275,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
+  { name: "functions/rows_written.sql", body: rowsWritten },
   { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
   { name: "functions/rule_completeness.sql", body: ruleCompleteness },
   { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },
@@ -317,6 +330,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/object_states.sql", body: objectStates },
   { name: "views/offer_origin.sql", body: offerOrigin },
   { name: "views/offers_in_quarantine.sql", body: offersInQuarantine },
+  { name: "views/partitions.sql", body: partitions },
   { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },

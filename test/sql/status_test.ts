@@ -96,7 +96,6 @@ Deno.test("batch_overview and missing_markets", async () => {
       errors: 1,
       took: true,
       failed_checks: 2,
-    imported_from: null,
       error_summary:
         "markets incomplete: 1; markets deferred: 1 (the deadline came); pages lost: http 1",
     },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { migrate, RELEASE, sha256 } from "../../src/database/migrate.ts";
-import type { Row } from "../../src/database/connection.ts";
+import type { Database, Row } from "../../src/database/connection.ts";
 import { testDatabase } from "../support/database.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";
 import { schemaText } from "../support/schema_text.ts";
@@ -34,6 +34,12 @@ async function contents(sql: SqlFixture): Promise<Map<string, Row[]>> {
   return found;
 }
 
+/** What a database keeps how long is its own: an older one keeps what it kept. */
+const OWN_VALUE = /("name": "(?:raw|offers)_retention_days".*"value": )"\d+"/;
+
+const comparedText = async (database: Database): Promise<string[]> =>
+  (await schemaText(database)).split("\n").map((line) => line.replace(OWN_VALUE, "$1…"));
+
 /** Only the columns that there were. */
 function narrowed(now: Map<string, Row[]>, then: Map<string, Row[]>): Map<string, Row[]> {
   return new Map([...now].map(([table, rows]) => {
@@ -62,10 +68,7 @@ Deno.test("an upgrade from the first release ends where a fresh install begins, 
   );
 
   await migrate(old.database);
-  assert.deepEqual(
-    (await schemaText(old.database)).split("\n"),
-    (await schemaText(fresh.database)).split("\n"),
-  );
+  assert.deepEqual(await comparedText(old.database), await comparedText(fresh.database));
   assert.deepEqual(narrowed(await contents(sql), before), before);
 
   const batches = await sql.values("select batch_id from p2p.ops_batch_runs order by 1");
