@@ -26,6 +26,11 @@ as $function$
     join p2p.dim_cryptocurrencies c on c.symbol = s.asset
     join p2p.dim_markets m
       on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (s.exchange_id, f.fiat_id, c.crypto_id, s.trade_type)
+    join p2p.stg_responses page -- what another reading of the page was asked for says nothing of the one that counts
+      on page.extraction_timestamp = b.batch_start_time
+      and page.market_id = m.market_id
+      and page.page_number = s.page_number
+      and page.stored_sha256 = s.stored_sha256
     group by m.market_id, s.fiat, s.asset, s.trade_type
   ),
   pages as (
