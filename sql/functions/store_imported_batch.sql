@@ -12,6 +12,29 @@ declare
 begin
   perform p2p.import_markets(p_import_id, p_time);
 
+  create temp table import_choices on commit drop as
+  select
+    s.file_number,
+    s.line_number,
+    m.market_id,
+    s.page_number,
+    s.page_size,
+    s.filtered_by,
+    s.observed_at
+  from pg_temp.import_verdicts v
+  join p2p.stg_import_pages s
+    on s.import_id = p_import_id
+    and s.file_number = v.file_number
+    and s.line_number = v.line_number
+  join p2p.dim_fiat_currencies f on f.currency_code = s.fiat
+  join p2p.dim_cryptocurrencies c on c.symbol = s.asset
+  join p2p.dim_markets m
+    on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (s.exchange_id, f.fiat_id, c.crypto_id, s.trade_type)
+  where v.problem is null
+    and not v.is_there;
+
+  analyze pg_temp.import_choices;
+
   insert into p2p.ops_batch_runs as r (
     batch_id, batch_start_time, batch_end_time, status, error_summary, execution_time_seconds, worker_id,
     lease_expires_at, imported_from
@@ -20,27 +43,20 @@ begin
     -- The id follows from the time: the same history has the same ids everywhere.
     encode(substring(sha256(convert_to('p2p import ' || extract(epoch from p_time), 'UTF8')) for 16), 'hex')::uuid,
     p_time,
-    greatest(p_time, max(s.observed_at)),
+    greatest(p_time, (select max(c.observed_at) from pg_temp.import_choices c)),
     'failed',
     'not loaded yet',
-    extract(epoch from greatest(p_time, max(s.observed_at)) - p_time),
+    extract(epoch from greatest(p_time, (select max(c.observed_at) from pg_temp.import_choices c)) - p_time),
     i.worker_id,
     p_time,
     array(
-      select i.files[used.file_number]
-      from pg_temp.import_verdicts used
-      where used.problem is null
-        and not used.is_there
-      group by used.file_number
-      order by used.file_number
+      select i.files[c.file_number]
+      from pg_temp.import_choices c
+      group by c.file_number
+      order by c.file_number
     )
   from p2p.stg_imports i
-  join p2p.stg_import_pages s using (import_id)
-  join pg_temp.import_verdicts v using (file_number, line_number)
   where i.import_id = p_import_id
-    and v.problem is null
-    and not v.is_there
-  group by i.import_id
   on conflict (batch_start_time) do update
   set
     batch_end_time = greatest(r.batch_end_time, excluded.batch_end_time),
@@ -59,20 +75,15 @@ begin
     body_original, body, stored_sha256
   )
   select
-    p_time, m.market_id, s.page_number, v_batch_id, s.observed_at, s.body_bytes, s.body_sha256, s.parser, s.alteration,
+    p_time, c.market_id, s.page_number, v_batch_id, s.observed_at, s.body_bytes, s.body_sha256, s.parser, s.alteration,
     s.body_original, s.body, s.stored_sha256
-  from pg_temp.import_verdicts v
-  join p2p.stg_import_pages s using (file_number, line_number)
-  join p2p.dim_fiat_currencies f on f.currency_code = s.fiat
-  join p2p.dim_cryptocurrencies c on c.symbol = s.asset
-  join p2p.dim_markets m
-    on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (s.exchange_id, f.fiat_id, c.crypto_id, s.trade_type)
-  where s.import_id = p_import_id
-    and s.batch_start_time = p_time
-    and v.problem is null
-    and not v.is_there;
+  from pg_temp.import_choices c
+  join p2p.stg_import_pages s
+    on s.import_id = p_import_id
+    and s.file_number = c.file_number
+    and s.line_number = c.line_number;
 
-  perform p2p.write_imported_books(v_batch_id, p_import_id);
+  perform p2p.write_imported_books(v_batch_id);
 
   update p2p.ops_batch_runs r
   set markets_expected = ledger.markets
@@ -84,6 +95,7 @@ begin
   where r.batch_id = v_batch_id
     and r.markets_expected <> ledger.markets;
 
+  drop table pg_temp.import_choices;
   return v_batch_id;
 end
 $function$;

@@ -36,7 +36,7 @@ Deno.test("a database made of another one's pages has the same facts", async (t)
         now += 3 * 3_600_000;
       }
     } finally {
-      await simulator.stop();
+      await simulator.close();
     }
   }
   await t.step("of whole batches also the ledger is the same", async () => {
@@ -60,7 +60,9 @@ Deno.test("a database made of another one's pages has the same facts", async (t)
     await using damaged = await SqlFixture.create();
     const simulator = await startSimulator({
       offers: 1500,
-      fault: faultByChance(MODEST_RATES, 7),
+      faults: { malformedOffers: 0.05, awkwardOffers: 0.15 },
+      faultFor: ({ search, number }) =>
+        search && faultByChance({ ...MODEST_RATES, timeout: 0 }, (number * 0.618034) % 1),
       now: () => now,
     });
     try {
@@ -68,7 +70,7 @@ Deno.test("a database made of another one's pages has the same facts", async (t)
         await batchOf(damaged.database, simulator.url, { maxRetries: 1, timeoutSeconds: 1 });
       }
     } finally {
-      await simulator.stop();
+      await simulator.close();
     }
     await using target = await SqlFixture.create();
     const file = await folder.file("difficult.jsonl", await linesOf(damaged));
