@@ -1,5 +1,6 @@
--- Makes the fiats, assets and markets that an import brings for the batch of p_time and that the database does not know.
--- Such a market is not active: no batch plans it until discovery lists it. A second call changes nothing.
+-- Part of store_imported_batch: makes the fiats, assets and markets of pages of pg_temp.import_verdicts that the database does
+-- not know, and writes their market_id there. Such a market is not active: no batch plans it until discovery lists it.
+-- A second call changes nothing.
 create or replace function p2p.import_markets(p_import_id uuid, p_time timestamptz)
 returns void
 language plpgsql
@@ -8,16 +9,13 @@ as $function$
 begin
   create temp table import_books on commit drop as
   select distinct s.exchange_id, s.fiat, s.asset, s.trade_type
-  from p2p.stg_import_pages s
-  where s.import_id = p_import_id
-    and s.batch_start_time = p_time
-    and not exists (
-      select
-      from p2p.dim_markets m
-      join p2p.dim_fiat_currencies f using (fiat_id)
-      join p2p.dim_cryptocurrencies c using (crypto_id)
-      where (m.exchange_id, f.currency_code, c.symbol, m.trade_type) = (s.exchange_id, s.fiat, s.asset, s.trade_type)
-    );
+  from pg_temp.import_verdicts v
+  join p2p.stg_import_pages s
+    on s.import_id = p_import_id
+    and s.file_number = v.file_number
+    and s.line_number = v.line_number
+  where v.market_id is null
+    and v.problem is null;
 
   if exists (select from pg_temp.import_books) then
     lock table p2p.dim_markets in share row exclusive mode; -- as store_market_list does
@@ -53,6 +51,19 @@ begin
       from p2p.dim_markets m
       where (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (b.exchange_id, f.fiat_id, c.crypto_id, b.trade_type)
     );
+
+    update pg_temp.import_verdicts v
+    set market_id = m.market_id
+    from p2p.stg_import_pages s
+    join p2p.dim_fiat_currencies f on f.currency_code = s.fiat
+    join p2p.dim_cryptocurrencies c on c.symbol = s.asset
+    join p2p.dim_markets m
+      on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (s.exchange_id, f.fiat_id, c.crypto_id, s.trade_type)
+    where v.market_id is null
+      and v.problem is null
+      and s.import_id = p_import_id
+      and s.file_number = v.file_number
+      and s.line_number = v.line_number;
   end if;
 
   drop table pg_temp.import_books;

@@ -16,7 +16,7 @@ begin
   select
     s.file_number,
     s.line_number,
-    m.market_id,
+    v.market_id,
     s.page_number,
     s.page_size,
     s.filtered_by,
@@ -26,10 +26,6 @@ begin
     on s.import_id = p_import_id
     and s.file_number = v.file_number
     and s.line_number = v.line_number
-  join p2p.dim_fiat_currencies f on f.currency_code = s.fiat
-  join p2p.dim_cryptocurrencies c on c.symbol = s.asset
-  join p2p.dim_markets m
-    on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (s.exchange_id, f.fiat_id, c.crypto_id, s.trade_type)
   where v.problem is null
     and not v.is_there;
 
