@@ -24,6 +24,7 @@ const DATABASE_TESTS = [
   "test/integration/doctor_test.ts",
   "test/integration/replay_test.ts",
   "test/integration/quarantine_test.ts",
+  "test/integration/import_moved_test.ts",
 ];
 
 async function runTests(

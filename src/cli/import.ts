@@ -80,7 +80,7 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     signal,
     observer: report,
   }).finally(() => store.end());
-  // The aggregates over report.touched (from, to; disjoint, in order) are refreshed here: src/database/refresh.ts.
+  // Where aggregates are kept, those over report.touched (from, to; disjoint, in order) are refreshed here: src/database/refresh.ts.
   report.end(read, signal.aborted);
   print(args.json ? JSON.stringify(report.document()) + "\n" : report.summary());
   if (read.booksTornApart > 0 && args.window === undefined) {

@@ -146,7 +146,7 @@ Deno.test("a repeated import changes no row; order, files, overlap and windows o
   ];
   for (const [number, parts] of shuffles.entries()) {
     // In one call, and file after file: batches come late then, and pages are added to batches that are there.
-    for (const way of parts.length === 1 ? ["together"] : WAYS) {
+    for (const way of parts.length === 1 ? WAYS.slice(0, 1) : WAYS.slice(number - 1)) {
       await using sql = await SqlFixture.create();
       const files: string[] = [];
       for (const [i, part] of parts.entries()) {
@@ -393,7 +393,7 @@ Deno.test("a dry run says what would be loaded, and changes nothing", async () =
 
 Deno.test("killed in the middle and called again, it ends as if nothing had been", async () => {
   const books = Array.from(
-    { length: 30 },
+    { length: 16 },
     (_, i) =>
       recorded(
         new Date(Date.UTC(2026, 2, 1, 10, i)).toISOString(),
@@ -409,7 +409,7 @@ Deno.test("killed in the middle and called again, it ends as if nothing had been
     await poll(
       60_000,
       async () =>
-        Number(await sql.value("select count(*) from p2p.ops_batch_runs")) >= 5 || undefined,
+        Number(await sql.value("select count(*) from p2p.ops_batch_runs")) >= 3 || undefined,
     );
     program.kill("SIGKILL");
   }
@@ -419,14 +419,14 @@ Deno.test("killed in the middle and called again, it ends as if nothing had been
         "select count(*) = 0 from pg_stat_activity where datname = current_database() and usename = 'test_worker'",
       ) === true || undefined);
   const loaded = Number(await sql.value("select count(*) from p2p.ops_batch_runs"));
-  assert.ok(loaded >= 5 && loaded < 30, `${loaded} batches`);
+  assert.ok(loaded >= 3 && loaded < 16, `${loaded} batches`);
   assert.deepEqual(await sql.values("select distinct status from p2p.ops_batch_runs"), [
     "completed",
   ]);
   assert.ok(Number(await sql.value("select count(*) from p2p.stg_import_pages")) > 0);
   await sql.rows("update p2p.stg_imports set seen_at = seen_at - interval '11 minutes'");
   const told = await imported(sql, [file]);
-  assert.deepEqual([told["pages_there"], told["pages_stored"]], [loaded, 30 - loaded]);
+  assert.deepEqual([told["pages_there"], told["pages_stored"]], [loaded, 16 - loaded]);
   assert.equal(
     await sql.value("select count(*)::integer from p2p.stg_imports"),
     0,
