@@ -35,6 +35,7 @@ const DATABASE_TESTS = [
   "test/integration/doctor_test.ts",
   "test/integration/replay_test.ts",
   "test/integration/quarantine_test.ts",
+  "test/integration/import_moved_test.ts",
 ];
 
 /** What only a server with TimescaleDB can show. */

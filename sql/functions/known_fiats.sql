@@ -26,6 +26,8 @@ as $function$
     coalesce(m.active_markets, 0)
   from discoveries d
   full join markets m using (fiat_code)
+  where d.fiat_code is not null
+    or m.active_markets > 0 -- a fiat that only an import knows is not asked for
 $function$;
 
 comment on function p2p.known_fiats(text, integer) is 'Fiats seen so far (* = the list of them) and whether their markets were read within p_fresh_seconds';

@@ -65,7 +65,8 @@ as $function$
             'errors', n.errors,
             'seconds', round(n.seconds, 1),
             'failed_checks', n.failed_checks,
-            'batch_id', n.batch_id
+            'batch_id', n.batch_id,
+            'imported_from', n.imported_from
           )
           order by n.batch_start_time desc
         ),

@@ -27,9 +27,11 @@ select
         from p2p.ops_batch_loads l
         where l.batch_id = r.batch_id
       )
-  ) as failed_steps
+  ) as failed_steps,
+  array_to_string(r.imported_from, ', ') as imported_from
 from p2p.ops_batch_runs r;
 
 comment on view p2p.batch_overview is 'Batches with their completeness, failed checks and failed steps; newest: order by batch_start_time desc';
+comment on column p2p.batch_overview.imported_from is 'Files that others had recorded it in; NULL: fetched here';
 
 grant select on p2p.batch_overview to p2p_reader, p2p_worker;

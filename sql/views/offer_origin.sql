@@ -17,11 +17,13 @@ select
   left(v.fingerprint, 12) as parser_fingerprint,
   sv.state as parser_state,
   left(t.fingerprint, 12) as set_fingerprint,
-  l.sql_set_id
+  l.sql_set_id,
+  array_to_string(r.imported_from, ', ') as imported_from
 from p2p.fact_offers f
 join p2p.dim_markets m using (exchange_id, fiat_id, crypto_id, trade_type)
 join p2p.dim_fiat_currencies fiat using (fiat_id)
 join p2p.dim_cryptocurrencies crypto using (crypto_id)
+left join p2p.ops_batch_runs r on r.batch_id = f.batch_id
 left join p2p.stg_responses s
   on s.extraction_timestamp = f.extraction_timestamp
   and s.market_id = m.market_id
@@ -46,5 +48,6 @@ comment on view p2p.offer_origin is 'Where each row of fact_offers comes from: t
 comment on column p2p.offer_origin.body_sha256 is 'Of the page as received; NULL where the page is no longer kept';
 comment on column p2p.offer_origin.parser_fingerprint is 'Of the function that read the page: see sql_history, batch_sql';
 comment on column p2p.offer_origin.set_fingerprint is 'Of all the SQL of that load';
+comment on column p2p.offer_origin.imported_from is 'Files that others had recorded its batch in; NULL: fetched here';
 
 grant select on p2p.offer_origin to p2p_reader, p2p_worker;

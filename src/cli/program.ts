@@ -6,6 +6,7 @@ import { VERSION } from "../version.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
 import { doctor, doctorCommand } from "./doctor.ts";
+import { importCommand, runImport } from "./import.ts";
 import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
 import { quarantine, quarantineCommand } from "./quarantine.ts";
@@ -24,6 +25,7 @@ const commands = or(
   queryCommand,
   quarantineCommand,
   replayCommand,
+  importCommand,
   migrateCommand,
   sqlCommand,
   doctorCommand,
@@ -67,6 +69,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await quarantine(parsed);
       case "replay":
         return await replay(parsed);
+      case "import":
+        return await runImport(parsed);
       case "migrate":
         return await runMigrate(parsed);
       case "doctor":

@@ -92,7 +92,7 @@ function describeStatus(report: StatusReport): string {
     report.violated_policies === 0 ? "" : yellow(
       `${report.violated_policies} rules of p2p.policy_audit are violated: p2p-ingest doctor says what mends them\n`,
     ),
-    report.batches.length === 0 ? "" : "\n" + recordTable(report.batches),
+    report.batches.length === 0 ? "" : "\n" + batchTable(report.batches),
     report.missing_markets.length === 0
       ? ""
       : `\n${bold("Missing in the last batch")} (view p2p.missing_markets)\n` +
@@ -107,6 +107,14 @@ function describeStatus(report: StatusReport): string {
         recordTable(report.failed_steps),
   ];
   return sections.join("");
+}
+
+/** Batches that were imported say so; where there are none, there is no such column. */
+function batchTable(batches: StatusReport["batches"]): string {
+  const isImported = batches.some((batch) => batch["imported_from"] !== null);
+  return recordTable(
+    isImported ? batches : batches.map(({ imported_from: _, ...batch }) => batch),
+  );
 }
 
 function recordTable(records: readonly Readonly<Record<string, unknown>>[]): string {

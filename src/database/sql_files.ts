@@ -27,6 +27,7 @@ import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" w
 import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type: "text" };
 import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type: "text" };
 import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
+import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -74,6 +75,7 @@ import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" 
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
 import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
+import beginImport from "../../sql/functions/begin_import.sql" with { type: "text" };
 import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
 import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
 import checkQualityRule from "../../sql/functions/check_quality_rule.sql" with { type: "text" };
@@ -89,11 +91,16 @@ import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" 
   type: "text",
 };
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
+import endImport from "../../sql/functions/end_import.sql" with { type: "text" };
 import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
+import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
+import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
+import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
+import judgeImportPages from "../../sql/functions/judge_import_pages.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
 import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" };
@@ -161,8 +168,10 @@ import settingNumber from "../../sql/functions/setting_number.sql" with { type: 
 import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
 import showQuarantine from "../../sql/functions/show_quarantine.sql" with { type: "text" };
 import sqlFingerprint from "../../sql/functions/sql_fingerprint.sql" with { type: "text" };
+import stageImportPage from "../../sql/functions/stage_import_page.sql" with { type: "text" };
 import statusReport from "../../sql/functions/status_report.sql" with { type: "text" };
 import stepCall from "../../sql/functions/step_call.sql" with { type: "text" };
+import storeImportedBatch from "../../sql/functions/store_imported_batch.sql" with { type: "text" };
 import storeMarketList from "../../sql/functions/store_market_list.sql" with { type: "text" };
 import storePage from "../../sql/functions/store_page.sql" with { type: "text" };
 import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" with {
@@ -171,6 +180,7 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import writeImportedBooks from "../../sql/functions/write_imported_books.sql" with { type: "text" };
 import plainFromFactsMarketHours from "../../sql/plain/views/from_facts_market_hours.sql" with {
   type: "text",
 };
@@ -288,6 +298,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0014_partitions.sql", body: migration0014 },
   { name: "migrations/0015_summaries.sql", body: migration0015 },
   { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
+  { name: "migrations/0017_imports.sql", body: migration0017 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
@@ -335,6 +346,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
   { name: "functions/apply_retention.sql", body: applyRetention },
+  { name: "functions/begin_import.sql", body: beginImport },
   { name: "functions/check_pages.sql", body: checkPages },
   { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
   { name: "functions/check_quality_rule.sql", body: checkQualityRule },
@@ -348,11 +360,16 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },
   { name: "functions/end_fetching.sql", body: endFetching },
+  { name: "functions/end_import.sql", body: endImport },
   { name: "functions/fail_batch.sql", body: failBatch },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/guard_setting.sql", body: guardSetting },
+  { name: "functions/import_markets.sql", body: importMarkets },
+  { name: "functions/import_next_batch.sql", body: importNextBatch },
+  { name: "functions/import_obstacle.sql", body: importObstacle },
   { name: "functions/is_beyond.sql", body: isBeyond },
+  { name: "functions/judge_import_pages.sql", body: judgeImportPages },
   { name: "functions/known_fiats.sql", body: knownFiats },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
   { name: "functions/load_batch.sql", body: loadBatch },
@@ -404,14 +421,17 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/setting_switch.sql", body: settingSwitch },
   { name: "functions/show_quarantine.sql", body: showQuarantine },
   { name: "functions/sql_fingerprint.sql", body: sqlFingerprint },
+  { name: "functions/stage_import_page.sql", body: stageImportPage },
   { name: "functions/status_report.sql", body: statusReport },
   { name: "functions/step_call.sql", body: stepCall },
+  { name: "functions/store_imported_batch.sql", body: storeImportedBatch },
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "functions/write_imported_books.sql", body: writeImportedBooks },
   { name: "views/from_facts_market_hours.sql", body: plainFromFactsMarketHours, tier: "plain" },
   { name: "views/from_facts_merchant_hours.sql", body: plainFromFactsMerchantHours, tier: "plain" },
   { name: "views/from_hours_market_days.sql", body: plainFromHoursMarketDays, tier: "plain" },

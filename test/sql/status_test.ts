@@ -57,6 +57,7 @@ Deno.test("status tells the newest batches, what is missing and which checks fai
     rejected: 3,
     errors: 1,
     failed_checks: 2,
+    imported_from: null,
     batch_id: second.id,
   });
   assert.deepEqual(status["missing_markets"], [{
