@@ -119,6 +119,13 @@ CREATE FUNCTION p2p.apply_retention(p_batch_id uuid) RETURNS jsonb
 
 COMMENT ON FUNCTION p2p.apply_retention(p_batch_id uuid) IS 'Drops what is older than the settings allow, and makes partitions for days to come';
 
+CREATE FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) IS 'Begins an import of files with pages that others recorded';
+
 CREATE FUNCTION p2p.check_pages(p_since timestamp with time zone, p_until timestamp with time zone, OUT pages_checked bigint, OUT pages_without_checksum bigint, OUT pages_damaged bigint, OUT damaged_pages jsonb) RETURNS record
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -174,6 +181,7 @@ CREATE TABLE p2p.ops_batch_runs (
     lease_expires_at timestamp with time zone NOT NULL,
     raw_deleted_at timestamp with time zone,
     ledger_deleted_at timestamp with time zone,
+    imported_from text[],
     CONSTRAINT ops_batch_runs_check CHECK (((status = 'running'::text) = (batch_end_time IS NULL))),
     CONSTRAINT ops_batch_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'partial'::text, 'failed'::text])))
 );
@@ -197,6 +205,8 @@ COMMENT ON COLUMN p2p.ops_batch_runs.lease_expires_at IS 'The worker that fetche
 COMMENT ON COLUMN p2p.ops_batch_runs.raw_deleted_at IS 'When apply_retention deleted its pages: from then on it cannot be loaded again';
 
 COMMENT ON COLUMN p2p.ops_batch_runs.ledger_deleted_at IS 'When apply_retention deleted its rows of ops_batch_markets, ops_extraction_errors and ops_rejected_offers';
+
+COMMENT ON COLUMN p2p.ops_batch_runs.imported_from IS 'Files that p2p-ingest import took its pages from; NULL: the worker fetched it';
 
 CREATE FUNCTION p2p.close_batch(p_batch_id uuid) RETURNS p2p.ops_batch_runs
     LANGUAGE plpgsql
@@ -290,6 +300,13 @@ CREATE FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) RETURNS integer
 
 COMMENT ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) IS 'Closes the work queue of a batch: what was not fetched is deferred';
 
+CREATE FUNCTION p2p.end_import(p_import_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.end_import(p_import_id uuid) IS 'Ends an import; pages that still wait for their batch are forgotten';
+
 CREATE FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) RETURNS void
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
@@ -332,12 +349,40 @@ CREATE FUNCTION p2p.guard_setting() RETURNS trigger
 
 COMMENT ON FUNCTION p2p.guard_setting() IS 'Trigger: refuses changes of settings that functions could not live with';
 
+CREATE FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) IS 'Makes the markets that an import brings, not active until discovery lists them';
+
+CREATE FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean) RETURNS TABLE(batch_start_time timestamp with time zone, batch_id uuid, outcome text, status text, error_summary text, pages_stored integer, pages_there integer, pages_left_out integer, offers integer, problems jsonb)
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean) IS 'Makes a batch of the oldest pages of an import, and loads it';
+
+CREATE FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) IS 'Why a batch of that time must not be imported, and the statement that changes it';
+
 CREATE FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) IS 'Whether a metric lies on the bad side of a threshold';
+
+CREATE FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) RETURNS TABLE(file_number integer, line_number bigint, market_id integer, is_there boolean, problem text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) IS 'What is to become of each page that an import has for a batch';
 
 CREATE FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) RETURNS TABLE(fiat_code text, is_fresh boolean, active_markets bigint)
     LANGUAGE sql STABLE
@@ -883,6 +928,13 @@ CREATE FUNCTION p2p.sql_fingerprint() RETURNS text
 
 COMMENT ON FUNCTION p2p.sql_fingerprint() IS 'Fingerprint of the SQL that a load would run now';
 
+CREATE FUNCTION p2p.stage_import_page(p_import_id uuid, p_file_number integer, p_line_number bigint, p_batch_start_time timestamp with time zone, p_observed_at timestamp with time zone, p_exchange text, p_fiat text, p_asset text, p_side text, p_page_number integer, p_page_size integer, p_filtered_by text, p_parser text, p_alteration text, p_body text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.stage_import_page(p_import_id uuid, p_file_number integer, p_line_number bigint, p_batch_start_time timestamp with time zone, p_observed_at timestamp with time zone, p_exchange text, p_fiat text, p_asset text, p_side text, p_page_number integer, p_page_size integer, p_filtered_by text, p_parser text, p_alteration text, p_body text) IS 'Takes in one line of an import, to wait for its batch';
+
 CREATE FUNCTION p2p.status_report(p_batches integer) RETURNS json
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -896,6 +948,13 @@ CREATE FUNCTION p2p.step_call(p_step p2p.pipeline_steps) RETURNS text
     AS …;
 
 COMMENT ON FUNCTION p2p.step_call(p_step p2p.pipeline_steps) IS 'The statement that runs a step of load_batch';
+
+CREATE FUNCTION p2p.store_imported_batch(p_import_id uuid, p_time timestamp with time zone) RETURNS uuid
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.store_imported_batch(p_import_id uuid, p_time timestamp with time zone) IS 'Part of import_next_batch: stores pages as a batch of their own time';
 
 CREATE FUNCTION p2p.store_market_list(p_exchange text, p_fiats jsonb, p_markets jsonb, p_covered text[], p_missed text[], p_now timestamp with time zone DEFAULT clock_timestamp()) RETURNS integer
     LANGUAGE plpgsql
@@ -970,6 +1029,13 @@ CREATE FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) RETUR
 
 COMMENT ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) IS 'What stands on the watched pages of a batch, by page, path and JSON type';
 
+CREATE FUNCTION p2p.write_imported_books(p_batch_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.write_imported_books(p_batch_id uuid) IS 'Writes the ledger of the markets that an import stored pages of';
+
 CREATE TABLE p2p.ops_batch_loads (
     batch_id uuid NOT NULL,
     load_number integer NOT NULL,
@@ -1011,10 +1077,13 @@ CREATE VIEW p2p.batch_overview AS
            FROM p2p.ops_batch_steps s
           WHERE ((s.batch_id = r.batch_id) AND (s.status = 'failed'::text) AND (s.load_number = ( SELECT max(l.load_number) AS max
                    FROM p2p.ops_batch_loads l
-                  WHERE (l.batch_id = r.batch_id))))) AS failed_steps
+                  WHERE (l.batch_id = r.batch_id))))) AS failed_steps,
+    array_to_string(r.imported_from, ', '::text) AS imported_from
    FROM p2p.ops_batch_runs r;
 
 COMMENT ON VIEW p2p.batch_overview IS 'Batches with their completeness, failed checks and failed steps; newest: order by batch_start_time desc';
+
+COMMENT ON COLUMN p2p.batch_overview.imported_from IS 'Files that others had recorded it in; NULL: fetched here';
 
 CREATE TABLE p2p.sql_set_versions (
     sql_set_id integer NOT NULL,
@@ -1113,6 +1182,8 @@ CREATE TABLE p2p.dim_markets (
 COMMENT ON TABLE p2p.dim_markets IS 'One book: fiat, asset and the side the taker asks for (BUY = the taker buys crypto)';
 
 COMMENT ON COLUMN p2p.dim_markets.is_active IS 'Whether the exchange listed it at the last discovery of its fiat';
+
+COMMENT ON COLUMN p2p.dim_markets.first_listed_at IS 'When the exchange first listed it; of a market that is known from imports alone, the time of the batch that brought it';
 
 CREATE TABLE p2p.fact_market_depth (
     depth_id bigint NOT NULL,
@@ -1362,9 +1433,9 @@ CREATE TABLE p2p.stg_responses (
     page_number integer NOT NULL,
     batch_id uuid NOT NULL,
     observed_at timestamp with time zone NOT NULL,
-    attempt smallint NOT NULL,
-    http_status smallint NOT NULL,
-    duration_ms integer NOT NULL,
+    attempt smallint,
+    http_status smallint,
+    duration_ms integer,
     body_bytes integer NOT NULL,
     body_sha256 bytea NOT NULL,
     parser text NOT NULL,
@@ -1381,6 +1452,8 @@ COMMENT ON TABLE p2p.stg_responses IS 'Search pages as received, one row a page'
 COMMENT ON COLUMN p2p.stg_responses.extraction_timestamp IS 'batch_start_time of the batch';
 
 COMMENT ON COLUMN p2p.stg_responses.observed_at IS 'When the page came';
+
+COMMENT ON COLUMN p2p.stg_responses.attempt IS 'Which try it was, from 1; NULL for an imported page, as are http_status and duration_ms';
 
 COMMENT ON COLUMN p2p.stg_responses.body_bytes IS 'Size of the body after decompression';
 
@@ -1762,7 +1835,8 @@ CREATE VIEW p2p.freshness AS
             r.worker_id,
             r.lease_expires_at,
             r.raw_deleted_at,
-            r.ledger_deleted_at
+            r.ledger_deleted_at,
+            r.imported_from
            FROM p2p.ops_batch_runs r
           WHERE ((r.status = ANY (ARRAY['completed'::text, 'partial'::text])) AND (EXISTS ( SELECT
                    FROM (p2p.ops_batch_markets bm
@@ -2955,11 +3029,13 @@ CREATE VIEW p2p.offer_origin AS
     "left"(v.fingerprint, 12) AS parser_fingerprint,
     sv.state AS parser_state,
     "left"(t.fingerprint, 12) AS set_fingerprint,
-    l.sql_set_id
-   FROM (((((((p2p.fact_offers f
+    l.sql_set_id,
+    array_to_string(r.imported_from, ', '::text) AS imported_from
+   FROM ((((((((p2p.fact_offers f
      JOIN p2p.dim_markets m USING (exchange_id, fiat_id, crypto_id, trade_type))
      JOIN p2p.dim_fiat_currencies fiat USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies crypto USING (crypto_id))
+     LEFT JOIN p2p.ops_batch_runs r ON ((r.batch_id = f.batch_id)))
      LEFT JOIN p2p.stg_responses s ON (((s.extraction_timestamp = f.extraction_timestamp) AND (s.market_id = m.market_id) AND (s.page_number = f.page_number))))
      LEFT JOIN p2p.ops_batch_loads l ON (((l.batch_id = f.batch_id) AND (NOT (EXISTS ( SELECT
            FROM p2p.ops_batch_loads newer
@@ -2975,6 +3051,8 @@ COMMENT ON COLUMN p2p.offer_origin.body_sha256 IS 'Of the page as received; NULL
 COMMENT ON COLUMN p2p.offer_origin.parser_fingerprint IS 'Of the function that read the page: see sql_history, batch_sql';
 
 COMMENT ON COLUMN p2p.offer_origin.set_fingerprint IS 'Of all the SQL of that load';
+
+COMMENT ON COLUMN p2p.offer_origin.imported_from IS 'Files that others had recorded its batch in; NULL: fetched here';
 
 CREATE TABLE p2p.ops_rejected_offers (
     batch_id uuid NOT NULL,
@@ -3488,6 +3566,52 @@ ALTER TABLE p2p.sql_versions ALTER COLUMN version_id ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
+CREATE UNLOGGED TABLE p2p.stg_import_pages (
+    import_id uuid NOT NULL,
+    file_number integer NOT NULL,
+    line_number bigint NOT NULL,
+    batch_start_time timestamp with time zone NOT NULL,
+    observed_at timestamp with time zone NOT NULL,
+    exchange_id smallint NOT NULL,
+    fiat text NOT NULL,
+    asset text NOT NULL,
+    trade_type text NOT NULL,
+    page_number integer NOT NULL,
+    page_size integer,
+    filtered_by text,
+    parser text NOT NULL,
+    body_bytes integer NOT NULL,
+    body_sha256 bytea NOT NULL,
+    alteration text,
+    body_original bytea,
+    stored_sha256 bytea NOT NULL,
+    body jsonb NOT NULL,
+    CONSTRAINT stg_import_pages_page_number_check CHECK ((page_number > 0)),
+    CONSTRAINT stg_import_pages_trade_type_check CHECK ((trade_type = ANY (ARRAY['BUY'::text, 'SELL'::text])))
+);
+ALTER TABLE ONLY p2p.stg_import_pages ALTER COLUMN body SET COMPRESSION lz4;
+
+COMMENT ON TABLE p2p.stg_import_pages IS 'Pages of an import that wait for their batch: import_next_batch takes the oldest batch out, whatever order the lines came in';
+
+COMMENT ON COLUMN p2p.stg_import_pages.page_size IS 'Offers that were asked for on a page, where the line says it';
+
+COMMENT ON COLUMN p2p.stg_import_pages.filtered_by IS 'What the recorder had asked for less than the whole book by; NULL: nothing';
+
+COMMENT ON COLUMN p2p.stg_import_pages.stored_sha256 IS 'As in stg_responses: two pages are the same where this is';
+
+CREATE UNLOGGED TABLE p2p.stg_imports (
+    import_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    worker_id text NOT NULL,
+    files text[] NOT NULL,
+    seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE p2p.stg_imports IS 'Imports that are under way';
+
+COMMENT ON COLUMN p2p.stg_imports.files IS 'As named on the command line; pages name them by their number, from 1';
+
+COMMENT ON COLUMN p2p.stg_imports.seen_at IS 'Last sign of life; after ten silent minutes the next import clears it away';
+
 CREATE VIEW p2p.table_sizes AS
  WITH kept_in AS (
          SELECT c_1.oid AS table_id,
@@ -3742,6 +3866,12 @@ ALTER TABLE ONLY p2p.sql_versions
 ALTER TABLE ONLY p2p.sql_versions
     ADD CONSTRAINT sql_versions_pkey PRIMARY KEY (version_id);
 
+ALTER TABLE ONLY p2p.stg_import_pages
+    ADD CONSTRAINT stg_import_pages_pkey PRIMARY KEY (import_id, file_number, line_number);
+
+ALTER TABLE ONLY p2p.stg_imports
+    ADD CONSTRAINT stg_imports_pkey PRIMARY KEY (import_id);
+
 ALTER TABLE ONLY p2p.stg_responses
     ADD CONSTRAINT stg_responses_pkey PRIMARY KEY (extraction_timestamp, market_id, page_number);
 
@@ -3808,6 +3938,10 @@ COMMENT ON INDEX p2p.ops_shape_events_by_batch IS 'The events of a batch; remova
 CREATE INDEX sql_set_versions_by_version ON p2p.sql_set_versions USING btree (version_id);
 
 COMMENT ON INDEX p2p.sql_set_versions_by_version IS 'Which sets, and so which batches, had a version';
+
+CREATE INDEX stg_import_pages_by_batch ON p2p.stg_import_pages USING btree (import_id, batch_start_time);
+
+COMMENT ON INDEX p2p.stg_import_pages_by_batch IS 'import_next_batch: the oldest batch, and its pages';
 
 CREATE INDEX stored_market_days_by_time ON ONLY p2p.stored_market_days USING brin (day) WITH (pages_per_range='32', autosummarize='on');
 
@@ -3945,6 +4079,9 @@ ALTER TABLE ONLY p2p.sql_set_versions
 ALTER TABLE ONLY p2p.sql_set_versions
     ADD CONSTRAINT sql_set_versions_version_id_fkey FOREIGN KEY (version_id) REFERENCES p2p.sql_versions(version_id);
 
+ALTER TABLE ONLY p2p.stg_import_pages
+    ADD CONSTRAINT stg_import_pages_import_id_fkey FOREIGN KEY (import_id) REFERENCES p2p.stg_imports(import_id) ON DELETE CASCADE;
+
 GRANT USAGE ON SCHEMA p2p TO p2p_reader;
 GRANT USAGE ON SCHEMA p2p TO p2p_worker;
 
@@ -3973,6 +4110,9 @@ REVOKE ALL ON FUNCTION p2p.apply_objects(p_files jsonb, p_program_version text) 
 
 REVOKE ALL ON FUNCTION p2p.apply_retention(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.apply_retention(p_batch_id uuid) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.check_pages(p_since timestamp with time zone, p_until timestamp with time zone, OUT pages_checked bigint, OUT pages_without_checksum bigint, OUT pages_damaged bigint, OUT damaged_pages jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.check_pages(p_since timestamp with time zone, p_until timestamp with time zone, OUT pages_checked bigint, OUT pages_without_checksum bigint, OUT pages_damaged bigint, OUT damaged_pages jsonb) TO p2p_worker;
@@ -4025,6 +4165,9 @@ GRANT ALL ON FUNCTION p2p.drop_temporary_tables(p_keep oid[]) TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.end_import(p_import_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.end_import(p_import_id uuid) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) TO p2p_worker;
 
@@ -4041,8 +4184,20 @@ REVOKE ALL ON FUNCTION p2p.grants_on(p_identity text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.guard_setting() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) TO p2p_worker;
@@ -4224,11 +4379,17 @@ GRANT ALL ON FUNCTION p2p.show_quarantine(p_reason text, p_batch_id uuid, p_limi
 REVOKE ALL ON FUNCTION p2p.sql_fingerprint() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.sql_fingerprint() TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.stage_import_page(p_import_id uuid, p_file_number integer, p_line_number bigint, p_batch_start_time timestamp with time zone, p_observed_at timestamp with time zone, p_exchange text, p_fiat text, p_asset text, p_side text, p_page_number integer, p_page_size integer, p_filtered_by text, p_parser text, p_alteration text, p_body text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.stage_import_page(p_import_id uuid, p_file_number integer, p_line_number bigint, p_batch_start_time timestamp with time zone, p_observed_at timestamp with time zone, p_exchange text, p_fiat text, p_asset text, p_side text, p_page_number integer, p_page_size integer, p_filtered_by text, p_parser text, p_alteration text, p_body text) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.status_report(p_batches integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.status_report(p_batches integer) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.step_call(p_step p2p.pipeline_steps) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.step_call(p_step p2p.pipeline_steps) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.store_imported_batch(p_import_id uuid, p_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.store_imported_batch(p_import_id uuid, p_time timestamp with time zone) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.store_market_list(p_exchange text, p_fiats jsonb, p_markets jsonb, p_covered text[], p_missed text[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.store_market_list(p_exchange text, p_fiats jsonb, p_markets jsonb, p_covered text[], p_missed text[], p_now timestamp with time zone) TO p2p_worker;
@@ -4257,6 +4418,9 @@ GRANT ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.write_imported_books(p_batch_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.write_imported_books(p_batch_id uuid) TO p2p_worker;
 
 GRANT SELECT,INSERT ON TABLE p2p.ops_batch_loads TO p2p_worker;
 
@@ -4440,6 +4604,10 @@ GRANT SELECT ON TABLE p2p.shape_events TO p2p_reader;
 
 GRANT SELECT ON TABLE p2p.sql_history TO p2p_reader;
 GRANT SELECT ON TABLE p2p.sql_history TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.stg_import_pages TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.stg_imports TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.table_sizes TO p2p_reader;
 
