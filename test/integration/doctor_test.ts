@@ -64,6 +64,7 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
       "clock",
       "schema",
       "server",
+      "policies",
       "rights",
       "sql",
       "batches",
