@@ -2829,10 +2829,39 @@ CREATE VIEW p2p.mv_latest_market_state AS
     f.is_promoted,
     e.code AS exchange
    FROM ((((((newest_books b
-     JOIN p2p.fact_offers f ON (((f.exchange_id = b.exchange_id) AND (f.fiat_id = b.fiat_id) AND (f.crypto_id = b.crypto_id) AND (f.trade_type = b.trade_type) AND (f.extraction_timestamp = b.extraction_timestamp))))
-     JOIN p2p.dim_cryptocurrencies c ON ((c.crypto_id = f.crypto_id)))
-     JOIN p2p.dim_fiat_currencies fc ON ((fc.fiat_id = f.fiat_id)))
-     JOIN p2p.dim_exchanges e ON ((e.exchange_id = f.exchange_id)))
+     JOIN p2p.dim_cryptocurrencies c ON ((c.crypto_id = b.crypto_id)))
+     JOIN p2p.dim_fiat_currencies fc ON ((fc.fiat_id = b.fiat_id)))
+     JOIN p2p.dim_exchanges e ON ((e.exchange_id = b.exchange_id)))
+     CROSS JOIN LATERAL ( SELECT o.extraction_timestamp,
+            o.offer_id,
+            o.observed_at,
+            o.batch_id,
+            o.advertiser_sk,
+            o.payment_set_id,
+            o.total_orders_count,
+            o.avg_response_time_seconds,
+            o.payment_time_limit_minutes,
+            o.exchange_id,
+            o.crypto_id,
+            o.fiat_id,
+            o.page_number,
+            o.is_promoted,
+            o.is_available,
+            o.trade_type,
+            o.offer_external_id,
+            o.price,
+            o.available_amount,
+            o.tradable_quantity,
+            o.min_limit,
+            o.max_limit,
+            o.completion_rate,
+            o.positive_rate,
+            o.price_float_rate,
+            o.avg_completion_time_minutes,
+            o.terms_conditions
+           FROM p2p.fact_offers o
+          WHERE ((o.exchange_id = b.exchange_id) AND (o.fiat_id = b.fiat_id) AND (o.crypto_id = b.crypto_id) AND (o.trade_type = b.trade_type) AND (o.extraction_timestamp = b.extraction_timestamp))
+         OFFSET 0) f)
      LEFT JOIN p2p.dim_advertisers a ON ((a.advertiser_sk = f.advertiser_sk)))
      LEFT JOIN payment_names p ON ((p.payment_set_id = f.payment_set_id)));
 
@@ -3231,7 +3260,12 @@ CREATE VIEW p2p.prices_by_payment_method AS
             percentile_disc((0.5)::double precision) WITHIN GROUP (ORDER BY o.price) AS median_price,
             sum(o.available_amount) AS available_amount
            FROM (((newest_books b
-             JOIN p2p.fact_offers o ON (((o.exchange_id = b.exchange_id) AND (o.fiat_id = b.fiat_id) AND (o.crypto_id = b.crypto_id) AND (o.trade_type = b.trade_type) AND (o.extraction_timestamp = b.extraction_timestamp))))
+             CROSS JOIN LATERAL ( SELECT f.price,
+                    f.available_amount,
+                    f.payment_set_id
+                   FROM p2p.fact_offers f
+                  WHERE ((f.exchange_id = b.exchange_id) AND (f.fiat_id = b.fiat_id) AND (f.crypto_id = b.crypto_id) AND (f.trade_type = b.trade_type) AND (f.extraction_timestamp = b.extraction_timestamp))
+                 OFFSET 0) o)
              JOIN p2p.dim_payment_sets s USING (payment_set_id))
              CROSS JOIN LATERAL unnest(s.payment_method_ids) method(payment_method_id))
           GROUP BY b.market, b.exchange_id, b.trade_type, method.payment_method_id

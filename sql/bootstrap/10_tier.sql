@@ -75,7 +75,7 @@ as $function$
         when f.missing is not null then 'TimescaleDB ' || f.version || ' has no ' || f.missing
       end as obstacle,
       case
-        when f.version is null and f.is_available then 'create extension timescaledb'
+        when f.version is null and f.is_available then 'create extension timescaledb schema public'
         when f.version is null then null
         when f.license is null then 'shared_preload_libraries = timescaledb in postgresql.conf, and restart the server'
         when f.license <> 'timescale' then 'alter system set timescaledb.license = ''timescale'', and restart the server'

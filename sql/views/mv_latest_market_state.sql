@@ -48,15 +48,21 @@ select
   f.is_promoted,
   e.code as exchange
 from newest_books b
-join p2p.fact_offers f
-  on f.exchange_id = b.exchange_id
-  and f.fiat_id = b.fiat_id
-  and f.crypto_id = b.crypto_id
-  and f.trade_type = b.trade_type
-  and f.extraction_timestamp = b.extraction_timestamp
-join p2p.dim_cryptocurrencies c on c.crypto_id = f.crypto_id
-join p2p.dim_fiat_currencies fc on fc.fiat_id = f.fiat_id
-join p2p.dim_exchanges e on e.exchange_id = f.exchange_id
+join p2p.dim_cryptocurrencies c on c.crypto_id = b.crypto_id
+join p2p.dim_fiat_currencies fc on fc.fiat_id = b.fiat_id
+join p2p.dim_exchanges e on e.exchange_id = b.exchange_id
+-- Book by book, which `offset 0` holds the planner to: so only the days of the books are read. A join of all books with
+-- all offers reads every partition.
+cross join lateral (
+  select o.*
+  from p2p.fact_offers o
+  where o.exchange_id = b.exchange_id
+    and o.fiat_id = b.fiat_id
+    and o.crypto_id = b.crypto_id
+    and o.trade_type = b.trade_type
+    and o.extraction_timestamp = b.extraction_timestamp
+  offset 0
+) as f
 left join p2p.dim_advertisers a on a.advertiser_sk = f.advertiser_sk
 left join payment_names p on p.payment_set_id = f.payment_set_id;
 

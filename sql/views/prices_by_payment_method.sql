@@ -34,12 +34,17 @@ prices as (
     percentile_disc(0.5) within group (order by o.price) as median_price,
     sum(o.available_amount) as available_amount
   from newest_books b
-  join p2p.fact_offers o
-    on o.exchange_id = b.exchange_id
-    and o.fiat_id = b.fiat_id
-    and o.crypto_id = b.crypto_id
-    and o.trade_type = b.trade_type
-    and o.extraction_timestamp = b.extraction_timestamp
+  -- Book by book, which `offset 0` holds the planner to: so only the days of the books are read.
+  cross join lateral (
+    select f.price, f.available_amount, f.payment_set_id
+    from p2p.fact_offers f
+    where f.exchange_id = b.exchange_id
+      and f.fiat_id = b.fiat_id
+      and f.crypto_id = b.crypto_id
+      and f.trade_type = b.trade_type
+      and f.extraction_timestamp = b.extraction_timestamp
+    offset 0
+  ) as o
   join p2p.dim_payment_sets s using (payment_set_id)
   cross join unnest(s.payment_method_ids) as method (payment_method_id)
   group by b.market, b.exchange_id, b.trade_type, method.payment_method_id

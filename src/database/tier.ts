@@ -52,9 +52,13 @@ async function databaseTier(database: Database): Promise<Tier> {
  */
 export function tierToBe({ database, server, reason, hint }: TierState): Tier {
   if (database === "timescaledb" && server === "plain") {
+    const isGone = hint === undefined || hint.startsWith("create extension");
     throw new ConfigurationError(
       `the facts of this database are in TimescaleDB, and there is no way back to plain tables: ${reason}`,
-      hint,
+      // Who drops the extension drops what is in it.
+      isGone
+        ? "restore a backup on a server that has TimescaleDB: what was packed went with it"
+        : hint,
     );
   }
   return server;

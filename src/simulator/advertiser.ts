@@ -63,7 +63,7 @@ export function advertiserAt(
     pro: merchant && identity > 0.98,
     vipLevel: merchant ? 1 + level % 3 : null,
     monthOrderCount: Math.floor((merchant ? 3_000 : 120) * (1 - share) * rate) + 1 +
-      Math.floor(tick * (merchant ? 0.5 : 0.02) + rate * 50) % 50,
+      Math.floor(tick * (merchant ? 0.03 : 0.005) + rate * 50) % 50,
     monthFinishRate: fraction(rate > 0.84 ? 1 : 1 - 0.12 * rate * rate, 3),
     positiveRate: fraction(rate < 0.36 ? 1 : 1 - 0.05 * (rate - 0.36), 8),
     activeTimeInSecond: Math.floor(3_600 * active * active * active),

@@ -33,11 +33,15 @@ const LARGEST_ORDER = 30_000;
 const ASSET_WALKS = 1_000;
 const OWN_COIN = 9_999;
 
+function isStable({ asset }: Market): boolean {
+  return asset.usd > 0.99 && asset.usd < 1.01;
+}
+
 /** What one unit of the asset is worth at that tick, between the medians of both sides. */
 export function midPrice(seed: number, market: Market, tick: number): number {
   const { fiat, asset } = market;
   if (asset.symbol === fiat.code) return walk(seed, OWN_COIN, tick);
-  const coin = asset.usd > 0.99 && asset.usd < 1.01
+  const coin = isStable(market)
     ? asset.usd
     : asset.usd * walk(seed, ASSET_WALKS + asset.symbol.charCodeAt(0), tick);
   return coin * fiat.perUsd * walk(seed, fiat.index, tick);
@@ -65,16 +69,21 @@ function offerAt(
   awake: number,
 ): Offer | undefined {
   const key = market.firstSlot + slot;
-  // Lives from 15 minutes to 10 hours, most of them short; then the slot stays empty for a while.
-  const life = Math.floor(30 * Math.exp(3.69 * unit(seed, SALT.life, key)));
+  // One in eight comes for 15 minutes to 10 hours, the others stay for days; then the slot is empty for a while.
+  const isBrief = hash(seed, SALT.life, key, 2) % 8 === 0;
+  const life = Math.floor((isBrief ? 30 : 3_000) * Math.exp(3.69 * unit(seed, SALT.life, key)));
   const cycle = life + 1 + Math.floor(life * 0.25 * unit(seed, SALT.life, key, 1));
   const at = tick + hash(seed, SALT.phase, key) % cycle;
   const age = at % cycle;
   if (age >= life || unit(seed, SALT.day, key) > awake) return undefined;
   const generation = Math.floor(at / cycle);
   const offset = deviation(market, unit(seed, SALT.price, key, generation));
-  // Its owner looks at the price again every few ticks to some hours.
-  const every = 2 + Math.floor(120 * unit(seed, SALT.reprice, key, generation) ** 3);
+  // Its owner looks at the price again: of a stable coin every ten minutes to two days, so that about one price in
+  // twelve differs after ten minutes (one in sixteen in the recordings of 2026); of others, which float, all the time.
+  const patience = unit(seed, SALT.reprice, key, generation) ** 2;
+  const every = isStable(market)
+    ? 20 + Math.floor(5_000 * patience)
+    : 2 + Math.floor(40 * patience);
   const repriced = tick - age % every;
   const noise = 0.001 * (unit(seed, SALT.reprice, key, repriced, 1) - 0.5);
   const sign = market.side === "BUY" ? 1 : -1;
@@ -148,7 +157,7 @@ export function termsOf(layout: Layout, offer: Offer): Terms {
   const key = market.firstSlot + offer.slot;
   const size = unit(seed, SALT.amount, key, offer.generation);
   const sold = unit(seed, SALT.amount, key, offer.generation, 1);
-  const pace = 2 + Math.floor(20 * sold);
+  const pace = 20 + Math.floor(250 * sold); // one in five is smaller after ten minutes, as in the recordings
   const left = 1 - 0.95 * sold * (age - age % pace) / life;
   const first = 20 * Math.exp(8.3 * size * size) / asset.usd;
   const units = 10 ** asset.scale;

@@ -265,6 +265,16 @@ Deno.test("a day that something stands on is kept, and what it is is told", asyn
     "select p2p.apply_retention(null) -> 'held_up' ->> 'fact_offers' as told",
   );
   assert.match(String(told), /cannot drop table p2p_partitions\.fact_offers_20260101/);
+  const retention = () =>
+    sql.values("select finding from p2p.diagnose() where topic = 'retention'");
+  assert.deepEqual(await retention(), [], "not worth a word on the first day");
+  await sql.rows(
+    "update p2p.dropped_facts set held_up_since = held_up_since - interval '25 hours'",
+  );
+  assert.match(
+    String(await retention()),
+    /^fact_offers: what is old enough could not be dropped since .*: cannot drop table/,
+  );
   await assert.rejects(
     sql.work("select p2p.drop_older('fact_offers', 'infinity')"),
     /lacks a privilege/,

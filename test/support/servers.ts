@@ -27,8 +27,11 @@ export async function embeddedServer(folder: string): Promise<TestServer> {
 
 export const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";
 
-/** Debian's PostgreSQL 15, the oldest that is supported; undefined where it is not installed. */
-export async function debianServer(folder: string): Promise<TestServer | undefined> {
+/**
+ * Debian's PostgreSQL 15, the oldest that is supported; undefined where it is not installed.
+ * @param more options for the server, e.g. `-c work_mem=1MB`
+ */
+export async function debianServer(folder: string, more = ""): Promise<TestServer | undefined> {
   try {
     await Deno.stat(join(DEBIAN_PROGRAMS, "postgres"));
   } catch {
@@ -53,7 +56,7 @@ export async function debianServer(folder: string): Promise<TestServer | undefin
   };
   await command("initdb", "-D", data, "-U", "p2p", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8");
   const settings =
-    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all`;
+    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all ${more}`;
   await command("pg_ctl", "-D", data, "-w", "-l", join(home, "log"), "-o", settings, "start");
   return {
     title: "Debian's PostgreSQL 15",

@@ -2,23 +2,35 @@
 // killed at any moment. One that lost TimescaleDB is refused, with what mends it.
 import assert from "node:assert/strict";
 import { migrate, planMigration } from "../../src/database/migrate.ts";
+import { Database } from "../../src/database/connection.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { isTimescale, type TestDatabase, testDatabase } from "../support/database.ts";
+import { skipLoudly } from "../support/embedded.ts";
 import { runProgram } from "../support/program.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";
+import { debianServer } from "../support/servers.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
 const TABLES = ["fact_offers", "fact_market_depth", "stg_responses"];
 
-async function plainDatabase(): Promise<TestDatabase & { sql: SqlFixture }> {
+/** Migrated where there is no extension. */
+async function plainDatabase(): Promise<AsyncDisposable & { own: TestDatabase; sql: SqlFixture }> {
   const own = await testDatabase("empty");
   await migrate(own.database);
-  return Object.assign(own, { sql: SqlFixture.connect(own.url) });
+  const sql = SqlFixture.connect(own.url);
+  const dispose = async () => {
+    await sql[Symbol.asyncDispose]();
+    await own[Symbol.asyncDispose]();
+  };
+  return { own, sql, [Symbol.asyncDispose]: dispose };
 }
 
 /** Batches of several days and months, the way they come. */
 async function fill(sql: SqlFixture): Promise<void> {
+  await sql.rows(
+    "update p2p.settings set value = '200' where name in ('raw_retention_days', 'offers_retention_days')",
+  );
   for (const day of ["2026-01-30", "2026-02-01", "2026-03-05"]) {
     for (const time of ["23:40", "23:50"]) {
       await sql.loadBatch(`${day} ${time}+00`, {
@@ -39,18 +51,19 @@ async function everything(sql: SqlFixture): Promise<Record<string, unknown>> {
 }
 
 Deno.test("a database that gains TimescaleDB is converted: every row, key, grant, trigger and view of a DBA is there after it", async () => {
-  await using own = await plainDatabase();
-  const { sql, database } = own;
+  await using plain = await plainDatabase();
+  const { sql, own } = plain;
+  const { database } = own;
   await fill(sql);
   await database.runScript(
     `create view public.dba_prices as select offer_id, price from p2p.fact_offers where price > 41;
      create view public.dba_best as select min(price) as best from public.dba_prices;
      comment on view public.dba_prices is 'ours';
-     grant select on public.dba_prices to test_reader;
+     grant select on public.dba_prices to p2p_reader;
      create function public.dba_notes() returns trigger language plpgsql as 'begin return null; end';
      create trigger dba_notes after insert on p2p.fact_offers for each row execute function public.dba_notes();
      comment on column p2p.fact_offers.price is 'a DBA''s words';
-     grant select on p2p.stg_responses to test_reader;`,
+     grant select on p2p.stg_responses to p2p_reader;`,
     60,
   );
   const before = await everything(sql);
@@ -75,6 +88,7 @@ Deno.test("a database that gains TimescaleDB is converted: every row, key, grant
        order by 1`,
     );
   const shapeBefore = await shape();
+  // As user p2p, in whose search_path schema p2p comes first: it may stand in any schema.
   await database.run("create extension timescaledb", [], 60);
 
   const plan = await planMigration(database);
@@ -147,8 +161,9 @@ Deno.test("a database of release 0.2.0 goes to TimescaleDB in one call; its heap
 });
 
 Deno.test("killed in the middle of converting, migrate finishes when it is called again", async () => {
-  await using own = await plainDatabase();
-  const { sql, database } = own;
+  await using plain = await plainDatabase();
+  const { sql, own } = plain;
+  const { database } = own;
   await fill(sql);
   const before = await everything(sql);
   await database.run("create extension timescaledb", [], 60);
@@ -185,8 +200,9 @@ Deno.test("killed in the middle of converting, migrate finishes when it is calle
 });
 
 Deno.test("a table that an object of a DBA stands on, which cannot be made anew, is refused with its name", async () => {
-  await using own = await plainDatabase();
-  await own.sql.rows(
+  await using plain = await plainDatabase();
+  const { own } = plain;
+  await plain.sql.rows(
     "create materialized view public.dba_daily as select count(*) from p2p.fact_offers",
   );
   await own.database.run("create extension timescaledb", [], 60);
@@ -195,55 +211,73 @@ Deno.test("a table that an object of a DBA stands on, which cannot be made anew,
     assert.match(error.message, /dba_daily/);
     return true;
   });
-  assert.equal(await own.sql.value("select p2p.database_tier()"), "plain");
+  assert.equal(await plain.sql.value("select p2p.database_tier()"), "plain");
 });
 
-/** What stands in the way of TimescaleDB, made for real, and what is said to a plain and to a converted database. */
-const OBSTACLES: readonly {
-  readonly name: string;
-  readonly make: (database: string) => string;
-  readonly reason: RegExp;
-  readonly hint: RegExp;
-}[] = [
-  {
-    name: "the Apache edition",
-    make: (name) => `alter database ${name} set timescaledb.license = 'apache'`,
-    reason: /timescaledb\.license = apache/,
-    hint: /set timescaledb\.license = 'timescale'/,
-  },
-  {
-    name: "one that is too old",
-    make: () => "alter procedure public.attach_chunk rename to attach_chunk_of_a_later_version",
-    reason: /has no attach_chunk/,
-    hint: /alter extension timescaledb update/,
-  },
-];
+Deno.test("a TimescaleDB that is too old: plain tables for a new database, refused where facts are in it", async () => {
+  await using converted = await testDatabase();
+  await using fresh = await testDatabase("empty");
+  await fresh.database.run("create extension timescaledb", [], 60);
+  for (const { database } of [converted, fresh]) {
+    await database.run(
+      "alter procedure public.attach_chunk rename to attach_chunk_of_a_later_version",
+      [],
+      60,
+    );
+  }
+  const plan = await planMigration(fresh.database);
+  assert.equal(plan.tier, "plain");
+  assert.match(plan.tierReason, /has no attach_chunk/);
+  assert.match(plan.tierHint ?? "", /alter extension timescaledb update/);
+  await migrate(fresh.database);
+  const [row] = await fresh.database.run("select p2p.database_tier() as tier", [], 60);
+  assert.equal(row?.["tier"], "plain");
+  await refused(converted.url, /has no attach_chunk/, /alter extension timescaledb update/);
+});
 
-for (const { name, make, reason, hint } of OBSTACLES) {
-  Deno.test(`TimescaleDB that cannot be used, ${name}: plain tables for a new database, refused where facts are in it`, async () => {
-    await using converted = await testDatabase();
-    await using fresh = await testDatabase("empty");
-    await fresh.database.run("create extension timescaledb", [], 60);
-    for (const { database, url } of [converted, fresh]) {
-      await database.run(make(new URL(url).pathname.slice(1)), [], 60);
+Deno.test("the Apache edition is plain PostgreSQL, and refused where facts are in TimescaleDB", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "p2p-apache-" });
+  await Deno.chmod(folder, 0o755);
+  try {
+    const apache = await debianServer(
+      folder,
+      "-c shared_preload_libraries=timescaledb -c timescaledb.license=apache -c timescaledb.max_background_workers=0",
+    ).catch(() => undefined);
+    if (apache === undefined) {
+      return skipLoudly("the Apache edition (no TimescaleDB for PostgreSQL 15 here)");
     }
-    const again = SqlFixture.connect(fresh.url);
-    const plan = await planMigration(again.database);
+    await using server = apache;
+    await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
+    await admin.run("create extension timescaledb", [], 60);
+    const plan = await planMigration(admin);
     assert.equal(plan.tier, "plain");
-    assert.match(plan.tierReason, reason);
-    assert.match(plan.tierHint ?? "", hint);
-    await migrate(again.database);
-    assert.equal(await again.value("select p2p.database_tier()"), "plain");
-    await again[Symbol.asyncDispose]();
+    assert.match(plan.tierReason, /timescaledb\.license = apache/);
+    await migrate(admin);
+    // As if a database of the Community edition had been moved here.
+    await admin.run(
+      "insert into p2p.schema_migrations values ('timescaledb/migrations/0001_hypertables.sql', '', '', '0.3.0')",
+      [],
+      60,
+    );
+    await refused(
+      server.adminUrl,
+      /timescaledb\.license = apache/,
+      /set timescaledb\.license = 'timescale'/,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
-    for (const command of [["migrate"], ["migrate", "--dry-run"], ["status"]]) {
-      const { code, stderr } = await runProgram(command, { DATABASE_URL: converted.url });
-      assert.equal(code, 78, stderr);
-      assert.match(stderr, /there is no way back to plain tables/);
-      assert.match(stderr, reason);
-      assert.match(stderr, hint);
-    }
-  });
+/** Whatever the command, it says why, and what mends it. */
+async function refused(url: string, reason: RegExp, hint: RegExp): Promise<void> {
+  for (const command of [["migrate"], ["migrate", "--dry-run"], ["status"]]) {
+    const { code, stderr } = await runProgram(command, { DATABASE_URL: url });
+    assert.equal(code, 78, stderr);
+    assert.match(stderr, /there is no way back to plain tables/);
+    assert.match(stderr, reason);
+    assert.match(stderr, hint);
+  }
 }
 
 Deno.test("an extension that was dropped took the facts along: refused, and only a backup mends it", async () => {
@@ -258,15 +292,19 @@ Deno.test("an extension that was dropped took the facts along: refused, and only
 });
 
 Deno.test("where TimescaleDB could be had, migrate and doctor name the statement", async () => {
-  await using own = await plainDatabase();
+  await using plain = await plainDatabase();
+  const { own } = plain;
   const { stderr } = await runProgram(["migrate", "--dry-run"], { DATABASE_URL: own.url });
   assert.match(stderr, /on this server, but not in this database.*create extension timescaledb/);
-  const [server] = await own.sql.rows("select * from p2p.diagnose() where topic = 'server'");
+  const [server] = await plain.sql.rows("select * from p2p.diagnose() where topic = 'server'");
   assert.equal(server?.["state"], "ok");
   assert.match(String(server?.["finding"]), /plain tables/);
-  assert.match(String(server?.["mend"]), /^create extension timescaledb, then p2p-ingest migrate$/);
+  assert.match(
+    String(server?.["mend"]),
+    /^create extension timescaledb schema public, then p2p-ingest migrate$/,
+  );
   await own.database.run("create extension timescaledb", [], 60);
-  const [after] = await own.sql.rows("select * from p2p.diagnose() where topic = 'server'");
+  const [after] = await plain.sql.rows("select * from p2p.diagnose() where topic = 'server'");
   assert.equal(after?.["state"], "warning");
   assert.match(String(after?.["mend"]), /p2p-ingest migrate/);
 });

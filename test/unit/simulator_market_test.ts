@@ -171,11 +171,10 @@ Deno.test("with time offers come, go, shrink and change their price, but most li
     assert.equal(sent.userNo, old.userNo);
     assert.deepEqual(sent.methods, old.methods);
   }
-  assert.ok(stayed > before.size * 0.6, `${stayed} of ${before.size} stayed`);
-  assert.ok(
-    repriced > stayed * 0.1 && smaller > stayed * 0.1,
-    `${repriced}, ${smaller} of ${stayed}`,
-  );
+  assert.ok(stayed > before.size * 0.9, `${stayed} of ${before.size} stayed`);
+  // Of the recordings ten minutes apart 6 % and 20 %.
+  assert.ok(repriced > stayed * 0.03 && repriced < stayed * 0.12, `${repriced} of ${stayed}`);
+  assert.ok(smaller > stayed * 0.1 && smaller < stayed * 0.3, `${smaller} of ${stayed}`);
 });
 
 Deno.test("with time advertisers change their name and back, and become merchants", () => {

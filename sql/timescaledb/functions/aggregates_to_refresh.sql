@@ -70,31 +70,47 @@ begin
       least(f.range_end, a.ends_at) - interval '1 microsecond',
       a.width
     ) as step (starts_at)
+  ),
+  outdated as (
+    select w.*
+    from windows w
+    where w.starts_at < w.ends_at
+      and exists (
+        select
+        from p2p.outdated_ranges r
+        where r.aggregate = w.aggregate
+          and r.starts_at < w.ends_at
+          and r.ends_at > w.starts_at
+      )
+      and (w.starts_at >= w.facts_since or not p2p.holds_history(w.aggregate, w.starts_at, least(w.ends_at, w.facts_since)))
+  ),
+  -- An aggregate on top gets outdated only when the one below is refreshed.
+  chosen as (
+    select o.*
+    from outdated o
+    union
+    select w.*
+    from windows w
+    join outdated o
+      on o.table_name = w.table_name
+      and o.level < w.level
+      and o.starts_at < w.ends_at
+      and o.ends_at > w.starts_at
+    where w.starts_at < w.ends_at
   )
   select
-    w.aggregate,
-    w.starts_at,
-    w.ends_at,
+    c.aggregate,
+    c.starts_at,
+    c.ends_at,
     format(
       'call %s.refresh_continuous_aggregate(%L, %L, %L)',
       p2p.timescaledb_schema(),
-      format('p2p.%I', w.aggregate),
-      to_char(w.starts_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"'),
-      to_char(w.ends_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
+      format('p2p.%I', c.aggregate),
+      to_char(c.starts_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"'),
+      to_char(c.ends_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"')
     )
-  from windows w
-  where w.starts_at < w.ends_at
-    and exists (
-      -- An aggregate on top gets outdated only when the one below was refreshed.
-      select
-      from p2p.outdated_ranges r
-      where r.table_name = w.table_name
-        and (r.aggregate = w.aggregate or r.level < w.level)
-        and r.starts_at < w.ends_at
-        and r.ends_at > w.starts_at
-    )
-    and (w.starts_at >= w.facts_since or not p2p.holds_history(w.aggregate, w.starts_at, least(w.ends_at, w.facts_since)))
-  order by w.level, w.aggregate, w.starts_at;
+  from chosen c
+  order by c.level, c.aggregate, c.starts_at;
 end
 $function$;
 

@@ -91,6 +91,9 @@ begin
 end
 $$;
 
+-- Into a chunk rows are inserted by its own name, whatever the table grants; on the chunks themselves nothing is granted.
+grant usage on schema p2p_partitions to p2p_worker;
+
 -- Packed, a day of offers takes a tenth. A database that has batches keeps what its DBA has.
 alter table p2p.settings disable trigger user;
 
