@@ -80,7 +80,8 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     signal,
     observer: report,
   }).finally(() => store.end());
-  // Where aggregates are kept, those over report.touched (from, to; disjoint, in order) are refreshed here: src/database/refresh.ts.
+  // Here aggregates follow, once src/database/refresh.ts is there: for each { from, to } of report.touched
+  // refreshAggregates(database, { from, until: to, before, signal }), with before = outdatedWindows(…) of the beginning.
   report.end(read, signal.aborted);
   print(args.json ? JSON.stringify(report.document()) + "\n" : report.summary());
   if (read.booksTornApart > 0 && args.window === undefined) {
