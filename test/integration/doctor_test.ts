@@ -64,6 +64,7 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
       "clock",
       "schema",
       "server",
+      "policies",
       "rights",
       "sql",
       "batches",
@@ -71,7 +72,7 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
       "exchange",
     ]);
     match(
-      findings[5]?.finding ?? "",
+      findings[6]?.finding ?? "",
       url === sql.url ? /owns the schema/ : /^test_worker works with the role p2p_worker$/,
     );
   }
