@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { isTimescale } from "../support/database.ts";
 import { heardDuring } from "../support/listener.ts";
 import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
@@ -12,6 +13,8 @@ const SHIPPED = [
   "load_advertisers",
   "load_offers",
   "load_depth",
+  // TimescaleDB does it by itself.
+  ...(isTimescale() ? [] : ["summarise_hours"]),
   "watch_shapes",
   "run_quality_checks",
   "apply_retention",
