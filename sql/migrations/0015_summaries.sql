@@ -355,7 +355,7 @@ insert into p2p.pipeline_steps (name, position, function, is_required, comment)
 select
   'summarise_hours',
   least(
-    depth.position + 2,
+    depth.position + 0.5,
     (
       select (depth.position + min(s.position)) / 2
       from p2p.pipeline_steps s
