@@ -350,10 +350,24 @@ analyze p2p.stored_market_hours, p2p.stored_market_days, p2p.stored_merchant_hou
 
 alter table p2p.pipeline_steps disable trigger user;
 
+-- Behind load_depth and before what a DBA put there.
 insert into p2p.pipeline_steps (name, position, function, is_required, comment)
-values (
-  'summarise_hours', 80, 'p2p.summarise_hours', true,
+select
+  'summarise_hours',
+  least(
+    depth.position + 0.5,
+    (
+      select (depth.position + min(s.position)) / 2
+      from p2p.pipeline_steps s
+      where s.position > depth.position
+    )
+  ),
+  'p2p.summarise_hours',
+  true,
   'Stores markets and advertisers of hours and days that are over'
-);
+from (
+  select coalesce(max(s.position) filter (where s.name = 'load_depth'), max(s.position)) as position
+  from p2p.pipeline_steps s
+) as depth;
 
 alter table p2p.pipeline_steps enable trigger user;
