@@ -2,7 +2,8 @@
 -- although later or equal times are known already. Their history is made anew from every time they were seen
 -- (facts, and the beginning of each row they have), so that it is the same as if all batches had come in order.
 -- Rows keep their advertiser_sk where the identity they stand for stays; facts that now belong to another row
--- are pointed at it. The facts of p_time itself are left to load_offers.
+-- are pointed at it, and noted in pg_temp.repointed_offers: what was summed up by row has to follow. The facts of p_time
+-- itself are left to load_offers.
 create or replace function p2p.rewrite_advertiser_history(p_time timestamptz)
 returns void
 language plpgsql
@@ -97,14 +98,25 @@ begin
   from stretches s
   left join kept using (exchange_id, advertiser_id, stretch);
 
-  update p2p.fact_offers o
-  set advertiser_sk = h.advertiser_sk
-  from pg_temp.new_history h
-  where o.advertiser_sk = any (h.former_sks)
-    and o.advertiser_sk <> h.advertiser_sk
-    and o.extraction_timestamp >= h.effective_date
-    and o.extraction_timestamp < h.expiration_date
-    and o.extraction_timestamp <> p_time;
+  create temp table if not exists repointed_offers (
+    extraction_timestamp timestamptz,
+    advertiser_sks integer[]
+  ) on commit drop;
+
+  with repointed as (
+    update p2p.fact_offers o
+    set advertiser_sk = h.advertiser_sk
+    from pg_temp.new_history h
+    where o.advertiser_sk = any (h.former_sks)
+      and o.advertiser_sk <> h.advertiser_sk
+      and o.extraction_timestamp >= h.effective_date
+      and o.extraction_timestamp < h.expiration_date
+      and o.extraction_timestamp <> p_time
+    returning o.extraction_timestamp, h.former_sks || h.advertiser_sk as advertiser_sks
+  )
+  insert into pg_temp.repointed_offers (extraction_timestamp, advertiser_sks)
+  select distinct r.extraction_timestamp, r.advertiser_sks
+  from repointed r;
 
   delete from p2p.dim_advertisers d
   using pg_temp.changed_advertisers c

@@ -1,21 +1,37 @@
+-- One market at a time, so that a name (fiat_code = 'VES') reaches the index of the numbers: `distinct` changes no row, it
+-- keeps the planner from joining before.
 create or replace view p2p.v_price_history as
 select
   c.symbol as crypto_symbol,
   f.currency_code as fiat_code,
-  d.trade_type,
-  date_trunc('hour', d.extraction_timestamp, 'UTC') as time_bucket,
-  sum(d.weighted_avg_price * d.total_available_volume) / nullif(sum(d.total_available_volume), 0) as avg_price,
-  min(d.min_price) as min_price,
-  max(d.max_price) as max_price,
-  stddev_samp(d.median_price) as price_volatility,
-  avg(d.total_available_volume) as total_volume,
-  round(avg(d.total_offers_count))::integer as offer_count,
+  m.trade_type,
+  s.hour as time_bucket,
+  s.price_volume_sum / nullif(s.volume_sum, 0) as avg_price,
+  s.min_price,
+  s.max_price,
+  -- Exact until the root is drawn: numbers that are nearly the same leave no rounding behind.
+  case
+    when s.median_count > 1 then
+      sqrt(
+        (s.median_count * s.median_square_sum - s.median_sum * s.median_sum)
+        / (s.median_count * (s.median_count - 1))
+      )
+  end as price_volatility,
+  s.volume_sum / s.snapshots as total_volume,
+  round(s.offers_sum::numeric / s.snapshots)::integer as offer_count,
   e.code as exchange
-from p2p.fact_market_depth d
+from p2p.dim_markets m
 join p2p.dim_cryptocurrencies c using (crypto_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
 join p2p.dim_exchanges e using (exchange_id)
-group by e.code, f.currency_code, c.symbol, d.trade_type, date_trunc('hour', d.extraction_timestamp, 'UTC');
+cross join lateral (
+  select distinct h.*
+  from p2p.market_hours h
+  where h.exchange_id = m.exchange_id
+    and h.fiat_id = m.fiat_id
+    and h.crypto_id = m.crypto_id
+    and h.trade_type = m.trade_type
+) as s;
 
 comment on view p2p.v_price_history is 'Prices of each market by hour';
 comment on column p2p.v_price_history.avg_price is 'Weighted by available amount over all snapshots of the hour';

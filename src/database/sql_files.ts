@@ -25,6 +25,7 @@ import migration0013 from "../../sql/migrations/0013_steps_rules_settings.sql" w
   type: "text",
 };
 import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type: "text" };
+import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type: "text" };
 import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
@@ -32,7 +33,17 @@ import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.s
 import timescaledb0002 from "../../sql/timescaledb/migrations/0002_columnstore.sql" with {
   type: "text",
 };
+import timescaledb0003 from "../../sql/timescaledb/migrations/0003_market_aggregates.sql" with {
+  type: "text",
+};
+import timescaledb0004 from "../../sql/timescaledb/migrations/0004_merchant_aggregates.sql" with {
+  type: "text",
+};
 import plainAggregatesToRefresh from "../../sql/plain/functions/aggregates_to_refresh.sql" with {
+  type: "text",
+};
+import plainStorePeriod from "../../sql/plain/functions/store_period.sql" with { type: "text" };
+import plainSummariseHours from "../../sql/plain/functions/summarise_hours.sql" with {
   type: "text",
 };
 import timescaledbAggregatesToRefresh from "../../sql/timescaledb/functions/aggregates_to_refresh.sql" with {
@@ -158,7 +169,35 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import plainFromFactsMarketHours from "../../sql/plain/views/from_facts_market_hours.sql" with {
+  type: "text",
+};
+import plainFromFactsMerchantHours from "../../sql/plain/views/from_facts_merchant_hours.sql" with {
+  type: "text",
+};
+import plainFromHoursMarketDays from "../../sql/plain/views/from_hours_market_days.sql" with {
+  type: "text",
+};
+import plainFromHoursMerchantDays from "../../sql/plain/views/from_hours_merchant_days.sql" with {
+  type: "text",
+};
+import plainMarketDays from "../../sql/plain/views/market_days.sql" with { type: "text" };
+import plainMarketHours from "../../sql/plain/views/market_hours.sql" with { type: "text" };
+import plainMerchantDays from "../../sql/plain/views/merchant_days.sql" with { type: "text" };
+import plainMerchantHours from "../../sql/plain/views/merchant_hours.sql" with { type: "text" };
 import timescaledbAggregateSources from "../../sql/timescaledb/views/aggregate_sources.sql" with {
+  type: "text",
+};
+import timescaledbMarketDays from "../../sql/timescaledb/views/market_days.sql" with {
+  type: "text",
+};
+import timescaledbMarketHours from "../../sql/timescaledb/views/market_hours.sql" with {
+  type: "text",
+};
+import timescaledbMerchantDays from "../../sql/timescaledb/views/merchant_days.sql" with {
+  type: "text",
+};
+import timescaledbMerchantHours from "../../sql/timescaledb/views/merchant_hours.sql" with {
   type: "text",
 };
 import timescaledbStaleRanges from "../../sql/timescaledb/views/stale_ranges.sql" with {
@@ -238,6 +277,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0012_quarantine.sql", body: migration0012 },
   { name: "migrations/0013_steps_rules_settings.sql", body: migration0013 },
   { name: "migrations/0014_partitions.sql", body: migration0014 },
+  { name: "migrations/0015_summaries.sql", body: migration0015 },
   { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
@@ -249,11 +289,23 @@ export const MIGRATIONS: readonly SqlFile[] = [
     body: timescaledb0002,
     tier: "timescaledb",
   },
+  {
+    name: "timescaledb/migrations/0003_market_aggregates.sql",
+    body: timescaledb0003,
+    tier: "timescaledb",
+  },
+  {
+    name: "timescaledb/migrations/0004_merchant_aggregates.sql",
+    body: timescaledb0004,
+    tier: "timescaledb",
+  },
 ];
 
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/aggregates_to_refresh.sql", body: plainAggregatesToRefresh, tier: "plain" },
+  { name: "functions/store_period.sql", body: plainStorePeriod, tier: "plain" },
+  { name: "functions/summarise_hours.sql", body: plainSummariseHours, tier: "plain" },
   {
     name: "functions/aggregates_to_refresh.sql",
     body: timescaledbAggregatesToRefresh,
@@ -349,7 +401,19 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "views/from_facts_market_hours.sql", body: plainFromFactsMarketHours, tier: "plain" },
+  { name: "views/from_facts_merchant_hours.sql", body: plainFromFactsMerchantHours, tier: "plain" },
+  { name: "views/from_hours_market_days.sql", body: plainFromHoursMarketDays, tier: "plain" },
+  { name: "views/from_hours_merchant_days.sql", body: plainFromHoursMerchantDays, tier: "plain" },
+  { name: "views/market_days.sql", body: plainMarketDays, tier: "plain" },
+  { name: "views/market_hours.sql", body: plainMarketHours, tier: "plain" },
+  { name: "views/merchant_days.sql", body: plainMerchantDays, tier: "plain" },
+  { name: "views/merchant_hours.sql", body: plainMerchantHours, tier: "plain" },
   { name: "views/aggregate_sources.sql", body: timescaledbAggregateSources, tier: "timescaledb" },
+  { name: "views/market_days.sql", body: timescaledbMarketDays, tier: "timescaledb" },
+  { name: "views/market_hours.sql", body: timescaledbMarketHours, tier: "timescaledb" },
+  { name: "views/merchant_days.sql", body: timescaledbMerchantDays, tier: "timescaledb" },
+  { name: "views/merchant_hours.sql", body: timescaledbMerchantHours, tier: "timescaledb" },
   { name: "views/stale_ranges.sql", body: timescaledbStaleRanges, tier: "timescaledb" },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },

@@ -1,0 +1,132 @@
+-- Stores an hour or a day ('hour', 'day'; p_starts_at is where it begins) of markets and of advertisers, made anew of the
+-- facts (a day: of the hours). Only rows that differ are written: a second call changes no row. Returns whether any was.
+-- With p_advertisers only their rows are made, and no market.
+-- What was stored stays where the facts no longer have it: an hour (day) that retention has passed, and of which fewer
+-- snapshots are left than were counted.
+-- The period is not open afterwards: whoever calls it for the newest one opens it again.
+create or replace function p2p.store_period(
+  p_unit text,
+  p_starts_at timestamptz,
+  p_advertisers integer[] default null
+)
+returns boolean
+language plpgsql
+set search_path = p2p, pg_temp
+as $function$
+declare
+  v_open constant text := format('open_%ss', p_unit);
+  v_kind record;
+  v_advertisers integer[];
+  v_is_past_retention boolean;
+  v_stored bigint;
+  v_made bigint;
+  v_rows bigint;
+  v_is_changed boolean := false;
+begin
+  perform p2p.make_room(p_starts_at);
+
+  execute format('insert into p2p.%I values ($1) on conflict do nothing', v_open)
+  using p_starts_at;
+
+  for v_kind in
+    select
+      k.name,
+      format('stored_%s_%ss', k.name, p_unit) as stored,
+      case p_unit
+        when 'hour' then format('from_facts_%s_hours', k.name)
+        else format('from_hours_%s_days', k.name)
+      end as source,
+      case p_unit when 'hour' then k.facts else format('stored_%s_hours', k.name) end as made_of
+    from (
+      values ('market', 'fact_market_depth'), ('merchant', 'fact_offers')
+    ) as k (name, facts)
+  loop
+    continue when v_kind.name = 'market' and p_advertisers is not null;
+
+    v_is_past_retention := exists (
+      select
+      from p2p.dropped_facts d
+      where d.table_name = v_kind.made_of
+        and d.dropped_before > p_starts_at
+    );
+    -- Whether all is still there can be told of the whole only.
+    v_advertisers := case when not v_is_past_retention then p_advertisers end;
+
+    execute format('select max(s.snapshots) from p2p.%I s where s.%I = $1', v_kind.stored, p_unit)
+    into v_stored
+    using p_starts_at;
+
+    if v_stored is null and p_advertisers is null then
+      execute format('insert into p2p.%I select m.* from p2p.%I m where m.%I = $1', v_kind.stored, v_kind.source, p_unit)
+      using p_starts_at;
+      get diagnostics v_rows = row_count;
+      v_is_changed := v_is_changed or v_rows > 0;
+      continue;
+    end if;
+
+    execute format(
+      'create temp table made_rows on commit drop as select m.* from p2p.%I m where m.%I = $1 %s',
+      v_kind.source,
+      p_unit,
+      case when v_advertisers is not null then 'and m.advertiser_sk = any ($2)' end
+    )
+    using p_starts_at, v_advertisers;
+
+    select max(m.snapshots)
+    into v_made
+    from pg_temp.made_rows m;
+
+    if not v_is_past_retention or coalesce(v_made, 0) >= v_stored then
+      -- As text: 461.50 equals 461.5, and is not the same.
+      execute format(
+        $statement$
+          delete from p2p.%1$I s
+          where s.%2$I = $1
+            %3$s
+            and not exists (
+              select
+              from pg_temp.made_rows m
+              where (m.*)::text = (s.*)::text
+            )
+        $statement$,
+        v_kind.stored,
+        p_unit,
+        case when v_advertisers is not null then 'and s.advertiser_sk = any ($2)' end
+      )
+      using p_starts_at, v_advertisers;
+      get diagnostics v_rows = row_count;
+      v_is_changed := v_is_changed or v_rows > 0;
+
+      execute format(
+        $statement$
+          insert into p2p.%1$I
+          select m.*
+          from pg_temp.made_rows m
+          where not exists (
+            select
+            from p2p.%1$I s
+            where s.%2$I = $1
+              and (s.*)::text = (m.*)::text
+          )
+        $statement$,
+        v_kind.stored,
+        p_unit
+      )
+      using p_starts_at;
+      get diagnostics v_rows = row_count;
+      v_is_changed := v_is_changed or v_rows > 0;
+    end if;
+
+    drop table pg_temp.made_rows;
+  end loop;
+
+  execute format('delete from p2p.%I where %I = $1', v_open, p_unit)
+  using p_starts_at;
+
+  return v_is_changed;
+end
+$function$;
+
+comment on function p2p.store_period(text, timestamptz, integer[]) is 'Stores an hour or a day of markets and advertisers, made anew of the facts';
+
+grant execute on function p2p.store_period(text, timestamptz, integer[]) to p2p_worker;

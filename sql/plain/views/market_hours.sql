@@ -1,0 +1,25 @@
+-- What is over is stored; the hour that is under way is made of the facts at each reading.
+create or replace view p2p.market_hours as
+select
+  exchange_id, fiat_id, crypto_id, trade_type, hour, snapshots, snapshots_with_offers, best_open, best_high,
+  best_low, best_close, median_open, median_high, median_low, median_close, min_price, max_price, price_volume_sum,
+  volume_sum, volume_high, volume_low, spread_count, spread_sum, spread_open, spread_high, spread_low,
+  spread_close, offers_sum, offers_max, median_count, median_sum, median_square_sum
+from p2p.stored_market_hours
+union all
+select
+  exchange_id, fiat_id, crypto_id, trade_type, hour, snapshots, snapshots_with_offers, best_open, best_high,
+  best_low, best_close, median_open, median_high, median_low, median_close, min_price, max_price, price_volume_sum,
+  volume_sum, volume_high, volume_low, spread_count, spread_sum, spread_open, spread_high, spread_low,
+  spread_close, offers_sum, offers_max, median_count, median_sum, median_square_sum
+from p2p.from_facts_market_hours;
+
+comment on view p2p.market_hours is 'Each market by hour (UTC) as sums and extremes, by ids: what market_hourly and v_price_history are made of';
+comment on column p2p.market_hours.snapshots_with_offers is 'Those in which the book was not empty: the others have no prices';
+comment on column p2p.market_hours.best_open is 'Best price for the taker (lowest BUY, highest SELL) in the first snapshot that had offers';
+comment on column p2p.market_hours.price_volume_sum is 'Sum of weighted_avg_price × total_available_volume: divided by volume_sum it is the average price';
+comment on column p2p.market_hours.volume_sum is 'Available amount of all snapshots together: divide it by snapshots';
+comment on column p2p.market_hours.spread_count is 'Snapshots that had a spread; spread_sum and what follows are of spread_percentage';
+comment on column p2p.market_hours.median_square_sum is 'Sum of the squares of the median price: the deviation follows from it, median_sum and median_count';
+
+grant select on p2p.market_hours to p2p_reader, p2p_worker;
