@@ -110,7 +110,7 @@ CREATE FUNCTION p2p.apply_retention(p_batch_id uuid) RETURNS jsonb
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.apply_retention(p_batch_id uuid) IS 'Deletes what is older than the settings allow, a few batches a call';
+COMMENT ON FUNCTION p2p.apply_retention(p_batch_id uuid) IS 'Drops what is older than the settings allow, and makes partitions for days to come';
 
 CREATE FUNCTION p2p.check_pages(p_since timestamp with time zone, p_until timestamp with time zone, OUT pages_checked bigint, OUT pages_without_checksum bigint, OUT pages_damaged bigint, OUT damaged_pages jsonb) RETURNS record
     LANGUAGE sql STABLE
@@ -219,12 +219,33 @@ CREATE FUNCTION p2p.current_sql_set() RETURNS integer
 
 COMMENT ON FUNCTION p2p.current_sql_set() IS 'The number of the set of SQL that a load would run now';
 
+CREATE FUNCTION p2p.database_tier() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.database_tier() IS 'plain or timescaledb: how facts are kept in this database';
+
 CREATE FUNCTION p2p.definition_of(p_name text, p_body text, p_known text, OUT identity text, OUT definition text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION p2p.definition_of(p_name text, p_body text, p_known text, OUT identity text, OUT definition text) IS 'What the server would store for a file of sql/functions or sql/views; changes nothing';
+
+CREATE FUNCTION p2p.dependent_statements(p_kind text, p_object oid, p_identity text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.dependent_statements(p_kind text, p_object oid, p_identity text) IS 'A view or function with all that was said about it, as statements; used by the migrate command';
+
+CREATE FUNCTION p2p.dependents_of(p_table regclass) RETURNS TABLE(kind text, object_id oid, identity text, place bigint)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.dependents_of(p_table regclass) IS 'What must be made anew when another table takes the name of this one; used by the migrate command';
 
 CREATE FUNCTION p2p.diagnose(p_interval_minutes integer DEFAULT 10) RETURNS TABLE(topic text, state text, finding text, mend text)
     LANGUAGE sql STABLE
@@ -239,6 +260,14 @@ CREATE FUNCTION p2p.discard_rejected(p_note text, p_reason text DEFAULT NULL::te
     AS …;
 
 COMMENT ON FUNCTION p2p.discard_rejected(p_note text, p_reason text, p_batch_id uuid, p_is_dry_run boolean) IS 'Marks rejected offers as needing no repair; they are kept';
+
+CREATE FUNCTION p2p.drop_older(p_table text, p_before timestamp with time zone, OUT dropped integer, OUT held_up_by text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    SET lock_timeout TO '500ms'
+    AS …;
+
+COMMENT ON FUNCTION p2p.drop_older(p_table text, p_before timestamp with time zone, OUT dropped integer, OUT held_up_by text) IS 'Drops what ends at or before a time, in whole partitions; for the owner';
 
 CREATE FUNCTION p2p.drop_temporary_tables(p_keep oid[]) RETURNS void
     LANGUAGE plpgsql
@@ -369,6 +398,21 @@ CREATE FUNCTION p2p.make_object(p_name text, p_body text, p_known text) RETURNS 
 
 COMMENT ON FUNCTION p2p.make_object(p_name text, p_body text, p_known text) IS 'Runs a file of sql/functions or sql/views and names what it made; used by migrate and restore_object';
 
+CREATE FUNCTION p2p.make_room(p_at timestamp with time zone) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'p2p', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS …;
+
+COMMENT ON FUNCTION p2p.make_room(p_at timestamp with time zone) IS 'Makes the partitions that a batch of this time needs';
+
+CREATE FUNCTION p2p.make_room_for_batch() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.make_room_for_batch() IS 'Trigger: makes the partitions that a batch needs';
+
 CREATE FUNCTION p2p.object_named(p_name text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -488,6 +532,20 @@ CREATE FUNCTION p2p.reject_offers(p_batch_id uuid) RETURNS void
 
 COMMENT ON FUNCTION p2p.reject_offers(p_batch_id uuid) IS 'Step of load_batch: sets aside what cannot be an offer';
 
+CREATE FUNCTION p2p.relation_grants(p_relation regclass, p_to text) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.relation_grants(p_relation regclass, p_to text) IS 'Grants on a table or view, as statements; used by the migrate command';
+
+CREATE FUNCTION p2p.relation_triggers(p_relation regclass) RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.relation_triggers(p_relation regclass) IS 'Triggers of a table or view, as statements; used by the migrate command';
+
 CREATE FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) RETURNS boolean
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -501,6 +559,14 @@ CREATE FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration 
     AS …;
 
 COMMENT ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) IS 'Mends JSON text that jsonb cannot hold, as little as possible';
+
+CREATE FUNCTION p2p.replace_table(p_old regclass, p_new regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET check_function_bodies TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION p2p.replace_table(p_old regclass, p_new regclass) IS 'Puts one table in the place of another, with all that stands on it; used by the migrate command';
 
 CREATE FUNCTION p2p.replay_batch(p_batch_id uuid) RETURNS TABLE(status text, offers integer, rows_written bigint, error_summary text)
     LANGUAGE plpgsql
@@ -557,6 +623,13 @@ CREATE FUNCTION p2p.rewrite_advertiser_history(p_time timestamp with time zone) 
     AS …;
 
 COMMENT ON FUNCTION p2p.rewrite_advertiser_history(p_time timestamp with time zone) IS 'Part of load_advertisers: history after a batch that was loaded late or again';
+
+CREATE FUNCTION p2p.rows_written() RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.rows_written() IS 'Rows that this transaction wrote so far in tables of batches';
 
 CREATE FUNCTION p2p.rule_broken_references(p_batch_id uuid) RETURNS p2p.rule_finding
     LANGUAGE plpgsql STABLE
@@ -768,6 +841,13 @@ CREATE FUNCTION p2p.samples_of(p_offending_rows jsonb) RETURNS jsonb
 
 COMMENT ON FUNCTION p2p.samples_of(p_offending_rows jsonb) IS 'The first offending rows of a rule, bounded in number and bytes';
 
+CREATE FUNCTION p2p.server_tier(OUT tier text, OUT reason text, OUT hint text) RETURNS record
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.server_tier(OUT tier text, OUT reason text, OUT hint text) IS 'The tier this database could be on, why, and what would bring it to TimescaleDB';
+
 CREATE FUNCTION p2p.setting_number(p_name text) RETURNS numeric
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -830,6 +910,13 @@ CREATE FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) RETU
     AS …;
 
 COMMENT ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) IS 'Takes in payment methods and their names';
+
+CREATE FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) IS 'Gives the keys and indexes of a table to the one that takes its place; used by the migrate command';
 
 CREATE FUNCTION p2p.temporary_tables() RETURNS oid[]
     LANGUAGE sql STABLE
@@ -1029,9 +1116,12 @@ CREATE TABLE p2p.fact_market_depth (
     spread_absolute numeric,
     spread_percentage numeric,
     CONSTRAINT fact_market_depth_trade_type_check CHECK ((trade_type = ANY (ARRAY['BUY'::text, 'SELL'::text])))
-);
+)
+PARTITION BY RANGE (extraction_timestamp);
 
 COMMENT ON TABLE p2p.fact_market_depth IS 'Each book of each batch in one row; promoted copies count once. A book that was fetched and found empty has a row with 0 offers';
+
+COMMENT ON COLUMN p2p.fact_market_depth.depth_id IS 'A number of the row, from a sequence';
 
 COMMENT ON COLUMN p2p.fact_market_depth.is_complete IS 'False where pages of the book were lost: its numbers speak of what came';
 
@@ -1261,7 +1351,8 @@ CREATE TABLE p2p.stg_responses (
     body_original bytea,
     body jsonb NOT NULL,
     stored_sha256 bytea
-);
+)
+PARTITION BY RANGE (extraction_timestamp);
 ALTER TABLE ONLY p2p.stg_responses ALTER COLUMN body SET COMPRESSION lz4;
 
 COMMENT ON TABLE p2p.stg_responses IS 'Search pages as received, one row a page';
@@ -1447,14 +1538,30 @@ ALTER TABLE p2p.dim_payment_sets ALTER COLUMN payment_set_id ADD GENERATED ALWAY
     CACHE 1
 );
 
-ALTER TABLE p2p.fact_market_depth ALTER COLUMN depth_id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME p2p.fact_market_depth_depth_id_seq
+CREATE TABLE p2p.dropped_facts (
+    table_name text NOT NULL,
+    dropped_before timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    dropped_at timestamp with time zone,
+    held_up_since timestamp with time zone,
+    held_up_by text
+);
+
+COMMENT ON TABLE p2p.dropped_facts IS 'Up to when rows were dropped because they were old enough, and what kept some from being dropped; see drop_older';
+
+COMMENT ON COLUMN p2p.dropped_facts.dropped_before IS 'Rows before this time are gone, but for those of batches that were loaded later';
+
+COMMENT ON COLUMN p2p.dropped_facts.held_up_since IS 'Since when something that is old enough could not be dropped; NULL where nothing waits';
+
+COMMENT ON COLUMN p2p.dropped_facts.held_up_by IS 'Why';
+
+CREATE SEQUENCE p2p.fact_market_depth_depth_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
-    CACHE 1
-);
+    CACHE 1;
+
+ALTER SEQUENCE p2p.fact_market_depth_depth_id_seq OWNED BY p2p.fact_market_depth.depth_id;
 
 CREATE TABLE p2p.fact_offers (
     extraction_timestamp timestamp with time zone NOT NULL,
@@ -1487,7 +1594,8 @@ CREATE TABLE p2p.fact_offers (
     CONSTRAINT fact_offers_available_amount_check CHECK ((available_amount >= (0)::numeric)),
     CONSTRAINT fact_offers_price_check CHECK ((price > (0)::numeric)),
     CONSTRAINT fact_offers_trade_type_check CHECK ((trade_type = ANY (ARRAY['BUY'::text, 'SELL'::text])))
-);
+)
+PARTITION BY RANGE (extraction_timestamp);
 
 COMMENT ON TABLE p2p.fact_offers IS 'Every offer of every batch: a snapshot of the whole market each time';
 
@@ -1698,7 +1806,7 @@ CREATE VIEW p2p.help AS
  SELECT h.to_know,
     h.look_in,
     h.query
-   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
+   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
 
 COMMENT ON VIEW p2p.help IS 'What you may want to know, and where it is: start here';
 
@@ -2200,6 +2308,51 @@ COMMENT ON TABLE p2p.parser_keys IS 'Keys that a parser needs, and the JSON type
 
 COMMENT ON COLUMN p2p.parser_keys.comment IS 'What is lost without the key';
 
+CREATE TABLE p2p.partitioned_tables (
+    table_name text NOT NULL,
+    step text NOT NULL,
+    retention_setting text,
+    CONSTRAINT partitioned_tables_step_check CHECK ((step = ANY (ARRAY['day'::text, 'month'::text])))
+);
+
+COMMENT ON TABLE p2p.partitioned_tables IS 'Tables of schema p2p that are kept by day or month (UTC): make_room and apply_retention go by it';
+
+COMMENT ON COLUMN p2p.partitioned_tables.step IS 'What one partition holds';
+
+COMMENT ON COLUMN p2p.partitioned_tables.retention_setting IS 'Row of settings that says how many days are kept; NULL: for ever';
+
+CREATE VIEW p2p.partitions AS
+ SELECT (parent.relname)::text AS table_name,
+    format('%I.%I'::text, n.nspname, c.relname) AS partition_name,
+        CASE
+            WHEN (bound.texts[1] = 'MINVALUE'::text) THEN '-infinity'::timestamp with time zone
+            ELSE (bound.texts[1])::timestamp with time zone
+        END AS starts_at,
+        CASE
+            WHEN (bound.texts[2] = 'MAXVALUE'::text) THEN 'infinity'::timestamp with time zone
+            ELSE (bound.texts[2])::timestamp with time zone
+        END AS ends_at,
+    GREATEST(s.n_live_tup, (0)::bigint) AS rows_about,
+    pg_size_pretty(pg_total_relation_size((c.oid)::regclass)) AS size
+   FROM (((((pg_class parent
+     JOIN pg_inherits i ON ((i.inhparent = parent.oid)))
+     JOIN pg_class c ON ((c.oid = i.inhrelid)))
+     JOIN pg_namespace n ON ((n.oid = c.relnamespace)))
+     CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''?([^'')]*)''?\) TO \(''?([^'')]*)''?\)$'::text) bound(texts))
+     LEFT JOIN pg_stat_user_tables s ON ((s.relid = c.oid)))
+  WHERE ((parent.relnamespace = ('p2p'::regnamespace)::oid) AND (parent.relkind = 'p'::"char"))
+  ORDER BY parent.relname,
+        CASE
+            WHEN (bound.texts[1] = 'MINVALUE'::text) THEN '-infinity'::timestamp with time zone
+            ELSE (bound.texts[1])::timestamp with time zone
+        END;
+
+COMMENT ON VIEW p2p.partitions IS 'Partitions of each table that is kept by day or month, with the times they hold';
+
+COMMENT ON COLUMN p2p.partitions.ends_at IS 'The first moment that is not in it';
+
+COMMENT ON COLUMN p2p.partitions.rows_about IS 'As counted by the statistics of the server';
+
 CREATE VIEW p2p.prices_by_payment_method AS
  WITH newest_books AS (
          SELECT ((((f.currency_code || '/'::text) || c.symbol) || ' '::text) || m.trade_type) AS market,
@@ -2451,17 +2604,40 @@ ALTER TABLE p2p.sql_versions ALTER COLUMN version_id ADD GENERATED ALWAYS AS IDE
 );
 
 CREATE VIEW p2p.table_sizes AS
+ WITH kept_in AS (
+         SELECT c_1.oid AS table_id,
+            c_1.oid AS kept_in,
+            false AS is_partition
+           FROM pg_class c_1
+          WHERE ((c_1.relnamespace = ('p2p'::regnamespace)::oid) AND (c_1.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])))
+        UNION ALL
+         SELECT i.inhparent,
+            i.inhrelid,
+            true
+           FROM (pg_inherits i
+             JOIN pg_class c_1 ON ((c_1.oid = i.inhparent)))
+          WHERE ((c_1.relnamespace = ('p2p'::regnamespace)::oid) AND (c_1.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])))
+        ), measured AS (
+         SELECT k.table_id,
+            sum(GREATEST(s.n_live_tup, (0)::bigint)) AS rows_about,
+            sum(pg_total_relation_size((k.kept_in)::regclass)) AS bytes,
+            NULLIF(count(*) FILTER (WHERE k.is_partition), 0) AS partitions
+           FROM (kept_in k
+             LEFT JOIN pg_stat_user_tables s ON ((s.relid = k.kept_in)))
+          GROUP BY k.table_id
+        )
  SELECT (c.relname)::text AS table_name,
-    to_char(GREATEST(s.n_live_tup, (0)::bigint), 'FM999,999,999,999'::text) AS rows_about,
-    pg_size_pretty(pg_total_relation_size((c.oid)::regclass)) AS size,
-    "left"(regexp_replace(obj_description(c.oid, 'pg_class'::name), '(;|, and |(?<!e\.g)\. ).*$'::text, ''::text), 66) AS holds
-   FROM ((pg_class c
-     JOIN pg_namespace n ON ((n.oid = c.relnamespace)))
-     LEFT JOIN pg_stat_user_tables s ON ((s.relid = c.oid)))
-  WHERE ((n.nspname = 'p2p'::name) AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])))
-  ORDER BY (pg_total_relation_size((c.oid)::regclass)) DESC;
+    to_char(COALESCE(m.rows_about, (0)::numeric), 'FM999,999,999,999'::text) AS rows_about,
+    pg_size_pretty(m.bytes) AS size,
+    "left"(regexp_replace(obj_description(c.oid, 'pg_class'::name), '(;|, and |(?<!e\.g)\. ).*$'::text, ''::text), 58) AS holds,
+    m.partitions
+   FROM (measured m
+     JOIN pg_class c ON ((c.oid = m.table_id)))
+  ORDER BY m.bytes DESC;
 
 COMMENT ON VIEW p2p.table_sizes IS 'Size of each table with its indexes, and about how many rows it has';
+
+COMMENT ON COLUMN p2p.table_sizes.partitions IS 'In how many parts it is kept; NULL for a table that is one piece';
 
 CREATE VIEW p2p.v_price_history AS
  SELECT c.symbol AS crypto_symbol,
@@ -2490,6 +2666,8 @@ COMMENT ON COLUMN p2p.v_price_history.price_volatility IS 'Standard deviation of
 COMMENT ON COLUMN p2p.v_price_history.total_volume IS 'Available amount, the average of the snapshots: an offer stands in many snapshots and must not be added up';
 
 COMMENT ON COLUMN p2p.v_price_history.offer_count IS 'Offers in a snapshot, on average';
+
+ALTER TABLE ONLY p2p.fact_market_depth ALTER COLUMN depth_id SET DEFAULT nextval('p2p.fact_market_depth_depth_id_seq'::regclass);
 
 ALTER TABLE ONLY p2p.change_log
     ADD CONSTRAINT change_log_pkey PRIMARY KEY (change_id);
@@ -2542,11 +2720,11 @@ ALTER TABLE ONLY p2p.dim_payment_sets
 ALTER TABLE ONLY p2p.dim_payment_sets
     ADD CONSTRAINT dim_payment_sets_pkey PRIMARY KEY (payment_set_id);
 
-ALTER TABLE ONLY p2p.fact_market_depth
-    ADD CONSTRAINT fact_market_depth_exchange_id_fiat_id_crypto_id_trade_type__key UNIQUE (exchange_id, fiat_id, crypto_id, trade_type, extraction_timestamp);
+ALTER TABLE ONLY p2p.dropped_facts
+    ADD CONSTRAINT dropped_facts_pkey PRIMARY KEY (table_name);
 
 ALTER TABLE ONLY p2p.fact_market_depth
-    ADD CONSTRAINT fact_market_depth_pkey PRIMARY KEY (depth_id);
+    ADD CONSTRAINT fact_market_depth_pkey PRIMARY KEY (exchange_id, fiat_id, crypto_id, trade_type, extraction_timestamp);
 
 ALTER TABLE ONLY p2p.fact_offers
     ADD CONSTRAINT fact_offers_pkey PRIMARY KEY (extraction_timestamp, offer_id);
@@ -2589,6 +2767,9 @@ ALTER TABLE ONLY p2p.ops_shape_watches
 
 ALTER TABLE ONLY p2p.parser_keys
     ADD CONSTRAINT parser_keys_pkey PRIMARY KEY (parser, path);
+
+ALTER TABLE ONLY p2p.partitioned_tables
+    ADD CONSTRAINT partitioned_tables_pkey PRIMARY KEY (table_name);
 
 ALTER TABLE ONLY p2p.pipeline_steps
     ADD CONSTRAINT pipeline_steps_one_a_position UNIQUE ("position") DEFERRABLE;
@@ -2645,15 +2826,15 @@ CREATE UNIQUE INDEX dim_advertisers_one_current_row ON p2p.dim_advertisers USING
 
 COMMENT ON INDEX p2p.dim_advertisers_one_current_row IS 'Holds: one current row an advertiser';
 
-CREATE INDEX fact_market_depth_by_time ON p2p.fact_market_depth USING btree (extraction_timestamp);
+CREATE INDEX fact_market_depth_by_time ON ONLY p2p.fact_market_depth USING btree (extraction_timestamp);
 
 COMMENT ON INDEX p2p.fact_market_depth_by_time IS 'load_batch and the views: all books of a batch';
 
-CREATE INDEX fact_offers_by_advertiser ON p2p.fact_offers USING btree (advertiser_sk, extraction_timestamp);
+CREATE INDEX fact_offers_by_advertiser ON ONLY p2p.fact_offers USING btree (advertiser_sk, extraction_timestamp);
 
 COMMENT ON INDEX p2p.fact_offers_by_advertiser IS 'One advertiser''s history; load_advertisers after a late batch';
 
-CREATE INDEX fact_offers_by_market ON p2p.fact_offers USING btree (fiat_id, crypto_id, trade_type, extraction_timestamp);
+CREATE INDEX fact_offers_by_market ON ONLY p2p.fact_offers USING btree (fiat_id, crypto_id, trade_type, extraction_timestamp);
 
 COMMENT ON INDEX p2p.fact_offers_by_market IS 'mv_latest_market_state: one book at one time';
 
@@ -2728,6 +2909,8 @@ CREATE TRIGGER log_change AFTER INSERT OR DELETE OR UPDATE ON p2p.pipeline_steps
 CREATE TRIGGER log_change AFTER INSERT OR DELETE OR UPDATE ON p2p.quality_rules FOR EACH ROW EXECUTE FUNCTION p2p.log_change();
 
 CREATE TRIGGER log_change AFTER INSERT OR DELETE OR UPDATE ON p2p.settings FOR EACH ROW EXECUTE FUNCTION p2p.log_change();
+
+CREATE TRIGGER make_room_for_batch AFTER INSERT OR UPDATE OF batch_start_time ON p2p.ops_batch_runs FOR EACH ROW EXECUTE FUNCTION p2p.make_room_for_batch();
 
 ALTER TABLE ONLY p2p.dim_advertisers
     ADD CONSTRAINT dim_advertisers_exchange_id_fkey FOREIGN KEY (exchange_id) REFERENCES p2p.dim_exchanges(exchange_id);
@@ -2849,13 +3032,22 @@ GRANT ALL ON FUNCTION p2p.current_sql() TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.current_sql_set() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.current_sql_set() TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.database_tier() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.database_tier() TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.definition_of(p_name text, p_body text, p_known text, OUT identity text, OUT definition text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.dependent_statements(p_kind text, p_object oid, p_identity text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.dependents_of(p_table regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.diagnose(p_interval_minutes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.diagnose(p_interval_minutes integer) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.discard_rejected(p_note text, p_reason text, p_batch_id uuid, p_is_dry_run boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.discard_rejected(p_note text, p_reason text, p_batch_id uuid, p_is_dry_run boolean) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.drop_older(p_table text, p_before timestamp with time zone, OUT dropped integer, OUT held_up_by text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.drop_temporary_tables(p_keep oid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.drop_temporary_tables(p_keep oid[]) TO p2p_worker;
@@ -2907,6 +3099,11 @@ REVOKE ALL ON FUNCTION p2p.log_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.make_object(p_name text, p_body text, p_known text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION p2p.make_room(p_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.make_room(p_at timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.make_room_for_batch() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION p2p.object_named(p_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.open_batch(p_exchange text, p_worker_id text, p_lease_seconds double precision, p_filter jsonb) FROM PUBLIC;
@@ -2946,11 +3143,17 @@ GRANT ALL ON FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_
 REVOKE ALL ON FUNCTION p2p.reject_offers(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.reject_offers(p_batch_id uuid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.relation_grants(p_relation regclass, p_to text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.relation_triggers(p_relation regclass) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.replace_table(p_old regclass, p_new regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.replay_batch(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.replay_batch(p_batch_id uuid) TO p2p_worker;
@@ -2972,6 +3175,9 @@ REVOKE ALL ON FUNCTION p2p.retire_objects(p_shipped text[], p_program_version te
 
 REVOKE ALL ON FUNCTION p2p.rewrite_advertiser_history(p_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.rewrite_advertiser_history(p_time timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.rows_written() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.rows_written() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.rule_broken_references(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.rule_broken_references(p_batch_id uuid) TO p2p_worker;
@@ -3033,6 +3239,9 @@ GRANT ALL ON FUNCTION p2p.run_steps(p_batch_id uuid) TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.samples_of(p_offending_rows jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.samples_of(p_offending_rows jsonb) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.server_tier(OUT tier text, OUT reason text, OUT hint text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.server_tier(OUT tier text, OUT reason text, OUT hint text) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.setting_number(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.setting_number(p_name text) TO p2p_worker;
 
@@ -3059,6 +3268,8 @@ GRANT ALL ON FUNCTION p2p.store_page(p_batch_id uuid, p_worker_id text, p_market
 
 REVOKE ALL ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.temporary_tables() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.temporary_tables() TO p2p_worker;
@@ -3132,6 +3343,10 @@ GRANT SELECT,INSERT,UPDATE ON TABLE p2p.dim_payment_methods TO p2p_worker;
 GRANT SELECT ON TABLE p2p.dim_payment_sets TO p2p_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.dim_payment_sets TO p2p_worker;
 
+GRANT SELECT ON TABLE p2p.dropped_facts TO p2p_worker;
+
+GRANT USAGE ON SEQUENCE p2p.fact_market_depth_depth_id_seq TO p2p_worker;
+
 GRANT SELECT ON TABLE p2p.fact_offers TO p2p_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.fact_offers TO p2p_worker;
 
@@ -3184,6 +3399,11 @@ GRANT SELECT,INSERT ON TABLE p2p.ops_shape_events TO p2p_worker;
 GRANT SELECT,INSERT ON TABLE p2p.ops_shape_watches TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.parser_keys TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.partitioned_tables TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.partitions TO p2p_reader;
+GRANT SELECT ON TABLE p2p.partitions TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.prices_by_payment_method TO p2p_reader;
 

@@ -1,10 +1,13 @@
--- Deletes what is older than the settings allow: pages as received, offers, books, and the ledger with errors and
--- rejected offers (rows of ops_batch_runs and results of checks stay). Made to be an optional step of load_batch.
--- Age counts from the newest batch, so that nothing is deleted while no batch comes, and never from a time to come.
--- Each call clears the oldest retention_batches_per_load batches of each kind at most: one of 50,000 offers with its
--- pages takes a second, and no load must get slow by an old backlog.
+-- Drops what is older than the settings allow: whole partitions of pages as received, offers and books (drop_older), and
+-- the ledger with errors and rejected offers by batch (rows of ops_batch_runs and results of checks stay). And makes
+-- partitions for partitions_ahead_days to come. Made to be an optional step of load_batch.
+-- Age counts from the newest batch, so that nothing is dropped while no batch comes, and never from a time to come. A
+-- day, or month, goes when all of it is older, but never that of a batch that is running, nor a later one.
+-- Of the ledger each call clears the oldest retention_batches_per_load batches at most, so that no load gets slow by an
+-- old backlog.
 -- As a step it acts only in the first load of a batch: loading again deletes nothing. With NULL instead of a batch a
--- DBA clears away at once: select p2p.apply_retention(null). Returns how many rows went, by table.
+-- DBA clears away at once: select p2p.apply_retention(null). Returns how many partitions, or rows of the ledger, went,
+-- by table; and under held_up what could not go, and why (also in dropped_facts).
 -- Runs with the rights of its owner: the worker may delete what the settings say, and no other page.
 create or replace function p2p.apply_retention(p_batch_id uuid)
 returns jsonb
@@ -13,85 +16,61 @@ security definer
 set search_path = p2p, pg_temp
 as $function$
 declare
-  v_batches constant integer := p2p.setting_number('retention_batches_per_load');
-  v_own_time timestamptz;
   v_newest timestamptz;
+  v_running timestamptz := (select min(r.batch_start_time) from p2p.ops_batch_runs r where r.status = 'running');
   v_kind record;
+  v_drop record;
   v_before timestamptz;
-  v_times timestamptz[];
-  v_rows bigint;
   v_deleted jsonb := '{}'::jsonb;
+  v_held_up jsonb := '{}'::jsonb;
   v_ledger jsonb;
 begin
-  if p_batch_id is not null then
-    select r.batch_start_time
-    into v_own_time
-    from p2p.ops_batch_runs r
-    where r.batch_id = p_batch_id
-      and r.status = 'running';
-
-    if not found then
-      return v_deleted;
-    end if;
+  if p_batch_id is not null
+    and not exists (select from p2p.ops_batch_runs r where r.batch_id = p_batch_id and r.status = 'running')
+  then
+    return v_deleted;
   end if;
 
   select least(max(r.batch_start_time), clock_timestamp())
   into v_newest
   from p2p.ops_batch_runs r;
 
+  perform p2p.make_room(v_newest + make_interval(days => day))
+  from generate_series(1, p2p.setting_number('partitions_ahead_days')::integer) as day;
+
   for v_kind in
-    select k.table_name, k.setting
-    from (
-      values
-        ('stg_responses', 'raw_retention_days'),
-        ('fact_offers', 'offers_retention_days'),
-        ('fact_market_depth', 'depth_retention_days')
-    ) as k (table_name, setting)
+    select
+      t.table_name,
+      v_newest - make_interval(secs => p2p.setting_number(t.retention_setting)::double precision * 86400) as before
+    from p2p.partitioned_tables t
+    where t.retention_setting is not null
+    order by t.table_name
   loop
-    v_before := v_newest - make_interval(secs => p2p.setting_number(v_kind.setting)::double precision * 86400);
+    select d.dropped, d.held_up_by
+    into v_drop
+    from p2p.drop_older(v_kind.table_name, least(v_kind.before, v_running)) as d;
 
-    -- From one time to the next through the index: reading all rows to find the oldest times would take minutes.
-    execute format(
-      $statement$
-        with recursive times (extraction_timestamp) as (
-          select min(t.extraction_timestamp)
-          from p2p.%1$I t
-          union all
-          select (
-            select min(t.extraction_timestamp)
-            from p2p.%1$I t
-            where t.extraction_timestamp > times.extraction_timestamp
-          )
-          from times
-          where times.extraction_timestamp < $1
-        )
-        select array_agg(oldest.extraction_timestamp)
-        from (
-          select times.extraction_timestamp
-          from times
-          where times.extraction_timestamp < $1
-            and times.extraction_timestamp is distinct from $2
-          limit $3
-        ) as oldest
-      $statement$,
-      v_kind.table_name
-    )
-    into v_times
-    using v_before, v_own_time, v_batches;
+    if v_drop.dropped > 0 then
+      v_deleted := v_deleted || jsonb_build_object(v_kind.table_name, v_drop.dropped);
+    end if;
 
-    continue when v_times is null;
-
-    execute format('delete from p2p.%I where extraction_timestamp = any ($1)', v_kind.table_name)
-    using v_times;
-    get diagnostics v_rows = row_count;
-    v_deleted := v_deleted || jsonb_build_object(v_kind.table_name, v_rows);
-
-    if v_kind.table_name = 'stg_responses' then
-      update p2p.ops_batch_runs r
-      set raw_deleted_at = clock_timestamp()
-      where r.batch_start_time = any (v_times);
+    if v_drop.held_up_by is not null then
+      v_held_up := v_held_up || jsonb_build_object(v_kind.table_name, v_drop.held_up_by);
     end if;
   end loop;
+
+  -- Batches that came late, after their day was dropped, have pages again.
+  update p2p.ops_batch_runs r
+  set raw_deleted_at = clock_timestamp()
+  where v_deleted ? 'stg_responses'
+    and r.raw_deleted_at is null
+    and r.status <> 'running'
+    and r.batch_start_time < (select d.dropped_before from p2p.dropped_facts d where d.table_name = 'stg_responses')
+    and not exists (
+      select
+      from p2p.stg_responses s
+      where s.extraction_timestamp = r.batch_start_time
+    );
 
   v_before := v_newest - make_interval(secs => p2p.setting_number('ledger_retention_days')::double precision * 86400);
 
@@ -107,7 +86,7 @@ begin
         where s.extraction_timestamp = r.batch_start_time
       )
     order by r.batch_start_time
-    limit v_batches
+    limit p2p.setting_number('retention_batches_per_load')
   ),
   ledger as (
     delete from p2p.ops_batch_markets bm
@@ -150,11 +129,13 @@ begin
   where e.batch_id is null
     and e.error_timestamp < v_before;
 
-  return v_deleted || coalesce(v_ledger, '{}');
+  return v_deleted
+    || coalesce(v_ledger, '{}')
+    || case when v_held_up <> '{}' then jsonb_build_object('held_up', v_held_up) else '{}' end;
 end
 $function$;
 
-comment on function p2p.apply_retention(uuid) is 'Deletes what is older than the settings allow, a few batches a call';
+comment on function p2p.apply_retention(uuid) is 'Drops what is older than the settings allow, and makes partitions for days to come';
 
 revoke execute on function p2p.apply_retention(uuid) from public;
 

@@ -39,6 +39,7 @@ begin
       using errcode = 'P2P03', hint = 'its facts stay as they are; raw_retention_days in p2p.settings says how long pages are kept';
   end if;
 
+  perform p2p.make_room(v_before.batch_start_time); -- its facts may have been old enough to go, and its pages not
   perform p2p.end_fetching(p_batch_id, 'the batch was loaded before it was fetched');
   v_set := p2p.current_sql_set();
   v_steps := p2p.run_steps(p_batch_id);

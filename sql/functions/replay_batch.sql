@@ -14,11 +14,7 @@ begin
       using errcode = 'P2P03', hint = 'its worker will load it';
   end if;
 
-  select sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)
-  into v_written_before
-  from p2p.compared_tables() t
-  join pg_stat_xact_user_tables s on s.relid = t.table_id
-  where t.table_name <> 'ops_batch_steps'; -- bookkeeping
+  v_written_before := p2p.rows_written();
 
   v_batch := p2p.load_batch(p_batch_id);
 
@@ -26,11 +22,8 @@ begin
   select
     v_batch.status,
     v_batch.total_offers_inserted,
-    (sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del) - v_written_before)::bigint,
-    v_batch.error_summary
-  from p2p.compared_tables() t
-  join pg_stat_xact_user_tables s on s.relid = t.table_id
-  where t.table_name <> 'ops_batch_steps'; -- bookkeeping
+    p2p.rows_written() - v_written_before,
+    v_batch.error_summary;
 end
 $function$;
 

@@ -147,3 +147,12 @@ set comment = 'Old batches whose ledger one load clears away at most'
 where s.name = 'retention_batches_per_load';
 
 alter table p2p.settings enable trigger user;
+
+alter table p2p.pipeline_steps disable trigger user;
+
+update p2p.pipeline_steps s
+set comment = 'Drops what is older than the settings allow, and makes partitions for days to come'
+where s.name = 'apply_retention'
+  and s.comment = 'Deletes what is older than the settings allow, a few batches a load';
+
+alter table p2p.pipeline_steps enable trigger user;

@@ -42,6 +42,7 @@ import timescaledb0004 from "../../sql/timescaledb/migrations/0004_merchant_aggr
 import plainAggregatesToRefresh from "../../sql/plain/functions/aggregates_to_refresh.sql" with {
   type: "text",
 };
+import plainDropOlder from "../../sql/plain/functions/drop_older.sql" with { type: "text" };
 import plainStorePeriod from "../../sql/plain/functions/store_period.sql" with { type: "text" };
 import plainSummariseHours from "../../sql/plain/functions/summarise_hours.sql" with {
   type: "text",
@@ -129,6 +130,7 @@ import restoreObject from "../../sql/functions/restore_object.sql" with { type: 
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
 };
+import rowsWritten from "../../sql/functions/rows_written.sql" with { type: "text" };
 import ruleBrokenReferences from "../../sql/functions/rule_broken_references.sql" with {
   type: "text",
 };
@@ -304,6 +306,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
 /** Re-applied when they change. Functions before views, and what differs by tier before what stands on it. */
 export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/aggregates_to_refresh.sql", body: plainAggregatesToRefresh, tier: "plain" },
+  { name: "functions/drop_older.sql", body: plainDropOlder, tier: "plain" },
   { name: "functions/store_period.sql", body: plainStorePeriod, tier: "plain" },
   { name: "functions/summarise_hours.sql", body: plainSummariseHours, tier: "plain" },
   {
@@ -371,6 +374,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
+  { name: "functions/rows_written.sql", body: rowsWritten },
   { name: "functions/rule_broken_references.sql", body: ruleBrokenReferences },
   { name: "functions/rule_completeness.sql", body: ruleCompleteness },
   { name: "functions/rule_crossed_median.sql", body: ruleCrossedMedian },

@@ -110,6 +110,7 @@ const FACTS = `select a.advertiser_id || ' ' || ${
 
 Deno.test("any order of loading makes the history that loading in order makes", async () => {
   await using sql = await SqlFixture.create();
+  await sql.rows("update p2p.settings set value = '400' where name ~ 'retention_days$'");
   const next = random(20260301);
   for (let round = 0; round < HISTORIES; round++) {
     const users = Array.from({ length: ADVERTISERS }, (_, i) => `r${round}-${i}`);

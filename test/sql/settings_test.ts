@@ -91,7 +91,7 @@ Deno.test("every change is kept with who made it; no change leaves no trace", as
     [
       ["scoring", "deleted"],
       ["scoring", "added"],
-      ["raw_retention_days", "value: 30 → 14"],
+      ["raw_retention_days", "value: 7 → 14"],
     ].map(([row_key, change]) => ({ table_name: "settings", row_key, change })),
     "newest first",
   );

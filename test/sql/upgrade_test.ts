@@ -6,7 +6,7 @@ import { formerRelease, installRelease } from "../support/releases.ts";
 import { schemaText } from "../support/schema_text.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 
-const FIRST = formerRelease("0.1.0");
+const FORMER = ["0.1.0", "0.2.0"].map(formerRelease);
 
 /** What a release must hand on, in an order of its own. */
 const HANDED_ON: Readonly<Record<string, string>> = {
@@ -50,40 +50,44 @@ function narrowed(now: Map<string, Row[]>, then: Map<string, Row[]>): Map<string
 
 Deno.test("migrations of former releases are not edited", () => {
   const now = new Map(RELEASE.migrations.map(({ name, body }) => [name, sha256(body)]));
-  assert.ok(FIRST.frozen.size > 0);
-  for (const [name, hash] of FIRST.frozen) assert.equal(now.get(name), hash, name);
-});
-
-Deno.test("an upgrade from the first release ends where a fresh install begins, and keeps what is stored", async () => {
-  await using fresh = await testDatabase();
-  await using old = await testDatabase("empty");
-  await installRelease(old.database, FIRST);
-  await old.database.runScript(FIRST.batches, 60);
-  await using sql = SqlFixture.connect(old.url);
-  const before = await contents(sql);
-  assert.deepEqual(
-    [...before].map(([table, rows]) => [table, rows.length > 0]),
-    [...before].map(([table]) => [table, true]),
-    "the first release left something in each",
-  );
-
-  await migrate(old.database);
-  assert.deepEqual(await comparedText(old.database), await comparedText(fresh.database));
-  assert.deepEqual(narrowed(await contents(sql), before), before);
-
-  const batches = await sql.values("select batch_id from p2p.ops_batch_runs order by 1");
-  assert.equal(batches.length, 2);
-  for (const id of batches) {
-    const run = await sql.work("select * from p2p.load_batch($1)", String(id));
-    assert.deepEqual([run["status"], run["total_offers_inserted"]], ["partial", 2]);
+  for (const { frozen } of FORMER) {
+    assert.ok(frozen.size > 0);
+    for (const [name, hash] of frozen) assert.equal(now.get(name), hash, name);
   }
-  assert.deepEqual(
-    await sql.values(
-      "select price::text from p2p.fact_offers order by extraction_timestamp, offer_id",
-    ),
-    ["461.50", "470", "461.50", "470"],
-  );
-  const loaded = await sql.dump();
-  for (const id of batches) await sql.work("select * from p2p.load_batch($1)", String(id));
-  assert.deepEqual(await sql.dump(), loaded, "a second load changes no row");
 });
+
+for (const release of FORMER) {
+  Deno.test(`an upgrade from ${release.version} ends where a fresh install begins, and keeps what is stored`, async () => {
+    await using fresh = await testDatabase();
+    await using old = await testDatabase("empty");
+    await installRelease(old.database, release);
+    await old.database.runScript(release.batches, 60);
+    await using sql = SqlFixture.connect(old.url);
+    const before = await contents(sql);
+    assert.deepEqual(
+      [...before].map(([table, rows]) => [table, rows.length > 0]),
+      [...before].map(([table]) => [table, true]),
+      "that release left something in each",
+    );
+
+    await migrate(old.database);
+    assert.deepEqual(await comparedText(old.database), await comparedText(fresh.database));
+    assert.deepEqual(narrowed(await contents(sql), before), before);
+
+    const batches = await sql.values("select batch_id from p2p.ops_batch_runs order by 1");
+    assert.equal(batches.length, 2);
+    for (const id of batches) {
+      const run = await sql.work("select * from p2p.load_batch($1)", String(id));
+      assert.deepEqual([run["status"], run["total_offers_inserted"]], ["partial", 2]);
+    }
+    assert.deepEqual(
+      await sql.values(
+        "select price::text from p2p.fact_offers order by extraction_timestamp, offer_id",
+      ),
+      ["461.50", "470", "461.50", "470"],
+    );
+    const loaded = await sql.dump();
+    for (const id of batches) await sql.work("select * from p2p.load_batch($1)", String(id));
+    assert.deepEqual(await sql.dump(), loaded, "a second load changes no row");
+  });
+}

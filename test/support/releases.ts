@@ -25,13 +25,16 @@ export function formerRelease(version: string): FormerRelease {
       .map(([hash = "", name = ""]) => [name, hash]),
   );
   const bootstrap = read("bootstrap.sql");
+  const objects = filesOf(read("objects.sql"));
+  // Until 0.2.0 the bootstrap was one file.
+  const isOneFile = !objects.some(({ name }) => name.startsWith("bootstrap/"));
   return {
     version,
     bootstrap,
     batches: read("batch.sql"),
     frozen,
     migrations: RELEASE.migrations.filter(({ name }) => frozen.has(name)),
-    objects: [{ name: "bootstrap.sql", body: bootstrap }, ...filesOf(read("objects.sql"))],
+    objects: [...(isOneFile ? [{ name: "bootstrap.sql", body: bootstrap }] : []), ...objects],
   };
 }
 
