@@ -25,12 +25,11 @@ begin
     round((b.price * exp(l.level) * (1 + case b.trade_type when 'BUY' then 0.05 else -0.05 end * history.even(n, 51)
       + 0.002 * history.normal(n, 3000000 + (p_step + n) / 20)))::numeric, b.digits) as price,
     round((exp(5 + 1.6 * history.normal(n, 52)) * (1 - 0.5 * history.even(n, 4000000 + (p_step + n) / 4)))::numeric, 2) as amount,
-    a.user_key
+    'load ' || n % greatest(1, p_offers * 10 / 27) as person
   from generate_series(0, p_offers - 1) n
   join history.slots s on s.slot_id = n % (select count(*) from history.slots)
   join history.books b using (market_id)
-  join history.levels l on l.pair_key = b.pair_key and l.step = p_step
-  join history.advertisers a on a.fiat_id = s.fiat_id and a.number = s.number;
+  join history.levels l on l.pair_key = b.pair_key and l.step = p_step;
 
   insert into p2p.ops_batch_markets (batch_id, market_id, plan_position, status, pages_stored, started_at, finished_at)
   select v_batch, b.market_id, row_number() over (order by b.slots desc), 'complete', greatest(1, ceil(count(a.n) / 20.0)), v_now, v_now + interval '4 minutes'
@@ -49,7 +48,7 @@ begin
       'code', '000000', 'success', true, 'total', count(*), 'message', null,
       'data', jsonb_agg(jsonb_build_object(
         'adv', jsonb_build_object(
-          'advNo', '19' || lpad(a.n::text, 18, '7'), 'asset', c.symbol, 'fiatUnit', f.currency_code,
+          'advNo', '19' || lpad(a.n::text, 18, '0'), 'asset', c.symbol, 'fiatUnit', f.currency_code,
           'tradeType', case a.trade_type when 'BUY' then 'SELL' else 'BUY' end, 'price', a.price::text,
           'surplusAmount', a.amount::text, 'tradableQuantity', a.amount::text, 'minSingleTransAmount', '100',
           'maxSingleTransAmount', '50000', 'isTradable', true, 'payTimeLimit', 15, 'remarks', null,
@@ -59,7 +58,7 @@ begin
           )
         ),
         'advertiser', jsonb_build_object(
-          'userNo', 's' || md5(a.user_key::text), 'nickName', 'Trader ' || left(md5(a.user_key::text), 6),
+          'userNo', 's' || md5(a.person), 'nickName', 'Trader ' || left(md5(a.person), 6),
           'userType', 'user', 'userGrade', 2, 'userIdentity', '', 'vipLevel', null,
           'monthOrderCount', (p_step + a.n) / 10, 'monthFinishRate', 0.987, 'positiveRate', 0.99
         ),

@@ -68,13 +68,15 @@ async function load(database: Database, world: World, steps: readonly number[]):
     );
     await database.run("analyze p2p.stg_responses", [], HOUR);
     const began = performance.now();
-    const { status, offers } = await one(
+    const { status, error_summary, offers } = await one(
       database,
-      "select l.status, l.total_offers_inserted as offers from p2p.load_batch($1) l",
+      "select l.status, l.error_summary, l.total_offers_inserted as offers from p2p.load_batch($1) l",
       String(batch),
     );
     const seconds = (performance.now() - began) / 1_000;
-    if (status !== "completed") throw new Error(`the batch of step ${step} is ${status}`);
+    if (status !== "completed") {
+      throw new Error(`the batch of step ${step} is ${status}: ${error_summary}`);
+    }
     loads.push({ seconds, offers: Number(offers) });
   }
   // The first numbers ads and plans statements.

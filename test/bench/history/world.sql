@@ -277,21 +277,17 @@ begin
   from p2p.dim_fiat_currencies f
   cross join generate_series(1, 12) n;
 
-  -- 24 lists a fiat, of one to five methods; list number = 24 * (fiat_id - 1) + 1 and on.
+  -- 24 lists a fiat, of one to five methods, no two the same; list number = 24 * (fiat_id - 1) + 1 and on.
   insert into p2p.dim_payment_sets (payment_set_id, payment_method_ids)
   overriding system value
   select
     24 * (f.fiat_id - 1) + list,
-    array(
-      select pm.payment_method_id
-      from p2p.dim_payment_methods pm
-      where pm.method_code like 'M' || f.fiat_id || '\_%'
-      order by hashint8extended(pm.payment_method_id, p_seed + list)
-      limit 1 + (list - 1) / 5
-    ) || array[]::integer[]
+    array_agg(pm.payment_method_id order by n)
   from p2p.dim_fiat_currencies f
   cross join generate_series(1, 24) list
-  on conflict (payment_method_ids) do nothing;
+  cross join generate_series(0, (list - 1) / 5) n
+  join p2p.dim_payment_methods pm on pm.method_code = 'M' || f.fiat_id || '_' || 1 + (list * 5 + n) % 12
+  group by f.fiat_id, list;
 
   perform setval(pg_get_serial_sequence('p2p.dim_payment_sets', 'payment_set_id'), 24 * v_fiats);
   analyze;
