@@ -107,6 +107,7 @@ export async function benchHistory(args: readonly string[]): Promise<void> {
     console.error("\n*** TimescaleDB was LEFT OUT: set TEST_TIMESCALE_URL ***\n");
   } else {
     const { adminUrl, extension } = timescale;
+    console.error(`so far:\n\n${report(world, runs, tiers)}\n`); // in case that the second takes too long for somebody
     tiers.push(await measureOn("TimescaleDB", adminUrl, world, runs, extension));
   }
   console.log(report(world, runs, tiers));
