@@ -77,6 +77,13 @@ CREATE FUNCTION p2p.adopt_object(p_name text, p_note text) RETURNS text
 
 COMMENT ON FUNCTION p2p.adopt_object(p_name text, p_note text) IS 'Says that a live change of a shipped function or view is meant to stay';
 
+CREATE FUNCTION p2p.aggregates_to_refresh(p_from timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(aggregate text, window_start timestamp with time zone, window_end timestamp with time zone)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.aggregates_to_refresh(p_from timestamp with time zone, p_until timestamp with time zone) IS 'Which aggregates to refresh after facts of these times were written, and for what window';
+
 CREATE FUNCTION p2p.announce_batch(p_batch_id uuid) RETURNS void
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
@@ -911,6 +918,20 @@ CREATE FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) RETU
 
 COMMENT ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) IS 'Takes in payment methods and their names';
 
+CREATE FUNCTION p2p.store_period(p_unit text, p_starts_at timestamp with time zone, p_advertisers integer[] DEFAULT NULL::integer[]) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.store_period(p_unit text, p_starts_at timestamp with time zone, p_advertisers integer[]) IS 'Stores an hour or a day of markets and advertisers, made anew of the facts';
+
+CREATE FUNCTION p2p.summarise_hours(p_batch_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.summarise_hours(p_batch_id uuid) IS 'Step of load_batch: stores markets and advertisers of hours and days that are over';
+
 CREATE FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1254,9 +1275,10 @@ CREATE VIEW p2p.coverage AS
           WHERE (r.status <> 'running'::text)
         ), last_day AS (
          SELECT r.batch_id
-           FROM (p2p.ops_batch_runs r
-             CROSS JOIN newest)
-          WHERE ((r.status <> 'running'::text) AND (r.batch_start_time > (newest.batch_start_time - '24:00:00'::interval)))
+           FROM p2p.ops_batch_runs r
+          WHERE ((r.status <> 'running'::text) AND (r.batch_start_time > (( SELECT n.batch_start_time
+                   FROM newest n) - '24:00:00'::interval)) AND (r.batch_start_time <= ( SELECT n.batch_start_time
+                   FROM newest n)))
         )
  SELECT f.currency_code AS fiat_code,
     count(DISTINCT bm.market_id) AS markets,
@@ -1603,7 +1625,7 @@ COMMENT ON COLUMN p2p.fact_offers.extraction_timestamp IS 'batch_start_time of t
 
 COMMENT ON COLUMN p2p.fact_offers.offer_id IS 'Our number for the ad, the same in every batch (dim_offers)';
 
-COMMENT ON COLUMN p2p.fact_offers.observed_at IS 'When the page with the offer came';
+COMMENT ON COLUMN p2p.fact_offers.observed_at IS 'When the page with the offer came, to the minute; to the microsecond in stg_responses, as long as the page is kept (offer_origin)';
 
 COMMENT ON COLUMN p2p.fact_offers.payment_set_id IS 'List of payment methods; see fact_offer_payment_methods';
 
@@ -1757,6 +1779,363 @@ COMMENT ON COLUMN p2p.freshness.last_good_batch IS 'Its start: the time of its f
 
 COMMENT ON COLUMN p2p.freshness.paused IS 'on: no new batch is begun';
 
+CREATE TABLE p2p.open_hours (
+    hour timestamp with time zone NOT NULL,
+    CONSTRAINT open_hours_hour_check CHECK ((date_trunc('hour'::text, hour, 'UTC'::text) = hour))
+);
+
+COMMENT ON TABLE p2p.open_hours IS 'Hours that are not stored: the views make them of the facts at each reading. One row, the hour of the newest batch';
+
+CREATE VIEW p2p.from_facts_market_hours AS
+ SELECT made.exchange_id,
+    made.fiat_id,
+    made.crypto_id,
+    made.trade_type,
+    o.hour,
+    made.snapshots,
+    made.snapshots_with_offers,
+    made.best_open,
+    made.best_high,
+    made.best_low,
+    made.best_close,
+    made.median_open,
+    made.median_high,
+    made.median_low,
+    made.median_close,
+    made.min_price,
+    made.max_price,
+    made.price_volume_sum,
+    made.volume_sum,
+    made.volume_high,
+    made.volume_low,
+    made.spread_count,
+    made.spread_sum,
+    made.spread_open,
+    made.spread_high,
+    made.spread_low,
+    made.spread_close,
+    made.offers_sum,
+    made.offers_max,
+    made.median_count,
+    made.median_sum,
+    made.median_square_sum
+   FROM (p2p.open_hours o
+     CROSS JOIN LATERAL ( SELECT d.exchange_id,
+            d.fiat_id,
+            d.crypto_id,
+            d.trade_type,
+            count(*) AS snapshots,
+            count(d.min_price) AS snapshots_with_offers,
+            (array_agg(best.price ORDER BY d.extraction_timestamp) FILTER (WHERE (best.price IS NOT NULL)))[1] AS best_open,
+            max(best.price) AS best_high,
+            min(best.price) AS best_low,
+            (array_agg(best.price ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (best.price IS NOT NULL)))[1] AS best_close,
+            (array_agg(d.median_price ORDER BY d.extraction_timestamp) FILTER (WHERE (d.median_price IS NOT NULL)))[1] AS median_open,
+            max(d.median_price) AS median_high,
+            min(d.median_price) AS median_low,
+            (array_agg(d.median_price ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (d.median_price IS NOT NULL)))[1] AS median_close,
+            min(d.min_price) AS min_price,
+            max(d.max_price) AS max_price,
+            sum((d.weighted_avg_price * d.total_available_volume)) AS price_volume_sum,
+            sum(d.total_available_volume) AS volume_sum,
+            max(d.total_available_volume) AS volume_high,
+            min(d.total_available_volume) AS volume_low,
+            count(d.spread_percentage) AS spread_count,
+            sum(d.spread_percentage) AS spread_sum,
+            (array_agg(d.spread_percentage ORDER BY d.extraction_timestamp) FILTER (WHERE (d.spread_percentage IS NOT NULL)))[1] AS spread_open,
+            max(d.spread_percentage) AS spread_high,
+            min(d.spread_percentage) AS spread_low,
+            (array_agg(d.spread_percentage ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (d.spread_percentage IS NOT NULL)))[1] AS spread_close,
+            sum(d.total_offers_count) AS offers_sum,
+            max(d.total_offers_count) AS offers_max,
+            count(d.median_price) AS median_count,
+            sum(d.median_price) AS median_sum,
+            sum((d.median_price * d.median_price)) AS median_square_sum
+           FROM (p2p.fact_market_depth d
+             CROSS JOIN LATERAL ( SELECT
+                        CASE d.trade_type
+                            WHEN 'BUY'::text THEN d.min_price
+                            ELSE d.max_price
+                        END AS price) best)
+          WHERE ((d.extraction_timestamp >= o.hour) AND (d.extraction_timestamp < (o.hour + '01:00:00'::interval)))
+          GROUP BY d.exchange_id, d.fiat_id, d.crypto_id, d.trade_type) made);
+
+COMMENT ON VIEW p2p.from_facts_market_hours IS 'Part of market_hours: the hours that are not stored yet, made of the books';
+
+CREATE VIEW p2p.from_facts_merchant_hours AS
+ SELECT made.exchange_id,
+    made.fiat_id,
+    made.crypto_id,
+    made.trade_type,
+    made.advertiser_sk,
+    o.hour,
+    made.snapshots,
+    made.offers_sum,
+    made.volume_sum,
+    made.orders_30_days_max
+   FROM (p2p.open_hours o
+     CROSS JOIN LATERAL ( SELECT f.exchange_id,
+            f.fiat_id,
+            f.crypto_id,
+            f.trade_type,
+            f.advertiser_sk,
+            count(DISTINCT f.extraction_timestamp) AS snapshots,
+            count(*) AS offers_sum,
+            sum(f.available_amount) AS volume_sum,
+            max(f.total_orders_count) AS orders_30_days_max
+           FROM p2p.fact_offers f
+          WHERE ((f.extraction_timestamp >= o.hour) AND (f.extraction_timestamp < (o.hour + '01:00:00'::interval)))
+          GROUP BY f.exchange_id, f.fiat_id, f.crypto_id, f.trade_type, f.advertiser_sk) made);
+
+COMMENT ON VIEW p2p.from_facts_merchant_hours IS 'Part of merchant_hours: the hours that are not stored yet, made of the offers';
+
+CREATE TABLE p2p.open_days (
+    day timestamp with time zone NOT NULL,
+    CONSTRAINT open_days_day_check CHECK ((date_trunc('day'::text, day, 'UTC'::text) = day))
+);
+
+COMMENT ON TABLE p2p.open_days IS 'Days that are not stored: the views make them of the hours at each reading. One row, the day of the newest batch';
+
+CREATE TABLE p2p.stored_market_hours (
+    exchange_id smallint NOT NULL,
+    fiat_id smallint NOT NULL,
+    crypto_id smallint NOT NULL,
+    trade_type text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    snapshots bigint NOT NULL,
+    snapshots_with_offers bigint NOT NULL,
+    best_open numeric,
+    best_high numeric,
+    best_low numeric,
+    best_close numeric,
+    median_open numeric,
+    median_high numeric,
+    median_low numeric,
+    median_close numeric,
+    min_price numeric,
+    max_price numeric,
+    price_volume_sum numeric,
+    volume_sum numeric NOT NULL,
+    volume_high numeric NOT NULL,
+    volume_low numeric NOT NULL,
+    spread_count bigint NOT NULL,
+    spread_sum numeric,
+    spread_open numeric,
+    spread_high numeric,
+    spread_low numeric,
+    spread_close numeric,
+    offers_sum bigint NOT NULL,
+    offers_max integer NOT NULL,
+    median_count bigint NOT NULL,
+    median_sum numeric,
+    median_square_sum numeric
+)
+PARTITION BY RANGE (hour);
+
+COMMENT ON TABLE p2p.stored_market_hours IS 'Markets, by hour: those that are over. Read market_hours, which has the one under way too; kept true by step summarise_hours, empty on TimescaleDB but for what it cannot make any more';
+
+CREATE VIEW p2p.from_hours_market_days AS
+ SELECT made.exchange_id,
+    made.fiat_id,
+    made.crypto_id,
+    made.trade_type,
+    o.day,
+    made.snapshots,
+    made.snapshots_with_offers,
+    made.best_open,
+    made.best_high,
+    made.best_low,
+    made.best_close,
+    made.median_open,
+    made.median_high,
+    made.median_low,
+    made.median_close,
+    made.min_price,
+    made.max_price,
+    made.price_volume_sum,
+    made.volume_sum,
+    made.volume_high,
+    made.volume_low,
+    made.spread_count,
+    made.spread_sum,
+    made.spread_open,
+    made.spread_high,
+    made.spread_low,
+    made.spread_close,
+    made.offers_sum,
+    made.offers_max,
+    made.median_count,
+    made.median_sum,
+    made.median_square_sum
+   FROM (p2p.open_days o
+     CROSS JOIN LATERAL ( SELECT h.exchange_id,
+            h.fiat_id,
+            h.crypto_id,
+            h.trade_type,
+            (sum(h.snapshots))::bigint AS snapshots,
+            (sum(h.snapshots_with_offers))::bigint AS snapshots_with_offers,
+            (array_agg(h.best_open ORDER BY h.hour) FILTER (WHERE (h.best_open IS NOT NULL)))[1] AS best_open,
+            max(h.best_high) AS best_high,
+            min(h.best_low) AS best_low,
+            (array_agg(h.best_close ORDER BY h.hour DESC) FILTER (WHERE (h.best_close IS NOT NULL)))[1] AS best_close,
+            (array_agg(h.median_open ORDER BY h.hour) FILTER (WHERE (h.median_open IS NOT NULL)))[1] AS median_open,
+            max(h.median_high) AS median_high,
+            min(h.median_low) AS median_low,
+            (array_agg(h.median_close ORDER BY h.hour DESC) FILTER (WHERE (h.median_close IS NOT NULL)))[1] AS median_close,
+            min(h.min_price) AS min_price,
+            max(h.max_price) AS max_price,
+            sum(h.price_volume_sum) AS price_volume_sum,
+            sum(h.volume_sum) AS volume_sum,
+            max(h.volume_high) AS volume_high,
+            min(h.volume_low) AS volume_low,
+            (sum(h.spread_count))::bigint AS spread_count,
+            sum(h.spread_sum) AS spread_sum,
+            (array_agg(h.spread_open ORDER BY h.hour) FILTER (WHERE (h.spread_open IS NOT NULL)))[1] AS spread_open,
+            max(h.spread_high) AS spread_high,
+            min(h.spread_low) AS spread_low,
+            (array_agg(h.spread_close ORDER BY h.hour DESC) FILTER (WHERE (h.spread_close IS NOT NULL)))[1] AS spread_close,
+            (sum(h.offers_sum))::bigint AS offers_sum,
+            max(h.offers_max) AS offers_max,
+            (sum(h.median_count))::bigint AS median_count,
+            sum(h.median_sum) AS median_sum,
+            sum(h.median_square_sum) AS median_square_sum
+           FROM ( SELECT stored_market_hours.exchange_id,
+                    stored_market_hours.fiat_id,
+                    stored_market_hours.crypto_id,
+                    stored_market_hours.trade_type,
+                    stored_market_hours.hour,
+                    stored_market_hours.snapshots,
+                    stored_market_hours.snapshots_with_offers,
+                    stored_market_hours.best_open,
+                    stored_market_hours.best_high,
+                    stored_market_hours.best_low,
+                    stored_market_hours.best_close,
+                    stored_market_hours.median_open,
+                    stored_market_hours.median_high,
+                    stored_market_hours.median_low,
+                    stored_market_hours.median_close,
+                    stored_market_hours.min_price,
+                    stored_market_hours.max_price,
+                    stored_market_hours.price_volume_sum,
+                    stored_market_hours.volume_sum,
+                    stored_market_hours.volume_high,
+                    stored_market_hours.volume_low,
+                    stored_market_hours.spread_count,
+                    stored_market_hours.spread_sum,
+                    stored_market_hours.spread_open,
+                    stored_market_hours.spread_high,
+                    stored_market_hours.spread_low,
+                    stored_market_hours.spread_close,
+                    stored_market_hours.offers_sum,
+                    stored_market_hours.offers_max,
+                    stored_market_hours.median_count,
+                    stored_market_hours.median_sum,
+                    stored_market_hours.median_square_sum
+                   FROM p2p.stored_market_hours
+                UNION ALL
+                 SELECT from_facts_market_hours.exchange_id,
+                    from_facts_market_hours.fiat_id,
+                    from_facts_market_hours.crypto_id,
+                    from_facts_market_hours.trade_type,
+                    from_facts_market_hours.hour,
+                    from_facts_market_hours.snapshots,
+                    from_facts_market_hours.snapshots_with_offers,
+                    from_facts_market_hours.best_open,
+                    from_facts_market_hours.best_high,
+                    from_facts_market_hours.best_low,
+                    from_facts_market_hours.best_close,
+                    from_facts_market_hours.median_open,
+                    from_facts_market_hours.median_high,
+                    from_facts_market_hours.median_low,
+                    from_facts_market_hours.median_close,
+                    from_facts_market_hours.min_price,
+                    from_facts_market_hours.max_price,
+                    from_facts_market_hours.price_volume_sum,
+                    from_facts_market_hours.volume_sum,
+                    from_facts_market_hours.volume_high,
+                    from_facts_market_hours.volume_low,
+                    from_facts_market_hours.spread_count,
+                    from_facts_market_hours.spread_sum,
+                    from_facts_market_hours.spread_open,
+                    from_facts_market_hours.spread_high,
+                    from_facts_market_hours.spread_low,
+                    from_facts_market_hours.spread_close,
+                    from_facts_market_hours.offers_sum,
+                    from_facts_market_hours.offers_max,
+                    from_facts_market_hours.median_count,
+                    from_facts_market_hours.median_sum,
+                    from_facts_market_hours.median_square_sum
+                   FROM p2p.from_facts_market_hours) h
+          WHERE ((h.hour >= o.day) AND (h.hour < (o.day + '24:00:00'::interval)))
+          GROUP BY h.exchange_id, h.fiat_id, h.crypto_id, h.trade_type) made);
+
+COMMENT ON VIEW p2p.from_hours_market_days IS 'Part of market_days: the days that are not stored yet, made of the hours';
+
+CREATE TABLE p2p.stored_merchant_hours (
+    exchange_id smallint NOT NULL,
+    fiat_id smallint NOT NULL,
+    crypto_id smallint NOT NULL,
+    trade_type text NOT NULL,
+    advertiser_sk integer NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    snapshots bigint NOT NULL,
+    offers_sum bigint NOT NULL,
+    volume_sum numeric NOT NULL,
+    orders_30_days_max integer
+)
+PARTITION BY RANGE (hour);
+
+COMMENT ON TABLE p2p.stored_merchant_hours IS 'Advertisers by market, by hour: those that are over. Read merchant_hours, which has the one under way too; kept true by step summarise_hours, empty on TimescaleDB but for what it cannot make any more';
+
+CREATE VIEW p2p.from_hours_merchant_days AS
+ SELECT made.exchange_id,
+    made.fiat_id,
+    made.crypto_id,
+    made.trade_type,
+    made.advertiser_sk,
+    o.day,
+    made.snapshots,
+    made.offers_sum,
+    made.volume_sum,
+    made.orders_30_days_max
+   FROM (p2p.open_days o
+     CROSS JOIN LATERAL ( SELECT h.exchange_id,
+            h.fiat_id,
+            h.crypto_id,
+            h.trade_type,
+            h.advertiser_sk,
+            (sum(h.snapshots))::bigint AS snapshots,
+            (sum(h.offers_sum))::bigint AS offers_sum,
+            sum(h.volume_sum) AS volume_sum,
+            max(h.orders_30_days_max) AS orders_30_days_max
+           FROM ( SELECT stored_merchant_hours.exchange_id,
+                    stored_merchant_hours.fiat_id,
+                    stored_merchant_hours.crypto_id,
+                    stored_merchant_hours.trade_type,
+                    stored_merchant_hours.advertiser_sk,
+                    stored_merchant_hours.hour,
+                    stored_merchant_hours.snapshots,
+                    stored_merchant_hours.offers_sum,
+                    stored_merchant_hours.volume_sum,
+                    stored_merchant_hours.orders_30_days_max
+                   FROM p2p.stored_merchant_hours
+                UNION ALL
+                 SELECT from_facts_merchant_hours.exchange_id,
+                    from_facts_merchant_hours.fiat_id,
+                    from_facts_merchant_hours.crypto_id,
+                    from_facts_merchant_hours.trade_type,
+                    from_facts_merchant_hours.advertiser_sk,
+                    from_facts_merchant_hours.hour,
+                    from_facts_merchant_hours.snapshots,
+                    from_facts_merchant_hours.offers_sum,
+                    from_facts_merchant_hours.volume_sum,
+                    from_facts_merchant_hours.orders_30_days_max
+                   FROM p2p.from_facts_merchant_hours) h
+          WHERE ((h.hour >= o.day) AND (h.hour < (o.day + '24:00:00'::interval)))
+          GROUP BY h.exchange_id, h.fiat_id, h.crypto_id, h.trade_type, h.advertiser_sk) made);
+
+COMMENT ON VIEW p2p.from_hours_merchant_days IS 'Part of merchant_days: the days that are not stored yet, made of the hours';
+
 CREATE VIEW p2p.gaps AS
  WITH newest AS (
          SELECT max(r_1.batch_start_time) AS batch_start_time
@@ -1766,9 +2145,11 @@ CREATE VIEW p2p.gaps AS
          SELECT bm_1.market_id,
             max(r_1.batch_start_time) AS last_planned,
             count(*) FILTER (WHERE (bm_1.status <> 'complete'::text)) AS batches
-           FROM ((newest
-             JOIN p2p.ops_batch_runs r_1 ON (((r_1.batch_start_time > (newest.batch_start_time - '24:00:00'::interval)) AND (r_1.status <> 'running'::text))))
+           FROM (p2p.ops_batch_runs r_1
              JOIN p2p.ops_batch_markets bm_1 USING (batch_id))
+          WHERE ((r_1.status <> 'running'::text) AND (r_1.batch_start_time > (( SELECT n.batch_start_time
+                   FROM newest n) - '24:00:00'::interval)) AND (r_1.batch_start_time <= ( SELECT n.batch_start_time
+                   FROM newest n)))
           GROUP BY bm_1.market_id
         )
  SELECT format('%s/%s %s'::text, f.currency_code, c.symbol, m.trade_type) AS market,
@@ -1881,119 +2262,518 @@ COMMENT ON COLUMN p2p.last_failures.message IS 'Its beginning; all of it is in o
 
 COMMENT ON COLUMN p2p.last_failures.resolved IS 'Whether a later batch had the market whole; of a batch, whether a later one was loaded';
 
+CREATE TABLE p2p.stored_market_days (
+    exchange_id smallint NOT NULL,
+    fiat_id smallint NOT NULL,
+    crypto_id smallint NOT NULL,
+    trade_type text NOT NULL,
+    day timestamp with time zone NOT NULL,
+    snapshots bigint NOT NULL,
+    snapshots_with_offers bigint NOT NULL,
+    best_open numeric,
+    best_high numeric,
+    best_low numeric,
+    best_close numeric,
+    median_open numeric,
+    median_high numeric,
+    median_low numeric,
+    median_close numeric,
+    min_price numeric,
+    max_price numeric,
+    price_volume_sum numeric,
+    volume_sum numeric NOT NULL,
+    volume_high numeric NOT NULL,
+    volume_low numeric NOT NULL,
+    spread_count bigint NOT NULL,
+    spread_sum numeric,
+    spread_open numeric,
+    spread_high numeric,
+    spread_low numeric,
+    spread_close numeric,
+    offers_sum bigint NOT NULL,
+    offers_max integer NOT NULL,
+    median_count bigint NOT NULL,
+    median_sum numeric,
+    median_square_sum numeric
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE p2p.stored_market_days IS 'Markets, by day: those that are over. Read market_days, which has the one under way too; kept true by step summarise_hours, empty on TimescaleDB but for what it cannot make any more';
+
+CREATE VIEW p2p.market_days AS
+ SELECT stored_market_days.exchange_id,
+    stored_market_days.fiat_id,
+    stored_market_days.crypto_id,
+    stored_market_days.trade_type,
+    stored_market_days.day,
+    stored_market_days.snapshots,
+    stored_market_days.snapshots_with_offers,
+    stored_market_days.best_open,
+    stored_market_days.best_high,
+    stored_market_days.best_low,
+    stored_market_days.best_close,
+    stored_market_days.median_open,
+    stored_market_days.median_high,
+    stored_market_days.median_low,
+    stored_market_days.median_close,
+    stored_market_days.min_price,
+    stored_market_days.max_price,
+    stored_market_days.price_volume_sum,
+    stored_market_days.volume_sum,
+    stored_market_days.volume_high,
+    stored_market_days.volume_low,
+    stored_market_days.spread_count,
+    stored_market_days.spread_sum,
+    stored_market_days.spread_open,
+    stored_market_days.spread_high,
+    stored_market_days.spread_low,
+    stored_market_days.spread_close,
+    stored_market_days.offers_sum,
+    stored_market_days.offers_max,
+    stored_market_days.median_count,
+    stored_market_days.median_sum,
+    stored_market_days.median_square_sum
+   FROM p2p.stored_market_days
+UNION ALL
+ SELECT from_hours_market_days.exchange_id,
+    from_hours_market_days.fiat_id,
+    from_hours_market_days.crypto_id,
+    from_hours_market_days.trade_type,
+    from_hours_market_days.day,
+    from_hours_market_days.snapshots,
+    from_hours_market_days.snapshots_with_offers,
+    from_hours_market_days.best_open,
+    from_hours_market_days.best_high,
+    from_hours_market_days.best_low,
+    from_hours_market_days.best_close,
+    from_hours_market_days.median_open,
+    from_hours_market_days.median_high,
+    from_hours_market_days.median_low,
+    from_hours_market_days.median_close,
+    from_hours_market_days.min_price,
+    from_hours_market_days.max_price,
+    from_hours_market_days.price_volume_sum,
+    from_hours_market_days.volume_sum,
+    from_hours_market_days.volume_high,
+    from_hours_market_days.volume_low,
+    from_hours_market_days.spread_count,
+    from_hours_market_days.spread_sum,
+    from_hours_market_days.spread_open,
+    from_hours_market_days.spread_high,
+    from_hours_market_days.spread_low,
+    from_hours_market_days.spread_close,
+    from_hours_market_days.offers_sum,
+    from_hours_market_days.offers_max,
+    from_hours_market_days.median_count,
+    from_hours_market_days.median_sum,
+    from_hours_market_days.median_square_sum
+   FROM p2p.from_hours_market_days;
+
+COMMENT ON VIEW p2p.market_days IS 'Each market by day (UTC) as sums and extremes, by ids: what market_daily is made of';
+
+COMMENT ON COLUMN p2p.market_days.snapshots_with_offers IS 'Those in which the book was not empty: the others have no prices';
+
+COMMENT ON COLUMN p2p.market_days.best_open IS 'Best price for the taker (lowest BUY, highest SELL) in the first snapshot that had offers';
+
+COMMENT ON COLUMN p2p.market_days.price_volume_sum IS 'Sum of weighted_avg_price × total_available_volume: divided by volume_sum it is the average price';
+
+COMMENT ON COLUMN p2p.market_days.volume_sum IS 'Available amount of all snapshots together: divide it by snapshots';
+
+COMMENT ON COLUMN p2p.market_days.spread_count IS 'Snapshots that had a spread; spread_sum and what follows are of spread_percentage';
+
+COMMENT ON COLUMN p2p.market_days.median_square_sum IS 'Sum of the squares of the median price: the deviation follows from it, median_sum and median_count';
+
+CREATE TABLE p2p.stored_merchant_days (
+    exchange_id smallint NOT NULL,
+    fiat_id smallint NOT NULL,
+    crypto_id smallint NOT NULL,
+    trade_type text NOT NULL,
+    advertiser_sk integer NOT NULL,
+    day timestamp with time zone NOT NULL,
+    snapshots bigint NOT NULL,
+    offers_sum bigint NOT NULL,
+    volume_sum numeric NOT NULL,
+    orders_30_days_max integer
+)
+PARTITION BY RANGE (day);
+
+COMMENT ON TABLE p2p.stored_merchant_days IS 'Advertisers by market, by day: those that are over. Read merchant_days, which has the one under way too; kept true by step summarise_hours, empty on TimescaleDB but for what it cannot make any more';
+
+CREATE VIEW p2p.merchant_days AS
+ SELECT stored_merchant_days.exchange_id,
+    stored_merchant_days.fiat_id,
+    stored_merchant_days.crypto_id,
+    stored_merchant_days.trade_type,
+    stored_merchant_days.advertiser_sk,
+    stored_merchant_days.day,
+    stored_merchant_days.snapshots,
+    stored_merchant_days.offers_sum,
+    stored_merchant_days.volume_sum,
+    stored_merchant_days.orders_30_days_max
+   FROM p2p.stored_merchant_days
+UNION ALL
+ SELECT from_hours_merchant_days.exchange_id,
+    from_hours_merchant_days.fiat_id,
+    from_hours_merchant_days.crypto_id,
+    from_hours_merchant_days.trade_type,
+    from_hours_merchant_days.advertiser_sk,
+    from_hours_merchant_days.day,
+    from_hours_merchant_days.snapshots,
+    from_hours_merchant_days.offers_sum,
+    from_hours_merchant_days.volume_sum,
+    from_hours_merchant_days.orders_30_days_max
+   FROM p2p.from_hours_merchant_days;
+
+COMMENT ON VIEW p2p.merchant_days IS 'Each advertiser by market and day (UTC) as sums, by ids: what merchant_daily is made of';
+
+COMMENT ON COLUMN p2p.merchant_days.snapshots IS 'Snapshots in which they had an offer there';
+
+COMMENT ON COLUMN p2p.merchant_days.offers_sum IS 'Offers of all snapshots together: divide it by snapshots';
+
+COMMENT ON COLUMN p2p.merchant_days.volume_sum IS 'Available amount of all snapshots together: divide it by snapshots';
+
 CREATE VIEW p2p.market_daily AS
  SELECT e.code AS exchange,
     c.symbol AS crypto_symbol,
     f.currency_code AS fiat_code,
-    d.trade_type,
-    date_trunc('day'::text, d.extraction_timestamp, 'UTC'::text) AS time_bucket,
-    count(*) AS snapshots,
-    (array_agg(best.price ORDER BY d.extraction_timestamp) FILTER (WHERE (best.price IS NOT NULL)))[1] AS best_open,
-    max(best.price) AS best_high,
-    min(best.price) AS best_low,
-    (array_agg(best.price ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (best.price IS NOT NULL)))[1] AS best_close,
-    (array_agg(d.median_price ORDER BY d.extraction_timestamp) FILTER (WHERE (d.median_price IS NOT NULL)))[1] AS median_open,
-    max(d.median_price) AS median_high,
-    min(d.median_price) AS median_low,
-    (array_agg(d.median_price ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (d.median_price IS NOT NULL)))[1] AS median_close,
-    (sum((d.weighted_avg_price * d.total_available_volume)) / NULLIF(sum(d.total_available_volume), (0)::numeric)) AS weighted_avg_price,
-    avg(d.spread_percentage) AS avg_spread_percentage,
-    avg(d.total_available_volume) AS avg_volume,
-    avg(d.total_offers_count) AS avg_offers,
-    max(d.total_offers_count) AS max_offers
-   FROM ((((p2p.fact_market_depth d
-     CROSS JOIN LATERAL ( SELECT
-                CASE d.trade_type
-                    WHEN 'BUY'::text THEN d.min_price
-                    ELSE d.max_price
-                END AS price) best)
+    m.trade_type,
+    s.day AS time_bucket,
+    s.snapshots,
+    s.best_open,
+    s.best_high,
+    s.best_low,
+    s.best_close,
+    s.median_open,
+    s.median_high,
+    s.median_low,
+    s.median_close,
+    (s.price_volume_sum / NULLIF(s.volume_sum, (0)::numeric)) AS weighted_avg_price,
+    (s.spread_sum / (NULLIF(s.spread_count, 0))::numeric) AS avg_spread_percentage,
+    (s.volume_sum / (s.snapshots)::numeric) AS avg_volume,
+    ((s.offers_sum)::numeric / (s.snapshots)::numeric) AS avg_offers,
+    s.offers_max AS max_offers,
+    s.snapshots_with_offers,
+    s.min_price,
+    s.max_price,
+    s.volume_high,
+    s.volume_low,
+    s.spread_open,
+    s.spread_high,
+    s.spread_low,
+    s.spread_close,
+    ( SELECT count(DISTINCT a.advertiser_id) AS count
+           FROM (p2p.merchant_days o
+             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day) AND a.is_merchant)) AS merchants,
+    ( SELECT count(DISTINCT a.advertiser_id) AS count
+           FROM (p2p.merchant_days o
+             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS advertisers
+   FROM ((((p2p.dim_markets m
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_exchanges e USING (exchange_id))
-  GROUP BY e.code, c.symbol, f.currency_code, d.trade_type, (date_trunc('day'::text, d.extraction_timestamp, 'UTC'::text));
+     CROSS JOIN LATERAL ( SELECT DISTINCT h.exchange_id,
+            h.fiat_id,
+            h.crypto_id,
+            h.trade_type,
+            h.day,
+            h.snapshots,
+            h.snapshots_with_offers,
+            h.best_open,
+            h.best_high,
+            h.best_low,
+            h.best_close,
+            h.median_open,
+            h.median_high,
+            h.median_low,
+            h.median_close,
+            h.min_price,
+            h.max_price,
+            h.price_volume_sum,
+            h.volume_sum,
+            h.volume_high,
+            h.volume_low,
+            h.spread_count,
+            h.spread_sum,
+            h.spread_open,
+            h.spread_high,
+            h.spread_low,
+            h.spread_close,
+            h.offers_sum,
+            h.offers_max,
+            h.median_count,
+            h.median_sum,
+            h.median_square_sum
+           FROM p2p.market_days h
+          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s);
 
 COMMENT ON VIEW p2p.market_daily IS 'Each market by day (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 
 COMMENT ON COLUMN p2p.market_daily.best_open IS 'Best price for the taker in the first snapshot of the day that had offers';
 
+COMMENT ON COLUMN p2p.market_daily.weighted_avg_price IS 'Weighted by available amount over all snapshots of the day';
+
 COMMENT ON COLUMN p2p.market_daily.avg_volume IS 'Available amount in a snapshot, on average';
+
+COMMENT ON COLUMN p2p.market_daily.snapshots_with_offers IS 'Snapshots in which the book was not empty';
+
+COMMENT ON COLUMN p2p.market_daily.min_price IS 'Lowest price of any offer; best_low is the lowest of the best prices';
+
+COMMENT ON COLUMN p2p.market_daily.spread_open IS 'spread_percentage in the first snapshot of the day that had one; high, low and close likewise';
+
+COMMENT ON COLUMN p2p.market_daily.merchants IS 'Distinct ones with an offer in the day, who were merchants then. Counted when it is asked for: leave it out where many days are read';
+
+COMMENT ON COLUMN p2p.market_daily.advertisers IS 'Distinct ones with an offer in the day, merchants or not';
+
+CREATE VIEW p2p.market_hours AS
+ SELECT stored_market_hours.exchange_id,
+    stored_market_hours.fiat_id,
+    stored_market_hours.crypto_id,
+    stored_market_hours.trade_type,
+    stored_market_hours.hour,
+    stored_market_hours.snapshots,
+    stored_market_hours.snapshots_with_offers,
+    stored_market_hours.best_open,
+    stored_market_hours.best_high,
+    stored_market_hours.best_low,
+    stored_market_hours.best_close,
+    stored_market_hours.median_open,
+    stored_market_hours.median_high,
+    stored_market_hours.median_low,
+    stored_market_hours.median_close,
+    stored_market_hours.min_price,
+    stored_market_hours.max_price,
+    stored_market_hours.price_volume_sum,
+    stored_market_hours.volume_sum,
+    stored_market_hours.volume_high,
+    stored_market_hours.volume_low,
+    stored_market_hours.spread_count,
+    stored_market_hours.spread_sum,
+    stored_market_hours.spread_open,
+    stored_market_hours.spread_high,
+    stored_market_hours.spread_low,
+    stored_market_hours.spread_close,
+    stored_market_hours.offers_sum,
+    stored_market_hours.offers_max,
+    stored_market_hours.median_count,
+    stored_market_hours.median_sum,
+    stored_market_hours.median_square_sum
+   FROM p2p.stored_market_hours
+UNION ALL
+ SELECT from_facts_market_hours.exchange_id,
+    from_facts_market_hours.fiat_id,
+    from_facts_market_hours.crypto_id,
+    from_facts_market_hours.trade_type,
+    from_facts_market_hours.hour,
+    from_facts_market_hours.snapshots,
+    from_facts_market_hours.snapshots_with_offers,
+    from_facts_market_hours.best_open,
+    from_facts_market_hours.best_high,
+    from_facts_market_hours.best_low,
+    from_facts_market_hours.best_close,
+    from_facts_market_hours.median_open,
+    from_facts_market_hours.median_high,
+    from_facts_market_hours.median_low,
+    from_facts_market_hours.median_close,
+    from_facts_market_hours.min_price,
+    from_facts_market_hours.max_price,
+    from_facts_market_hours.price_volume_sum,
+    from_facts_market_hours.volume_sum,
+    from_facts_market_hours.volume_high,
+    from_facts_market_hours.volume_low,
+    from_facts_market_hours.spread_count,
+    from_facts_market_hours.spread_sum,
+    from_facts_market_hours.spread_open,
+    from_facts_market_hours.spread_high,
+    from_facts_market_hours.spread_low,
+    from_facts_market_hours.spread_close,
+    from_facts_market_hours.offers_sum,
+    from_facts_market_hours.offers_max,
+    from_facts_market_hours.median_count,
+    from_facts_market_hours.median_sum,
+    from_facts_market_hours.median_square_sum
+   FROM p2p.from_facts_market_hours;
+
+COMMENT ON VIEW p2p.market_hours IS 'Each market by hour (UTC) as sums and extremes, by ids: what market_hourly and v_price_history are made of';
+
+COMMENT ON COLUMN p2p.market_hours.snapshots_with_offers IS 'Those in which the book was not empty: the others have no prices';
+
+COMMENT ON COLUMN p2p.market_hours.best_open IS 'Best price for the taker (lowest BUY, highest SELL) in the first snapshot that had offers';
+
+COMMENT ON COLUMN p2p.market_hours.price_volume_sum IS 'Sum of weighted_avg_price × total_available_volume: divided by volume_sum it is the average price';
+
+COMMENT ON COLUMN p2p.market_hours.volume_sum IS 'Available amount of all snapshots together: divide it by snapshots';
+
+COMMENT ON COLUMN p2p.market_hours.spread_count IS 'Snapshots that had a spread; spread_sum and what follows are of spread_percentage';
+
+COMMENT ON COLUMN p2p.market_hours.median_square_sum IS 'Sum of the squares of the median price: the deviation follows from it, median_sum and median_count';
+
+CREATE VIEW p2p.merchant_hours AS
+ SELECT stored_merchant_hours.exchange_id,
+    stored_merchant_hours.fiat_id,
+    stored_merchant_hours.crypto_id,
+    stored_merchant_hours.trade_type,
+    stored_merchant_hours.advertiser_sk,
+    stored_merchant_hours.hour,
+    stored_merchant_hours.snapshots,
+    stored_merchant_hours.offers_sum,
+    stored_merchant_hours.volume_sum,
+    stored_merchant_hours.orders_30_days_max
+   FROM p2p.stored_merchant_hours
+UNION ALL
+ SELECT from_facts_merchant_hours.exchange_id,
+    from_facts_merchant_hours.fiat_id,
+    from_facts_merchant_hours.crypto_id,
+    from_facts_merchant_hours.trade_type,
+    from_facts_merchant_hours.advertiser_sk,
+    from_facts_merchant_hours.hour,
+    from_facts_merchant_hours.snapshots,
+    from_facts_merchant_hours.offers_sum,
+    from_facts_merchant_hours.volume_sum,
+    from_facts_merchant_hours.orders_30_days_max
+   FROM p2p.from_facts_merchant_hours;
+
+COMMENT ON VIEW p2p.merchant_hours IS 'Each advertiser by market and hour (UTC) as sums, by ids: distinct merchants are counted here';
+
+COMMENT ON COLUMN p2p.merchant_hours.snapshots IS 'Snapshots in which they had an offer there';
+
+COMMENT ON COLUMN p2p.merchant_hours.offers_sum IS 'Offers of all snapshots together: divide it by snapshots';
+
+COMMENT ON COLUMN p2p.merchant_hours.volume_sum IS 'Available amount of all snapshots together: divide it by snapshots';
 
 CREATE VIEW p2p.market_hourly AS
  SELECT e.code AS exchange,
     c.symbol AS crypto_symbol,
     f.currency_code AS fiat_code,
-    d.trade_type,
-    date_trunc('hour'::text, d.extraction_timestamp, 'UTC'::text) AS time_bucket,
-    count(*) AS snapshots,
-    (array_agg(best.price ORDER BY d.extraction_timestamp) FILTER (WHERE (best.price IS NOT NULL)))[1] AS best_open,
-    max(best.price) AS best_high,
-    min(best.price) AS best_low,
-    (array_agg(best.price ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (best.price IS NOT NULL)))[1] AS best_close,
-    (array_agg(d.median_price ORDER BY d.extraction_timestamp) FILTER (WHERE (d.median_price IS NOT NULL)))[1] AS median_open,
-    max(d.median_price) AS median_high,
-    min(d.median_price) AS median_low,
-    (array_agg(d.median_price ORDER BY d.extraction_timestamp DESC) FILTER (WHERE (d.median_price IS NOT NULL)))[1] AS median_close,
-    (sum((d.weighted_avg_price * d.total_available_volume)) / NULLIF(sum(d.total_available_volume), (0)::numeric)) AS weighted_avg_price,
-    avg(d.spread_percentage) AS avg_spread_percentage,
-    avg(d.total_available_volume) AS avg_volume,
-    avg(d.total_offers_count) AS avg_offers,
-    max(d.total_offers_count) AS max_offers
-   FROM ((((p2p.fact_market_depth d
-     CROSS JOIN LATERAL ( SELECT
-                CASE d.trade_type
-                    WHEN 'BUY'::text THEN d.min_price
-                    ELSE d.max_price
-                END AS price) best)
+    m.trade_type,
+    s.hour AS time_bucket,
+    s.snapshots,
+    s.best_open,
+    s.best_high,
+    s.best_low,
+    s.best_close,
+    s.median_open,
+    s.median_high,
+    s.median_low,
+    s.median_close,
+    (s.price_volume_sum / NULLIF(s.volume_sum, (0)::numeric)) AS weighted_avg_price,
+    (s.spread_sum / (NULLIF(s.spread_count, 0))::numeric) AS avg_spread_percentage,
+    (s.volume_sum / (s.snapshots)::numeric) AS avg_volume,
+    ((s.offers_sum)::numeric / (s.snapshots)::numeric) AS avg_offers,
+    s.offers_max AS max_offers,
+    s.snapshots_with_offers,
+    s.min_price,
+    s.max_price,
+    s.volume_high,
+    s.volume_low,
+    s.spread_open,
+    s.spread_high,
+    s.spread_low,
+    s.spread_close,
+    ( SELECT count(DISTINCT a.advertiser_id) AS count
+           FROM (p2p.merchant_hours o
+             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour) AND a.is_merchant)) AS merchants,
+    ( SELECT count(DISTINCT a.advertiser_id) AS count
+           FROM (p2p.merchant_hours o
+             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS advertisers
+   FROM ((((p2p.dim_markets m
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_exchanges e USING (exchange_id))
-  GROUP BY e.code, c.symbol, f.currency_code, d.trade_type, (date_trunc('hour'::text, d.extraction_timestamp, 'UTC'::text));
+     CROSS JOIN LATERAL ( SELECT DISTINCT h.exchange_id,
+            h.fiat_id,
+            h.crypto_id,
+            h.trade_type,
+            h.hour,
+            h.snapshots,
+            h.snapshots_with_offers,
+            h.best_open,
+            h.best_high,
+            h.best_low,
+            h.best_close,
+            h.median_open,
+            h.median_high,
+            h.median_low,
+            h.median_close,
+            h.min_price,
+            h.max_price,
+            h.price_volume_sum,
+            h.volume_sum,
+            h.volume_high,
+            h.volume_low,
+            h.spread_count,
+            h.spread_sum,
+            h.spread_open,
+            h.spread_high,
+            h.spread_low,
+            h.spread_close,
+            h.offers_sum,
+            h.offers_max,
+            h.median_count,
+            h.median_sum,
+            h.median_square_sum
+           FROM p2p.market_hours h
+          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s);
 
 COMMENT ON VIEW p2p.market_hourly IS 'Each market by hour (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 
 COMMENT ON COLUMN p2p.market_hourly.best_open IS 'Best price for the taker in the first snapshot of the hour that had offers';
 
+COMMENT ON COLUMN p2p.market_hourly.weighted_avg_price IS 'Weighted by available amount over all snapshots of the hour';
+
 COMMENT ON COLUMN p2p.market_hourly.avg_volume IS 'Available amount in a snapshot, on average';
 
+COMMENT ON COLUMN p2p.market_hourly.snapshots_with_offers IS 'Snapshots in which the book was not empty';
+
+COMMENT ON COLUMN p2p.market_hourly.min_price IS 'Lowest price of any offer; best_low is the lowest of the best prices';
+
+COMMENT ON COLUMN p2p.market_hourly.spread_open IS 'spread_percentage in the first snapshot of the hour that had one; high, low and close likewise';
+
+COMMENT ON COLUMN p2p.market_hourly.merchants IS 'Distinct ones with an offer in the hour, who were merchants then. Counted when it is asked for: leave it out where many hours are read';
+
+COMMENT ON COLUMN p2p.market_hourly.advertisers IS 'Distinct ones with an offer in the hour, merchants or not';
+
 CREATE VIEW p2p.merchant_daily AS
- WITH offers_a_snapshot AS (
-         SELECT f_1.exchange_id,
-            a.advertiser_id,
-            f_1.crypto_id,
-            f_1.fiat_id,
-            f_1.trade_type,
-            f_1.extraction_timestamp,
-            count(*) AS offers,
-            sum(f_1.available_amount) AS volume,
-            max(f_1.total_orders_count) AS orders_30_days
-           FROM (p2p.fact_offers f_1
-             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          GROUP BY f_1.exchange_id, a.advertiser_id, f_1.crypto_id, f_1.fiat_id, f_1.trade_type, f_1.extraction_timestamp
-        )
  SELECT e.code AS exchange,
-    o.advertiser_id,
-    now_called.nickname AS advertiser,
-    now_called.is_merchant,
+    d.advertiser_id,
+    d.advertiser,
+    d.is_merchant,
     c.symbol AS crypto_symbol,
     f.currency_code AS fiat_code,
-    o.trade_type,
-    date_trunc('day'::text, o.extraction_timestamp, 'UTC'::text) AS time_bucket,
-    count(*) AS snapshots,
-    avg(o.offers) AS avg_offers,
-    avg(o.volume) AS avg_volume,
-    max(o.orders_30_days) AS orders_30_days
-   FROM ((((offers_a_snapshot o
-     JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = o.exchange_id) AND (now_called.advertiser_id = o.advertiser_id) AND now_called.is_current)))
+    m.trade_type,
+    d.day AS time_bucket,
+    (d.snapshots)::bigint AS snapshots,
+    (d.offers_sum / d.snapshots) AS avg_offers,
+    (d.volume_sum / d.snapshots) AS avg_volume,
+    d.orders_30_days
+   FROM ((((p2p.dim_markets m
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
-     JOIN p2p.dim_exchanges e ON ((e.exchange_id = o.exchange_id)))
-  GROUP BY e.code, o.advertiser_id, now_called.nickname, now_called.is_merchant, c.symbol, f.currency_code, o.trade_type, (date_trunc('day'::text, o.extraction_timestamp, 'UTC'::text));
+     JOIN p2p.dim_exchanges e USING (exchange_id))
+     CROSS JOIN LATERAL ( SELECT a.advertiser_id,
+            now_called.nickname AS advertiser,
+            now_called.is_merchant,
+            o.day,
+            sum(o.snapshots) AS snapshots,
+            sum(o.offers_sum) AS offers_sum,
+            sum(o.volume_sum) AS volume_sum,
+            max(o.orders_30_days_max) AS orders_30_days
+           FROM ((p2p.merchant_days o
+             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+             JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
+          WHERE ((o.exchange_id = m.exchange_id) AND (o.fiat_id = m.fiat_id) AND (o.crypto_id = m.crypto_id) AND (o.trade_type = m.trade_type))
+          GROUP BY a.advertiser_id, now_called.nickname, now_called.is_merchant, o.day) d);
 
 COMMENT ON VIEW p2p.merchant_daily IS 'Offers and available amount of every advertiser by market and day (UTC), under their present name';
 
 COMMENT ON COLUMN p2p.merchant_daily.snapshots IS 'Snapshots of the day in which they had an offer';
 
 COMMENT ON COLUMN p2p.merchant_daily.avg_volume IS 'Available amount in those snapshots, on average';
+
+COMMENT ON COLUMN p2p.merchant_daily.orders_30_days IS 'Orders in the last 30 days, of all their markets: the highest number of the day';
 
 CREATE VIEW p2p.missing_markets AS
  SELECT r.batch_start_time,
@@ -2010,7 +2790,7 @@ CREATE VIEW p2p.missing_markets AS
      JOIN p2p.dim_markets m USING (market_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
-  WHERE ((bm.status <> 'complete'::text) AND (r.status <> 'running'::text));
+  WHERE ((bm.status = ANY (ARRAY['incomplete'::text, 'failed'::text, 'deferred'::text])) AND (r.status <> 'running'::text));
 
 COMMENT ON VIEW p2p.missing_markets IS 'Markets that a batch did not fetch whole, and why';
 
@@ -2141,7 +2921,7 @@ CREATE VIEW p2p.offer_origin AS
     f.trade_type,
     m.market_id,
     f.page_number,
-    f.observed_at,
+    COALESCE(s.observed_at, f.observed_at) AS observed_at,
     encode(s.body_sha256, 'hex'::text) AS body_sha256,
     s.parser,
     l.load_number,
@@ -2163,6 +2943,8 @@ CREATE VIEW p2p.offer_origin AS
      JOIN p2p.sql_versions v ON ((v.version_id = sv.version_id))) ON (((sv.sql_set_id = l.sql_set_id) AND (v.identity = (('function p2p.'::text || quote_ident(('parse_'::text || s.parser))) || '(uuid)'::text)))));
 
 COMMENT ON VIEW p2p.offer_origin IS 'Where each row of fact_offers comes from: the page, its checksum, and the SQL that read it. Give it an extraction_timestamp, or an offer_id with one';
+
+COMMENT ON COLUMN p2p.offer_origin.observed_at IS 'When the page came; to the minute where it is no longer kept';
 
 COMMENT ON COLUMN p2p.offer_origin.body_sha256 IS 'Of the page as received; NULL where the page is no longer kept';
 
@@ -2642,20 +3424,56 @@ COMMENT ON COLUMN p2p.table_sizes.partitions IS 'In how many parts it is kept; N
 CREATE VIEW p2p.v_price_history AS
  SELECT c.symbol AS crypto_symbol,
     f.currency_code AS fiat_code,
-    d.trade_type,
-    date_trunc('hour'::text, d.extraction_timestamp, 'UTC'::text) AS time_bucket,
-    (sum((d.weighted_avg_price * d.total_available_volume)) / NULLIF(sum(d.total_available_volume), (0)::numeric)) AS avg_price,
-    min(d.min_price) AS min_price,
-    max(d.max_price) AS max_price,
-    stddev_samp(d.median_price) AS price_volatility,
-    avg(d.total_available_volume) AS total_volume,
-    (round(avg(d.total_offers_count)))::integer AS offer_count,
+    m.trade_type,
+    s.hour AS time_bucket,
+    (s.price_volume_sum / NULLIF(s.volume_sum, (0)::numeric)) AS avg_price,
+    s.min_price,
+    s.max_price,
+        CASE
+            WHEN (s.median_count > 1) THEN sqrt(((((s.median_count)::numeric * s.median_square_sum) - (s.median_sum * s.median_sum)) / ((s.median_count * (s.median_count - 1)))::numeric))
+            ELSE NULL::numeric
+        END AS price_volatility,
+    (s.volume_sum / (s.snapshots)::numeric) AS total_volume,
+    (round(((s.offers_sum)::numeric / (s.snapshots)::numeric)))::integer AS offer_count,
     e.code AS exchange
-   FROM (((p2p.fact_market_depth d
+   FROM ((((p2p.dim_markets m
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_exchanges e USING (exchange_id))
-  GROUP BY e.code, f.currency_code, c.symbol, d.trade_type, (date_trunc('hour'::text, d.extraction_timestamp, 'UTC'::text));
+     CROSS JOIN LATERAL ( SELECT DISTINCT h.exchange_id,
+            h.fiat_id,
+            h.crypto_id,
+            h.trade_type,
+            h.hour,
+            h.snapshots,
+            h.snapshots_with_offers,
+            h.best_open,
+            h.best_high,
+            h.best_low,
+            h.best_close,
+            h.median_open,
+            h.median_high,
+            h.median_low,
+            h.median_close,
+            h.min_price,
+            h.max_price,
+            h.price_volume_sum,
+            h.volume_sum,
+            h.volume_high,
+            h.volume_low,
+            h.spread_count,
+            h.spread_sum,
+            h.spread_open,
+            h.spread_high,
+            h.spread_low,
+            h.spread_close,
+            h.offers_sum,
+            h.offers_max,
+            h.median_count,
+            h.median_sum,
+            h.median_square_sum
+           FROM p2p.market_hours h
+          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s);
 
 COMMENT ON VIEW p2p.v_price_history IS 'Prices of each market by hour';
 
@@ -2728,6 +3546,12 @@ ALTER TABLE ONLY p2p.fact_market_depth
 
 ALTER TABLE ONLY p2p.fact_offers
     ADD CONSTRAINT fact_offers_pkey PRIMARY KEY (extraction_timestamp, offer_id);
+
+ALTER TABLE ONLY p2p.open_days
+    ADD CONSTRAINT open_days_pkey PRIMARY KEY (day);
+
+ALTER TABLE ONLY p2p.open_hours
+    ADD CONSTRAINT open_hours_pkey PRIMARY KEY (hour);
 
 ALTER TABLE ONLY p2p.ops_batch_loads
     ADD CONSTRAINT ops_batch_loads_pkey PRIMARY KEY (batch_id, load_number);
@@ -2818,9 +3642,25 @@ ALTER TABLE ONLY p2p.sql_versions
 ALTER TABLE ONLY p2p.stg_responses
     ADD CONSTRAINT stg_responses_pkey PRIMARY KEY (extraction_timestamp, market_id, page_number);
 
+ALTER TABLE ONLY p2p.stored_market_days
+    ADD CONSTRAINT stored_market_days_pkey PRIMARY KEY (exchange_id, fiat_id, crypto_id, trade_type, day);
+
+ALTER TABLE ONLY p2p.stored_market_hours
+    ADD CONSTRAINT stored_market_hours_pkey PRIMARY KEY (exchange_id, fiat_id, crypto_id, trade_type, hour);
+
+ALTER TABLE ONLY p2p.stored_merchant_days
+    ADD CONSTRAINT stored_merchant_days_pkey PRIMARY KEY (exchange_id, fiat_id, crypto_id, trade_type, day, advertiser_sk);
+
+ALTER TABLE ONLY p2p.stored_merchant_hours
+    ADD CONSTRAINT stored_merchant_hours_pkey PRIMARY KEY (exchange_id, fiat_id, crypto_id, trade_type, hour, advertiser_sk);
+
 CREATE INDEX change_log_by_row ON p2p.change_log USING btree (table_name, row_key, change_id);
 
 COMMENT ON INDEX p2p.change_log_by_row IS 'The history of one setting; pause_state';
+
+CREATE INDEX dim_advertisers_by_nickname ON p2p.dim_advertisers USING btree (nickname) WHERE is_current;
+
+COMMENT ON INDEX p2p.dim_advertisers_by_nickname IS 'merchant_daily and mv_latest_market_state: what one advertiser did, by name';
 
 CREATE UNIQUE INDEX dim_advertisers_one_current_row ON p2p.dim_advertisers USING btree (exchange_id, advertiser_id) WHERE is_current;
 
@@ -2841,6 +3681,10 @@ COMMENT ON INDEX p2p.fact_offers_by_market IS 'mv_latest_market_state: one book 
 CREATE INDEX ops_batch_loads_by_set ON p2p.ops_batch_loads USING btree (sql_set_id);
 
 COMMENT ON INDEX p2p.ops_batch_loads_by_set IS 'sql_history: batches by set';
+
+CREATE INDEX ops_batch_markets_not_whole ON p2p.ops_batch_markets USING btree (batch_id) WHERE (status = ANY (ARRAY['incomplete'::text, 'failed'::text, 'deferred'::text]));
+
+COMMENT ON INDEX p2p.ops_batch_markets_not_whole IS 'missing_markets: what batches did not fetch whole';
 
 CREATE INDEX ops_batch_markets_queue ON p2p.ops_batch_markets USING btree (batch_id, plan_position) WHERE (status = 'pending'::text);
 
@@ -2865,6 +3709,30 @@ COMMENT ON INDEX p2p.ops_shape_events_by_batch IS 'The events of a batch; remova
 CREATE INDEX sql_set_versions_by_version ON p2p.sql_set_versions USING btree (version_id);
 
 COMMENT ON INDEX p2p.sql_set_versions_by_version IS 'Which sets, and so which batches, had a version';
+
+CREATE INDEX stored_market_days_by_time ON ONLY p2p.stored_market_days USING brin (day) WITH (pages_per_range='32', autosummarize='on');
+
+COMMENT ON INDEX p2p.stored_market_days_by_time IS 'All of a time range: rows lie in the order of time';
+
+CREATE INDEX stored_market_hours_by_time ON ONLY p2p.stored_market_hours USING brin (hour) WITH (pages_per_range='32', autosummarize='on');
+
+COMMENT ON INDEX p2p.stored_market_hours_by_time IS 'All of a time range: rows lie in the order of time';
+
+CREATE INDEX stored_merchant_days_by_advertiser ON ONLY p2p.stored_merchant_days USING btree (advertiser_sk, day);
+
+COMMENT ON INDEX p2p.stored_merchant_days_by_advertiser IS 'One advertiser over time; store_period after their history was rewritten';
+
+CREATE INDEX stored_merchant_days_by_time ON ONLY p2p.stored_merchant_days USING brin (day) WITH (pages_per_range='32', autosummarize='on');
+
+COMMENT ON INDEX p2p.stored_merchant_days_by_time IS 'All of a time range: rows lie in the order of time';
+
+CREATE INDEX stored_merchant_hours_by_advertiser ON ONLY p2p.stored_merchant_hours USING btree (advertiser_sk, hour);
+
+COMMENT ON INDEX p2p.stored_merchant_hours_by_advertiser IS 'One advertiser over time; store_period after their history was rewritten';
+
+CREATE INDEX stored_merchant_hours_by_time ON ONLY p2p.stored_merchant_hours USING brin (hour) WITH (pages_per_range='32', autosummarize='on');
+
+COMMENT ON INDEX p2p.stored_merchant_hours_by_time IS 'All of a time range: rows lie in the order of time';
 
 CREATE OR REPLACE VIEW p2p.sql_history AS
  WITH loads AS (
@@ -2991,6 +3859,9 @@ REVOKE ALL ON FUNCTION p2p.adopt_abandoned_batch(p_worker_id text, p_lease_secon
 GRANT ALL ON FUNCTION p2p.adopt_abandoned_batch(p_worker_id text, p_lease_seconds double precision) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.adopt_object(p_name text, p_note text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.aggregates_to_refresh(p_from timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.aggregates_to_refresh(p_from timestamp with time zone, p_until timestamp with time zone) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.announce_batch(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.announce_batch(p_batch_id uuid) TO p2p_worker;
@@ -3269,6 +4140,12 @@ GRANT ALL ON FUNCTION p2p.store_page(p_batch_id uuid, p_worker_id text, p_market
 REVOKE ALL ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.store_payment_methods(p_exchange text, p_methods jsonb) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.store_period(p_unit text, p_starts_at timestamp with time zone, p_advertisers integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.store_period(p_unit text, p_starts_at timestamp with time zone, p_advertisers integer[]) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.summarise_hours(p_batch_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.summarise_hours(p_batch_id uuid) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.temporary_tables() FROM PUBLIC;
@@ -3360,6 +4237,14 @@ GRANT SELECT ON TABLE p2p.failing_rules TO p2p_reader;
 GRANT SELECT ON TABLE p2p.freshness TO p2p_reader;
 GRANT SELECT ON TABLE p2p.freshness TO p2p_worker;
 
+GRANT SELECT,INSERT,DELETE ON TABLE p2p.open_hours TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE ON TABLE p2p.open_days TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE ON TABLE p2p.stored_market_hours TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE ON TABLE p2p.stored_merchant_hours TO p2p_worker;
+
 GRANT SELECT ON TABLE p2p.gaps TO p2p_reader;
 
 GRANT SELECT ON TABLE p2p.help TO p2p_reader;
@@ -3369,7 +4254,23 @@ GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_extraction_errors TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.last_failures TO p2p_reader;
 
+GRANT SELECT,INSERT,DELETE ON TABLE p2p.stored_market_days TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.market_days TO p2p_reader;
+GRANT SELECT ON TABLE p2p.market_days TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE ON TABLE p2p.stored_merchant_days TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.merchant_days TO p2p_reader;
+GRANT SELECT ON TABLE p2p.merchant_days TO p2p_worker;
+
 GRANT SELECT ON TABLE p2p.market_daily TO p2p_reader;
+
+GRANT SELECT ON TABLE p2p.market_hours TO p2p_reader;
+GRANT SELECT ON TABLE p2p.market_hours TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.merchant_hours TO p2p_reader;
+GRANT SELECT ON TABLE p2p.merchant_hours TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.market_hourly TO p2p_reader;
 
