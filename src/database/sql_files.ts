@@ -28,6 +28,7 @@ import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type
 import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type: "text" };
 import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
 import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
+import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -299,6 +300,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0015_summaries.sql", body: migration0015 },
   { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
   { name: "migrations/0017_imports.sql", body: migration0017 },
+  { name: "migrations/0018_indexes.sql", body: migration0018 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
