@@ -2535,11 +2535,19 @@ CREATE VIEW p2p.market_daily AS
     s.spread_high,
     s.spread_low,
     s.spread_close,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_days o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day) AND a.is_merchant)) AS merchants,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS merchants,
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_days o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
           WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS advertisers
@@ -2596,7 +2604,7 @@ COMMENT ON COLUMN p2p.market_daily.min_price IS 'Lowest price of any offer; best
 
 COMMENT ON COLUMN p2p.market_daily.spread_open IS 'spread_percentage in the first snapshot of the day that had one; high, low and close likewise';
 
-COMMENT ON COLUMN p2p.market_daily.merchants IS 'Distinct ones with an offer in the day, who were merchants then. Counted when it is asked for: leave it out where many days are read';
+COMMENT ON COLUMN p2p.market_daily.merchants IS 'Distinct ones with an offer in the day, who were merchants then; NULL where that is no longer kept. Counted when it is asked for: leave it out where many days are read';
 
 COMMENT ON COLUMN p2p.market_daily.advertisers IS 'Distinct ones with an offer in the day, merchants or not';
 
@@ -2745,11 +2753,19 @@ CREATE VIEW p2p.market_hourly AS
     s.spread_high,
     s.spread_low,
     s.spread_close,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_hours o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour) AND a.is_merchant)) AS merchants,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS merchants,
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_hours o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
           WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS advertisers
@@ -2806,7 +2822,7 @@ COMMENT ON COLUMN p2p.market_hourly.min_price IS 'Lowest price of any offer; bes
 
 COMMENT ON COLUMN p2p.market_hourly.spread_open IS 'spread_percentage in the first snapshot of the hour that had one; high, low and close likewise';
 
-COMMENT ON COLUMN p2p.market_hourly.merchants IS 'Distinct ones with an offer in the hour, who were merchants then. Counted when it is asked for: leave it out where many hours are read';
+COMMENT ON COLUMN p2p.market_hourly.merchants IS 'Distinct ones with an offer in the hour, who were merchants then; NULL where that is no longer kept. Counted when it is asked for: leave it out where many hours are read';
 
 COMMENT ON COLUMN p2p.market_hourly.advertisers IS 'Distinct ones with an offer in the hour, merchants or not';
 

@@ -146,12 +146,23 @@ create table p2p.open_days (
 
 comment on table p2p.open_days is 'Days that are not stored: the views make them of the hours at each reading. One row, the day of the newest batch';
 
--- By month: kept for ten years, and 3,650 partitions by day would make planning slow.
+alter table p2p.settings disable trigger user;
+
+insert into p2p.settings (name, value, kind, minimum, maximum, unit, comment, is_shipped)
+values (
+  'merchant_hours_retention_days', '400', 'number', 30, 36500, 'days',
+  'Advertisers by hour on plain PostgreSQL: 60 MB a day', true
+);
+
+alter table p2p.settings enable trigger user;
+
+-- By month: kept for years, and 3,650 partitions by day would make planning slow. Advertisers by hour are a tenth of the
+-- offers; their days, which are kept as long as books, are a tenth of that.
 insert into p2p.partitioned_tables (table_name, step, retention_setting)
 values
   ('stored_market_hours', 'month', 'depth_retention_days'),
   ('stored_market_days', 'month', 'depth_retention_days'),
-  ('stored_merchant_hours', 'month', 'depth_retention_days'),
+  ('stored_merchant_hours', 'month', 'merchant_hours_retention_days'),
   ('stored_merchant_days', 'month', 'depth_retention_days');
 
 grant select, insert, delete

@@ -7,8 +7,9 @@ import bootstrap05 from "../../sql/bootstrap/05_make_object.sql" with { type: "t
 import bootstrap06 from "../../sql/bootstrap/06_definition_of.sql" with { type: "text" };
 import bootstrap07 from "../../sql/bootstrap/07_apply_object.sql" with { type: "text" };
 import bootstrap08 from "../../sql/bootstrap/08_apply_objects.sql" with { type: "text" };
-import bootstrap09 from "../../sql/bootstrap/09_replace_table.sql" with { type: "text" };
-import bootstrap10 from "../../sql/bootstrap/10_tier.sql" with { type: "text" };
+import bootstrap09 from "../../sql/bootstrap/09_dependents.sql" with { type: "text" };
+import bootstrap10 from "../../sql/bootstrap/10_replace_table.sql" with { type: "text" };
+import bootstrap11 from "../../sql/bootstrap/11_tier.sql" with { type: "text" };
 import migration0001 from "../../sql/migrations/0001_dimensions.sql" with { type: "text" };
 import migration0002 from "../../sql/migrations/0002_operations.sql" with { type: "text" };
 import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "text" };
@@ -277,8 +278,9 @@ export const BOOTSTRAP: readonly SqlFile[] = [
   { name: "bootstrap/06_definition_of.sql", body: bootstrap06 },
   { name: "bootstrap/07_apply_object.sql", body: bootstrap07 },
   { name: "bootstrap/08_apply_objects.sql", body: bootstrap08 },
-  { name: "bootstrap/09_replace_table.sql", body: bootstrap09 },
-  { name: "bootstrap/10_tier.sql", body: bootstrap10 },
+  { name: "bootstrap/09_dependents.sql", body: bootstrap09 },
+  { name: "bootstrap/10_replace_table.sql", body: bootstrap10 },
+  { name: "bootstrap/11_tier.sql", body: bootstrap11 },
 ];
 
 /** Run once, in this order; frozen. Those of TimescaleDB come after all others. */
