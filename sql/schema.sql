@@ -1346,9 +1346,10 @@ CREATE VIEW p2p.coverage AS
           WHERE (r.status <> 'running'::text)
         ), last_day AS (
          SELECT r.batch_id
-           FROM (p2p.ops_batch_runs r
-             CROSS JOIN newest)
-          WHERE ((r.status <> 'running'::text) AND (r.batch_start_time > (newest.batch_start_time - '24:00:00'::interval)))
+           FROM p2p.ops_batch_runs r
+          WHERE ((r.status <> 'running'::text) AND (r.batch_start_time > (( SELECT n.batch_start_time
+                   FROM newest n) - '24:00:00'::interval)) AND (r.batch_start_time <= ( SELECT n.batch_start_time
+                   FROM newest n)))
         )
  SELECT f.currency_code AS fiat_code,
     count(DISTINCT bm.market_id) AS markets,
@@ -1697,7 +1698,7 @@ COMMENT ON COLUMN p2p.fact_offers.extraction_timestamp IS 'batch_start_time of t
 
 COMMENT ON COLUMN p2p.fact_offers.offer_id IS 'Our number for the ad, the same in every batch (dim_offers)';
 
-COMMENT ON COLUMN p2p.fact_offers.observed_at IS 'When the page with the offer came';
+COMMENT ON COLUMN p2p.fact_offers.observed_at IS 'When the page with the offer came, to the minute; to the microsecond in stg_responses, as long as the page is kept (offer_origin)';
 
 COMMENT ON COLUMN p2p.fact_offers.payment_set_id IS 'List of payment methods; see fact_offer_payment_methods';
 
@@ -2218,9 +2219,11 @@ CREATE VIEW p2p.gaps AS
          SELECT bm_1.market_id,
             max(r_1.batch_start_time) AS last_planned,
             count(*) FILTER (WHERE (bm_1.status <> 'complete'::text)) AS batches
-           FROM ((newest
-             JOIN p2p.ops_batch_runs r_1 ON (((r_1.batch_start_time > (newest.batch_start_time - '24:00:00'::interval)) AND (r_1.status <> 'running'::text))))
+           FROM (p2p.ops_batch_runs r_1
              JOIN p2p.ops_batch_markets bm_1 USING (batch_id))
+          WHERE ((r_1.status <> 'running'::text) AND (r_1.batch_start_time > (( SELECT n.batch_start_time
+                   FROM newest n) - '24:00:00'::interval)) AND (r_1.batch_start_time <= ( SELECT n.batch_start_time
+                   FROM newest n)))
           GROUP BY bm_1.market_id
         )
  SELECT format('%s/%s %s'::text, f.currency_code, c.symbol, m.trade_type) AS market,
@@ -2532,11 +2535,19 @@ CREATE VIEW p2p.market_daily AS
     s.spread_high,
     s.spread_low,
     s.spread_close,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_days o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day) AND a.is_merchant)) AS merchants,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS merchants,
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_days o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
           WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS advertisers
@@ -2593,7 +2604,7 @@ COMMENT ON COLUMN p2p.market_daily.min_price IS 'Lowest price of any offer; best
 
 COMMENT ON COLUMN p2p.market_daily.spread_open IS 'spread_percentage in the first snapshot of the day that had one; high, low and close likewise';
 
-COMMENT ON COLUMN p2p.market_daily.merchants IS 'Distinct ones with an offer in the day, who were merchants then. Counted when it is asked for: leave it out where many days are read';
+COMMENT ON COLUMN p2p.market_daily.merchants IS 'Distinct ones with an offer in the day, who were merchants then; NULL where that is no longer kept. Counted when it is asked for: leave it out where many days are read';
 
 COMMENT ON COLUMN p2p.market_daily.advertisers IS 'Distinct ones with an offer in the day, merchants or not';
 
@@ -2742,11 +2753,19 @@ CREATE VIEW p2p.market_hourly AS
     s.spread_high,
     s.spread_low,
     s.spread_close,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_hours o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour) AND a.is_merchant)) AS merchants,
-    ( SELECT count(DISTINCT a.advertiser_id) AS count
+          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS merchants,
+    ( SELECT
+                CASE
+                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id)
+                    ELSE NULL::bigint
+                END AS "case"
            FROM (p2p.merchant_hours o
              JOIN p2p.dim_advertisers a USING (advertiser_sk))
           WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS advertisers
@@ -2803,7 +2822,7 @@ COMMENT ON COLUMN p2p.market_hourly.min_price IS 'Lowest price of any offer; bes
 
 COMMENT ON COLUMN p2p.market_hourly.spread_open IS 'spread_percentage in the first snapshot of the hour that had one; high, low and close likewise';
 
-COMMENT ON COLUMN p2p.market_hourly.merchants IS 'Distinct ones with an offer in the hour, who were merchants then. Counted when it is asked for: leave it out where many hours are read';
+COMMENT ON COLUMN p2p.market_hourly.merchants IS 'Distinct ones with an offer in the hour, who were merchants then; NULL where that is no longer kept. Counted when it is asked for: leave it out where many hours are read';
 
 COMMENT ON COLUMN p2p.market_hourly.advertisers IS 'Distinct ones with an offer in the hour, merchants or not';
 
@@ -2861,7 +2880,7 @@ CREATE VIEW p2p.missing_markets AS
      JOIN p2p.dim_markets m USING (market_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
-  WHERE ((bm.status <> 'complete'::text) AND (r.status <> 'running'::text));
+  WHERE ((bm.status = ANY (ARRAY['incomplete'::text, 'failed'::text, 'deferred'::text])) AND (r.status <> 'running'::text));
 
 COMMENT ON VIEW p2p.missing_markets IS 'Markets that a batch did not fetch whole, and why';
 
@@ -3021,7 +3040,7 @@ CREATE VIEW p2p.offer_origin AS
     f.trade_type,
     m.market_id,
     f.page_number,
-    f.observed_at,
+    COALESCE(s.observed_at, f.observed_at) AS observed_at,
     encode(s.body_sha256, 'hex'::text) AS body_sha256,
     s.parser,
     l.load_number,
@@ -3045,6 +3064,8 @@ CREATE VIEW p2p.offer_origin AS
      JOIN p2p.sql_versions v ON ((v.version_id = sv.version_id))) ON (((sv.sql_set_id = l.sql_set_id) AND (v.identity = (('function p2p.'::text || quote_ident(('parse_'::text || s.parser))) || '(uuid)'::text)))));
 
 COMMENT ON VIEW p2p.offer_origin IS 'Where each row of fact_offers comes from: the page, its checksum, and the SQL that read it. Give it an extraction_timestamp, or an offer_id with one';
+
+COMMENT ON COLUMN p2p.offer_origin.observed_at IS 'When the page came; to the minute where it is no longer kept';
 
 COMMENT ON COLUMN p2p.offer_origin.body_sha256 IS 'Of the page as received; NULL where the page is no longer kept';
 
@@ -3914,6 +3935,10 @@ COMMENT ON INDEX p2p.fact_offers_by_market IS 'mv_latest_market_state: one book 
 CREATE INDEX ops_batch_loads_by_set ON p2p.ops_batch_loads USING btree (sql_set_id);
 
 COMMENT ON INDEX p2p.ops_batch_loads_by_set IS 'sql_history: batches by set';
+
+CREATE INDEX ops_batch_markets_not_whole ON p2p.ops_batch_markets USING btree (batch_id) WHERE (status = ANY (ARRAY['incomplete'::text, 'failed'::text, 'deferred'::text]));
+
+COMMENT ON INDEX p2p.ops_batch_markets_not_whole IS 'missing_markets: what batches did not fetch whole';
 
 CREATE INDEX ops_batch_markets_queue ON p2p.ops_batch_markets USING btree (batch_id, plan_position) WHERE (status = 'pending'::text);
 

@@ -7,18 +7,31 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_batch p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
-  v_deleted integer;
+  v_deleted integer := 0;
   v_written integer;
 begin
-  delete from p2p.fact_offers f
-  where f.extraction_timestamp = v_batch.batch_start_time
-    and not exists (
-      select
-      from pg_temp.offer_numbers o
-      where o.offer_id = f.offer_id
-    );
-  get diagnostics v_deleted = row_count;
+  -- Looked for before it is deleted: from a packed chunk a delete would first unpack the whole day, for nothing.
+  if exists (
+    select
+    from p2p.fact_offers f
+    where f.extraction_timestamp = v_batch.batch_start_time
+      and not exists (
+        select
+        from pg_temp.offer_numbers o
+        where o.offer_id = f.offer_id
+      )
+  ) then
+    delete from p2p.fact_offers f
+    where f.extraction_timestamp = v_batch.batch_start_time
+      and not exists (
+        select
+        from pg_temp.offer_numbers o
+        where o.offer_id = f.offer_id
+      );
+    get diagnostics v_deleted = row_count;
+  end if;
 
+  -- observed_at to the minute: exact times are as good as random to the columnstore, 4 bytes an offer. The page has them.
   insert into p2p.fact_offers as f (
     extraction_timestamp, offer_id, observed_at, batch_id, advertiser_sk, payment_set_id, total_orders_count,
     payment_time_limit_minutes, exchange_id, crypto_id, fiat_id, page_number, is_promoted, is_available, trade_type,
@@ -26,7 +39,7 @@ begin
     positive_rate, price_float_rate, terms_conditions
   )
   select
-    v_batch.batch_start_time, o.offer_id, c.observed_at, p_batch_id, a.advertiser_sk, l.payment_set_id,
+    v_batch.batch_start_time, o.offer_id, date_trunc('minute', c.observed_at, 'UTC'), p_batch_id, a.advertiser_sk, l.payment_set_id,
     c.total_orders_count, c.payment_time_limit_minutes, c.exchange_id, c.crypto_id, c.fiat_id, c.page_number,
     c.was_promoted, c.is_available, c.trade_type, c.offer_external_id, c.price, c.available_amount,
     c.tradable_quantity, c.min_limit, c.max_limit, c.completion_rate, c.positive_rate, c.price_float_rate,

@@ -50,8 +50,10 @@ begin
   insert into p2p.ops_batch_runs (batch_start_time, worker_id, lease_expires_at)
   values (
     -- The time of a batch is the key of its facts: no two share one, even where the clock steps back a little.
+    -- Whole seconds: batches of a schedule are then exactly as far apart as it says, which costs the columnstore nothing;
+    -- with milliseconds a time takes 3 bytes an offer.
     greatest(
-      date_trunc('milliseconds', clock_timestamp()),
+      date_trunc('second', clock_timestamp()),
       (
         select max(r.batch_start_time) + interval '1 millisecond'
         from p2p.ops_batch_runs r

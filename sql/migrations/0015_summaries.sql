@@ -146,12 +146,23 @@ create table p2p.open_days (
 
 comment on table p2p.open_days is 'Days that are not stored: the views make them of the hours at each reading. One row, the day of the newest batch';
 
--- By month: kept for ten years, and 3,650 partitions by day would make planning slow.
+alter table p2p.settings disable trigger user;
+
+insert into p2p.settings (name, value, kind, minimum, maximum, unit, comment, is_shipped)
+values (
+  'merchant_hours_retention_days', '400', 'number', 30, 36500, 'days',
+  'Advertisers by hour on plain PostgreSQL: 60 MB a day', true
+);
+
+alter table p2p.settings enable trigger user;
+
+-- By month: kept for years, and 3,650 partitions by day would make planning slow. Advertisers by hour are a tenth of the
+-- offers; their days, which are kept as long as books, are a tenth of that.
 insert into p2p.partitioned_tables (table_name, step, retention_setting)
 values
   ('stored_market_hours', 'month', 'depth_retention_days'),
   ('stored_market_days', 'month', 'depth_retention_days'),
-  ('stored_merchant_hours', 'month', 'depth_retention_days'),
+  ('stored_merchant_hours', 'month', 'merchant_hours_retention_days'),
   ('stored_merchant_days', 'month', 'depth_retention_days');
 
 grant select, insert, delete
@@ -350,10 +361,24 @@ analyze p2p.stored_market_hours, p2p.stored_market_days, p2p.stored_merchant_hou
 
 alter table p2p.pipeline_steps disable trigger user;
 
+-- Behind load_depth and before what a DBA put there.
 insert into p2p.pipeline_steps (name, position, function, is_required, comment)
-values (
-  'summarise_hours', 80, 'p2p.summarise_hours', true,
+select
+  'summarise_hours',
+  least(
+    depth.position + 0.5,
+    (
+      select (depth.position + min(s.position)) / 2
+      from p2p.pipeline_steps s
+      where s.position > depth.position
+    )
+  ),
+  'p2p.summarise_hours',
+  true,
   'Stores markets and advertisers of hours and days that are over'
-);
+from (
+  select coalesce(max(s.position) filter (where s.name = 'load_depth'), max(s.position)) as position
+  from p2p.pipeline_steps s
+) as depth;
 
 alter table p2p.pipeline_steps enable trigger user;

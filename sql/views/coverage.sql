@@ -7,9 +7,10 @@ with newest as (
 last_day as (
   select r.batch_id
   from p2p.ops_batch_runs r
-  cross join newest
   where r.status <> 'running'
-    and r.batch_start_time > newest.batch_start_time - interval '24 hours'
+    -- Between two values, so that the planner expects a day and not a third of the ledger.
+    and r.batch_start_time > (select n.batch_start_time from newest n) - interval '24 hours'
+    and r.batch_start_time <= (select n.batch_start_time from newest n)
 )
 select
   f.currency_code as fiat_code,

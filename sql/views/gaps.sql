@@ -9,11 +9,12 @@ last_day as (
     bm.market_id,
     max(r.batch_start_time) as last_planned,
     count(*) filter (where bm.status <> 'complete') as batches
-  from newest
-  join p2p.ops_batch_runs r
-    on r.batch_start_time > newest.batch_start_time - interval '24 hours'
-    and r.status <> 'running'
+  from p2p.ops_batch_runs r
   join p2p.ops_batch_markets bm using (batch_id)
+  where r.status <> 'running'
+    -- Between two values, so that the planner expects a day and not a third of the ledger.
+    and r.batch_start_time > (select n.batch_start_time from newest n) - interval '24 hours'
+    and r.batch_start_time <= (select n.batch_start_time from newest n)
   group by bm.market_id
 )
 select

@@ -31,7 +31,7 @@ select
   s.spread_low,
   s.spread_close,
   (
-    select count(distinct a.advertiser_id)
+    select case when count(*) > 0 or s.snapshots_with_offers = 0 then count(distinct a.advertiser_id) filter (where a.is_merchant) end
     from p2p.merchant_days o
     join p2p.dim_advertisers a using (advertiser_sk)
     where o.exchange_id = s.exchange_id
@@ -39,10 +39,9 @@ select
       and o.crypto_id = s.crypto_id
       and o.trade_type = s.trade_type
       and o.day = s.day
-      and a.is_merchant
   ) as merchants,
   (
-    select count(distinct a.advertiser_id)
+    select case when count(*) > 0 or s.snapshots_with_offers = 0 then count(distinct a.advertiser_id) end
     from p2p.merchant_days o
     join p2p.dim_advertisers a using (advertiser_sk)
     where o.exchange_id = s.exchange_id
@@ -71,7 +70,7 @@ comment on column p2p.market_daily.avg_volume is 'Available amount in a snapshot
 comment on column p2p.market_daily.snapshots_with_offers is 'Snapshots in which the book was not empty';
 comment on column p2p.market_daily.min_price is 'Lowest price of any offer; best_low is the lowest of the best prices';
 comment on column p2p.market_daily.spread_open is 'spread_percentage in the first snapshot of the day that had one; high, low and close likewise';
-comment on column p2p.market_daily.merchants is 'Distinct ones with an offer in the day, who were merchants then. Counted when it is asked for: leave it out where many days are read';
+comment on column p2p.market_daily.merchants is 'Distinct ones with an offer in the day, who were merchants then; NULL where that is no longer kept. Counted when it is asked for: leave it out where many days are read';
 comment on column p2p.market_daily.advertisers is 'Distinct ones with an offer in the day, merchants or not';
 
 grant select on p2p.market_daily to p2p_reader;

@@ -14,7 +14,7 @@ join p2p.ops_batch_runs r using (batch_id)
 join p2p.dim_markets m using (market_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
 join p2p.dim_cryptocurrencies c using (crypto_id)
-where bm.status <> 'complete'
+where bm.status in ('incomplete', 'failed', 'deferred')
   and r.status <> 'running';
 
 comment on view p2p.missing_markets is 'Markets that a batch did not fetch whole, and why';

@@ -9,7 +9,7 @@ select
   f.trade_type,
   m.market_id,
   f.page_number,
-  f.observed_at,
+  coalesce(s.observed_at, f.observed_at) as observed_at,
   encode(s.body_sha256, 'hex') as body_sha256,
   s.parser,
   l.load_number,
@@ -45,6 +45,7 @@ left join (
   and v.identity = 'function p2p.' || quote_ident('parse_' || s.parser) || '(uuid)';
 
 comment on view p2p.offer_origin is 'Where each row of fact_offers comes from: the page, its checksum, and the SQL that read it. Give it an extraction_timestamp, or an offer_id with one';
+comment on column p2p.offer_origin.observed_at is 'When the page came; to the minute where it is no longer kept';
 comment on column p2p.offer_origin.body_sha256 is 'Of the page as received; NULL where the page is no longer kept';
 comment on column p2p.offer_origin.parser_fingerprint is 'Of the function that read the page: see sql_history, batch_sql';
 comment on column p2p.offer_origin.set_fingerprint is 'Of all the SQL of that load';

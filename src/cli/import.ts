@@ -3,13 +3,16 @@ import { message } from "@optique/core/message";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, flag, option } from "@optique/core/primitives";
 import { integer, string } from "@optique/core/valueparser";
+import type { Database } from "../database/connection.ts";
+import { outdatedWindows, refreshAggregates, type Refreshed } from "../database/refresh.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { importFiles } from "../import/importer.ts";
 import { ImportStore } from "../import/import_store.ts";
 import { requireFiles, sizeOf } from "../import/source.ts";
 import { configuredExchange, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
-import { ImportReport } from "./import_report.ts";
+import { ImportReport, type TimeRange } from "./import_report.ts";
+import { describeRefresh } from "./refresh_report.ts";
 import { print, tell } from "./terminal.ts";
 
 export const importCommand = command(
@@ -18,9 +21,9 @@ export const importCommand = command(
     command: constant("import"),
     files: multiple(argument(string({ metavar: "FILE" })), { min: 1 }),
     window: optional(
-      option("-w", "--window", integer({ min: 1, max: 60, metavar: "MINUTES" }), {
+      option("-w", "--window", integer({ min: 0, max: 60, metavar: "MINUTES" }), {
         description:
-          message`Lines that name no batch belong to the one of the window of the clock that their time is in. Without it lines of the same time are a batch.`,
+          message`Lines that name no batch belong to the one of the window of the clock that their time is in; 0: lines of the same time are a batch. Needed where pages of one book bear different times.`,
       }),
     ),
     dryRun: withDefault(
@@ -70,6 +73,7 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
   });
   const exchange = configuredExchange(config);
   const { database } = opened;
+  const before = await outdatedWindows(database);
   const store = await ImportStore.begin(database, `import:${Deno.hostname()}:${Deno.pid}`, files);
   using report = new ImportReport(files, await Promise.all(files.map(sizeOf)), isDryRun);
   const read = await importFiles(store, {
@@ -80,9 +84,14 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     signal,
     observer: report,
   }).finally(() => store.end());
-  // Where aggregates are kept, those over report.touched (from, to; disjoint, in order) are refreshed here: src/database/refresh.ts.
   report.end(read, signal.aborted);
-  print(args.json ? JSON.stringify(report.document()) + "\n" : report.summary());
+  const refreshed = await refreshTouched(database, report.touched, before, signal);
+  print(
+    args.json
+      ? JSON.stringify({ ...report.document(), refreshed: refreshed ?? null }) + "\n"
+      : report.summary(),
+  );
+  if (refreshed !== undefined) tell(describeRefresh(refreshed));
   if (read.booksTornApart > 0 && args.window === undefined) {
     tell(
       "pages of one book bear different times, and so fell into different batches: --window 10, " +
@@ -90,4 +99,16 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     );
   }
   return report.isWhole ? EXIT.done : EXIT.batchIncomplete;
+}
+
+/** Continuous aggregates do not see what is written to old times until they are refreshed there. */
+async function refreshTouched(
+  database: Database,
+  touched: TimeRange | undefined,
+  before: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Refreshed | undefined> {
+  if (touched === undefined) return undefined;
+  const { from, to: until } = touched;
+  return await refreshAggregates(database, { from, until, before, signal });
 }

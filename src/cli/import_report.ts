@@ -9,8 +9,6 @@ const TOLD = 20;
 /** Problems in the JSON document. */
 const LISTED = 100;
 const PROGRESS_MILLISECONDS = 100;
-/** Batches nearer to one another than this are one range of time. */
-const ONE_RANGE_MILLISECONDS = 86_400_000;
 
 export interface TimeRange {
   readonly from: Date;
@@ -37,8 +35,8 @@ export class ImportReport implements ImportObserver, Disposable {
   readonly #statuses = { completed: 0, partial: 0, failed: 0, running: 0 };
   readonly #pages = { stored: 0, there: 0 };
   #offers = 0;
-  /** Times of batches that were loaded. */
-  readonly touched: TimeRange[] = [];
+  /** From the first to the last batch that was loaded. */
+  touched: TimeRange | undefined;
 
   constructor(
     readonly files: readonly string[],
@@ -120,8 +118,8 @@ export class ImportReport implements ImportObserver, Disposable {
       pages_stored: this.#pages.stored,
       pages_there: this.#pages.there,
       offers: this.#offers,
-      first_batch: this.touched[0]?.from.toISOString() ?? null,
-      last_batch: this.touched.at(-1)?.to.toISOString() ?? null,
+      first_batch: this.touched?.from.toISOString() ?? null,
+      last_batch: this.touched?.to.toISOString() ?? null,
       errors: this.#problems.map((problem) => ({ ...problem, file: this.#nameOf(problem.file) })),
       stopped: this.#isStopped,
       seconds: Number(((performance.now() - this.#started) / 1000).toFixed(1)),
@@ -163,10 +161,7 @@ export class ImportReport implements ImportObserver, Disposable {
 
   /** Batches come in order of time. */
   #touch(time: Date): void {
-    const last = this.touched.at(-1);
-    if (last !== undefined && time.getTime() - last.to.getTime() < ONE_RANGE_MILLISECONDS) {
-      this.touched[this.touched.length - 1] = { from: last.from, to: time };
-    } else this.touched.push({ from: time, to: time });
+    this.touched = { from: this.touched?.from ?? time, to: time };
   }
 
   #nameOf(file: number): string {

@@ -7,8 +7,9 @@ import bootstrap05 from "../../sql/bootstrap/05_make_object.sql" with { type: "t
 import bootstrap06 from "../../sql/bootstrap/06_definition_of.sql" with { type: "text" };
 import bootstrap07 from "../../sql/bootstrap/07_apply_object.sql" with { type: "text" };
 import bootstrap08 from "../../sql/bootstrap/08_apply_objects.sql" with { type: "text" };
-import bootstrap09 from "../../sql/bootstrap/09_replace_table.sql" with { type: "text" };
-import bootstrap10 from "../../sql/bootstrap/10_tier.sql" with { type: "text" };
+import bootstrap09 from "../../sql/bootstrap/09_dependents.sql" with { type: "text" };
+import bootstrap10 from "../../sql/bootstrap/10_replace_table.sql" with { type: "text" };
+import bootstrap11 from "../../sql/bootstrap/11_tier.sql" with { type: "text" };
 import migration0001 from "../../sql/migrations/0001_dimensions.sql" with { type: "text" };
 import migration0002 from "../../sql/migrations/0002_operations.sql" with { type: "text" };
 import migration0003 from "../../sql/migrations/0003_staging.sql" with { type: "text" };
@@ -28,6 +29,7 @@ import migration0014 from "../../sql/migrations/0014_partitions.sql" with { type
 import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type: "text" };
 import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
 import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
+import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -276,8 +278,9 @@ export const BOOTSTRAP: readonly SqlFile[] = [
   { name: "bootstrap/06_definition_of.sql", body: bootstrap06 },
   { name: "bootstrap/07_apply_object.sql", body: bootstrap07 },
   { name: "bootstrap/08_apply_objects.sql", body: bootstrap08 },
-  { name: "bootstrap/09_replace_table.sql", body: bootstrap09 },
-  { name: "bootstrap/10_tier.sql", body: bootstrap10 },
+  { name: "bootstrap/09_dependents.sql", body: bootstrap09 },
+  { name: "bootstrap/10_replace_table.sql", body: bootstrap10 },
+  { name: "bootstrap/11_tier.sql", body: bootstrap11 },
 ];
 
 /** Run once, in this order; frozen. Those of TimescaleDB come after all others. */
@@ -299,6 +302,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0015_summaries.sql", body: migration0015 },
   { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
   { name: "migrations/0017_imports.sql", body: migration0017 },
+  { name: "migrations/0018_indexes.sql", body: migration0018 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,

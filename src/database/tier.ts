@@ -6,7 +6,7 @@ import { BOOTSTRAP, type SqlFile } from "./sql_files.ts";
 /** How facts are kept: `plain` on any PostgreSQL, `timescaledb` on TimescaleDB Community. */
 export type Tier = "plain" | "timescaledb";
 
-/** What a database is, and what it could be; see sql/bootstrap/10_tier.sql. */
+/** What a database is, and what it could be; see sql/bootstrap/11_tier.sql. */
 export interface TierState {
   /** Undefined before the first `migrate`. */
   readonly database: Tier | undefined;

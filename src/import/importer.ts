@@ -1,4 +1,4 @@
-import { describe } from "../errors.ts";
+import { describe, UsageError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { ImportedBatch, ImportStore, LineProblem, StagedLine } from "./import_store.ts";
 import { type Line, linesOf } from "./lines.ts";
@@ -18,6 +18,7 @@ const CHARACTERS_A_STATEMENT = 4 * 1024 * 1024;
 export interface ImportOptions {
   readonly files: readonly string[];
   readonly exchanges: ReadonlyMap<string, Exchange>;
+  /** 0: times that differ by anything are batches of their own; undefined: so they are, unless that tears books apart. */
   readonly windowMinutes: number | undefined;
   readonly isDryRun: boolean;
   readonly signal: AbortSignal;
@@ -35,19 +36,27 @@ export interface ImportObserver {
 /** What was read. */
 export interface ReadFiles {
   readonly lines: number;
-  /** Pages of one book whose times differ although no line names its batch. */
+  /** How often two pages of one book, one after the other, fell into different batches. */
   readonly booksTornApart: number;
 }
 
 /**
  * Reads all files into the database, where the pages are sorted into batches; whatever order the lines come in, the
  * same lines make the same batches. Then loads batch after batch, the oldest first.
+ * @throws {UsageError} before anything is loaded, where pages of one book bear different times and nobody said what
+ * makes a batch: recorders that write down when each page came would get a batch of each page
  */
 export async function importFiles(store: ImportStore, options: ImportOptions): Promise<ReadFiles> {
   const { signal, observer, isDryRun } = options;
   const reader = new FileReader(store, options);
   for (const [index, name] of options.files.entries()) await reader.read(index + 1, name);
   await reader.finish();
+  if (reader.booksTornApart > 0 && options.windowMinutes === undefined && !isDryRun) {
+    throw new UsageError(
+      `nothing was loaded: ${reader.booksTornApart} times the next page of a book bears another time than the page before, so that it would be a batch of its own`,
+      "say what makes a batch: --window 10 (the lines of ten minutes), --window 0 (each time), or a batch in each line; --dry-run shows what would come",
+    );
+  }
   const batches = signal.aborted ? 0 : await store.waitingBatches();
   for (let batch = 1; !signal.aborted; batch++) {
     observer.loading(batch, batches);
@@ -130,7 +139,11 @@ class FileReader {
     }
     if (text.trim() === "") return undefined;
     try {
-      return readRecordedPage(text, { ...this.options, now: new Date() });
+      return readRecordedPage(text, {
+        ...this.options,
+        windowMinutes: this.options.windowMinutes || undefined,
+        now: new Date(),
+      });
     } catch (error) {
       if (!(error instanceof LineError)) throw error;
       return isEnded ? error.message : `${error.message} (the last line: is it cut off?)`;

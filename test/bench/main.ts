@@ -1,11 +1,13 @@
 // deno-lint-ignore-file no-console
 // `deno task bench [offers …]`: a whole batch through the worker's own process, the simulator in another one, the
 // embedded PostgreSQL as it is for users (fsync on), all on this machine. Prints one row a market size.
+// `deno task bench history …`: months of history, see history/main.ts.
 import manifest from "../../deno.json" with { type: "json" };
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
 import { configureLog } from "../../src/log.ts";
+import { benchHistory } from "./history/main.ts";
 import { bareInsertSeconds } from "./bare_insert.ts";
 import { peakMemoryOf } from "./memory.ts";
 
@@ -63,6 +65,10 @@ function row(cells: readonly (string | number)[]): string {
 }
 
 await configureLog("warning", "text");
+if (Deno.args[0] === "history") {
+  await benchHistory(Deno.args.slice(1));
+  Deno.exit(0);
+}
 const folder = await Deno.makeTempDir({ prefix: "p2p-bench-" });
 await Deno.chmod(folder, 0o755);
 console.log(

@@ -64,7 +64,10 @@ Deno.test("demo shows what there is, and leaves a database to look into", async 
       deepStrictEqual([query.code, query.stdout], [0, "status\r\ncompleted\r\n"], query.stderr);
       const status = await runProgram(["status"], here);
       strictEqual(status.code, 0);
-      match(status.stdout, /^Last good batch: \d+ s ago\n\nstarted +status/);
+      match(
+        status.stdout,
+        /^Last good batch: \d+ s ago\nFacts are kept in plain tables\.\n\nstarted +status/,
+      );
       const json = await runProgram(["status", "--json", "-n", "1"], here);
       const report = JSON.parse(json.stdout);
       strictEqual(report.batches.length, 1);

@@ -259,7 +259,7 @@ Deno.test("what is asked for wrongly is refused before anything is read", async 
       [[file, `${folder.path}/none.jsonl`], /none\.jsonl: there is no such file/],
       [[folder.path], /is a folder/],
       [["-", "-"], /- is named twice/],
-      [["--window", "0", file], /window/],
+      [["--window", "61", file], /window/],
       [[], /FILE/],
     ] as const
   ) {
@@ -369,6 +369,11 @@ Deno.test("books that are torn apart by their times are noticed", async () => {
   ].join("\n");
   const torn = await importing(sql, ["--dry-run", "-"], lines);
   assert.match(torn.stderr, /pages of one book bear different times.*--window 10/);
+  const refused = await importing(sql, ["-"], lines);
+  assert.equal(refused.code, 64);
+  assert.match(refused.stderr, /nothing was loaded: .*another time[^]*--window 10.*--window 0/);
+  assert.equal(await sql.value("select count(*)::integer from p2p.ops_batch_runs"), 0);
+  assert.equal(await sql.value("select count(*)::integer from p2p.stg_imports"), 0);
   const whole = await importing(sql, ["--window", "10", "-"], lines);
   assert.equal(whole.stderr, "");
   assert.match(whole.stdout, /^1 batches new \(1 completed\) · 2 pages stored · 25 offers/);

@@ -66,7 +66,7 @@ Deno.test("README: which SQL loaded this batch", async () => {
 
 Deno.test("README: the table of steps is what is shipped", async () => {
   await using sql = await SqlFixture.create();
-  const rows = [...readme.matchAll(/^\| (\d+) +\| `(\w+)` +\|/gm)].map(([, position, name]) => ({
+  const rows = [...readme.matchAll(/^\| ([\d.]+) +\| `(\w+)` +\|/gm)].map(([, position, name]) => ({
     position,
     name,
   }));

@@ -82,7 +82,7 @@ const WHOLE = {
 
 /** A line with these members in the place of others; undefined takes one away. */
 function read(
-  members: Record<string, string | undefined> = {},
+  members: Record<string, string | undefined>,
   windowMinutes?: number,
 ): RecordedPage {
   const all = Object.entries({ ...WHOLE, ...members }).filter(([, value]) => value !== undefined);
@@ -101,7 +101,7 @@ function refused(members: Record<string, string | undefined>): string {
 }
 
 Deno.test("a line says everything, or leaves out what is plain", () => {
-  const page = read();
+  const page = read({});
   assert.equal(page.observedAt.toISOString(), "2026-07-29T03:12:58.000Z");
   assert.equal(page.batchStart.toISOString(), "2026-07-29T03:12:58.000Z");
   assert.equal(page.body, BODY);

@@ -38,7 +38,7 @@ begin
       dropped := dropped + 1;
       v_dropped_before := v_partition.ends_at;
     exception
-      when lock_not_available then
+      when lock_not_available or object_in_use then
         select coalesce('read by ' || string_agg(distinct format('%s (pid %s)', a.usename, a.pid), ', '), 'locked')
         into held_up_by
         from pg_locks l

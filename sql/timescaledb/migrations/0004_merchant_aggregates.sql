@@ -96,8 +96,32 @@ on p2p.merchant_days_v1 (advertiser_sk, day);
 delete from p2p.stored_merchant_hours s
 where s.hour >= coalesce((select d.dropped_before from p2p.dropped_facts d where d.table_name = 'fact_offers'), '-infinity');
 
+-- So does an hour that retention had passed, but whose batches were all loaded again.
+delete from p2p.stored_merchant_hours s
+using (
+  select date_trunc('hour', r.batch_start_time, 'UTC') as hour
+  from p2p.ops_batch_runs r
+  cross join lateral (
+    select exists (
+      select
+      from p2p.fact_offers f
+      where f.extraction_timestamp = r.batch_start_time
+    ) as is_there
+  ) as facts
+  where r.status in ('completed', 'partial')
+    and r.total_offers_inserted > 0
+  group by 1
+  having bool_and(facts.is_there)
+) as whole
+where s.hour = whole.hour;
+
 delete from p2p.stored_merchant_days s
-where s.day >= coalesce((select d.dropped_before from p2p.dropped_facts d where d.table_name = 'fact_offers'), '-infinity');
+where not exists (
+  select
+  from p2p.stored_merchant_hours h
+  where h.hour >= s.day
+    and h.hour < s.day + interval '24 hours'
+);
 
 delete from p2p.partitioned_tables t
 where t.table_name in ('stored_merchant_hours', 'stored_merchant_days');
