@@ -1818,26 +1818,12 @@ CREATE VIEW p2p.freshness AS
     good.total_offers_inserted AS offers,
     paused.value AS paused
    FROM ((p2p.dim_exchanges e
-     LEFT JOIN LATERAL ( SELECT r.batch_id,
-            r.batch_start_time,
+     LEFT JOIN LATERAL ( SELECT r.batch_start_time,
             r.batch_end_time,
             r.status,
-            r.total_fiats_processed,
-            r.total_offers_extracted,
-            r.total_offers_inserted,
-            r.total_offers_updated,
-            r.total_offers_rejected,
-            r.total_offers_duplicate,
-            r.total_errors,
-            r.error_summary,
-            r.execution_time_seconds,
-            r.markets_expected,
             r.markets_completed,
-            r.worker_id,
-            r.lease_expires_at,
-            r.raw_deleted_at,
-            r.ledger_deleted_at,
-            r.imported_from
+            r.markets_expected,
+            r.total_offers_inserted
            FROM p2p.ops_batch_runs r
           WHERE ((r.status = ANY (ARRAY['completed'::text, 'partial'::text])) AND (EXISTS ( SELECT
                    FROM (p2p.ops_batch_markets bm
@@ -2261,7 +2247,7 @@ CREATE VIEW p2p.help AS
  SELECT h.to_know,
     h.look_in,
     h.query
-   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
+   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
 
 COMMENT ON VIEW p2p.help IS 'What you may want to know, and where it is: start here';
 
@@ -3659,7 +3645,7 @@ CREATE VIEW p2p.table_sizes AS
  SELECT (c.relname)::text AS table_name,
     to_char(COALESCE(m.rows_about, (0)::numeric), 'FM999,999,999,999'::text) AS rows_about,
     pg_size_pretty(m.bytes) AS size,
-    "left"(regexp_replace(obj_description(c.oid, 'pg_class'::name), '(;|, and |(?<!e\.g)\. ).*$'::text, ''::text), 58) AS holds,
+    "left"(regexp_replace(obj_description(c.oid, 'pg_class'::name), '(;|, and |(?<!e\.g)\. ).*$'::text, ''::text), 55) AS holds,
     m.partitions
    FROM (measured m
      JOIN pg_class c ON ((c.oid = m.table_id)))

@@ -128,7 +128,7 @@ try {
       start: timescaleServer,
       targets: some
         ? Deno.args
-        : [...DATABASE_TESTS, ...TIMESCALE_TESTS, `--ignore=${PLAIN_TESTS.join()}`],
+        : [`--ignore=${PLAIN_TESTS.join()}`, ...DATABASE_TESTS, ...TIMESCALE_TESTS],
       without: "on TimescaleDB: set TEST_TIMESCALE_URL (see timescaleServer in test/support)",
     },
   ];

@@ -36,6 +36,7 @@ from (
     ('What changed in the answers?', 'shape_events', 'table p2p.shape_events limit 20'),
     ('How large are the tables?', 'table_sizes', 'select * from p2p.table_sizes'),
     ('… and which days are kept?', 'partitions', 'table p2p.partitions limit 20'),
+    ('Can history get lost?', 'policy_audit', 'table p2p.policy_audit limit 20'),
     ('What do I want to know?', 'help', 'select * from p2p.help')
 ) as h (to_know, look_in, query);
 

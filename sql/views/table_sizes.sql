@@ -29,7 +29,7 @@ select
   c.relname::text as table_name,
   to_char(coalesce(m.rows_about, 0), 'FM999,999,999,999') as rows_about,
   pg_size_pretty(m.bytes) as size,
-  left(regexp_replace(obj_description(c.oid, 'pg_class'), '(;|, and |(?<!e\.g)\. ).*$', ''), 58) as holds,
+  left(regexp_replace(obj_description(c.oid, 'pg_class'), '(;|, and |(?<!e\.g)\. ).*$', ''), 55) as holds,
   m.partitions
 from measured m
 join pg_class c on c.oid = m.table_id

@@ -37,6 +37,20 @@ const LOAD_AND_KEEP_TABLES = `
     order by batch_start_time
     limit 1;
 
+    -- Those of an import, which a plain load has not: the same columns, made of its functions' own text.
+    create temp table import_verdicts on commit drop as
+    select j.* from p2p.judge_import_pages(gen_random_uuid(), now()) j;
+
+    create temp table import_books (exchange_id smallint, fiat text, asset text, trade_type text) on commit drop;
+
+    create temp table import_choices on commit drop as
+    select s.file_number, s.line_number, 0 as market_id, s.page_number, s.page_size, s.filtered_by, s.observed_at
+    from p2p.stg_import_pages s;
+
+    create temp table import_book_pages on commit drop as
+    select s.market_id, s.page_number, s.observed_at, 0 as items, 0 as total
+    from p2p.stg_responses s;
+
     -- What functions outside the load make by a plain list of columns.
     for v_function in
       select made[1] || ')' as text

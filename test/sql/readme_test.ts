@@ -70,8 +70,12 @@ Deno.test("README: the table of steps is what is shipped", async () => {
     position,
     name,
   }));
+  const isHere = async (name: unknown) =>
+    name !== "summarise_hours" || await sql.value("select p2p.database_tier()") === "plain";
+  const expected: typeof rows = [];
+  for (const row of rows) if (await isHere(row.name)) expected.push(row);
   assert.deepEqual(
-    rows,
+    expected,
     await sql.rows("select position::text, name from p2p.pipeline_steps s order by s.position"),
   );
 });

@@ -56,7 +56,7 @@ export async function debianServer(folder: string, more = ""): Promise<TestServe
   };
   await command("initdb", "-D", data, "-U", "p2p", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8");
   const settings =
-    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all ${more}`;
+    `-p ${port} -k ${home} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off -c max_connections=100 -c track_functions=all -c jit=off ${more}`;
   await command("pg_ctl", "-D", data, "-w", "-l", join(home, "log"), "-o", settings, "start");
   return {
     title: "Debian's PostgreSQL 15",

@@ -62,7 +62,7 @@ Deno.test("after packed chunks were written to: a batch loaded again with change
 });
 
 Deno.test("a plain database that dropped offers keeps their hours and days when it is converted", async () => {
-  await using own = await testDatabase("empty");
+  await using own = await testDatabase("bare");
   await migrate(own.database);
   await using sql = SqlFixture.connect(own.url);
   const set = (days: number) =>

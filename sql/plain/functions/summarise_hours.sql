@@ -26,7 +26,7 @@ declare
   v_newest_hour constant timestamptz := date_trunc('hour', v_newest, 'UTC');
   v_newest_day constant timestamptz := date_trunc('day', v_newest, 'UTC');
   v_period record;
-  v_days timestamptz[] := '{}';
+  v_days timestamptz[] := '{}'::timestamptz[];
 begin
   create temp table if not exists repointed_offers (
     extraction_timestamp timestamptz,

@@ -131,6 +131,10 @@ comment on view p2p.market_days_v1 is 'Each market by day, on top of the hours: 
 create index market_days_v1_by_market
 on p2p.market_days_v1 (exchange_id, fiat_id, crypto_id, trade_type, day);
 
+grant select
+on p2p.market_hours_v1, p2p.market_days_v1
+to p2p_reader;
+
 -- What was stored of facts that are still there comes from the aggregates now. Facts are dropped by whole days.
 delete from p2p.stored_market_hours s
 where s.hour >= coalesce((select d.dropped_before from p2p.dropped_facts d where d.table_name = 'fact_market_depth'), '-infinity');

@@ -92,6 +92,10 @@ on p2p.merchant_days_v1 (exchange_id, fiat_id, crypto_id, trade_type, day);
 create index merchant_days_v1_by_advertiser
 on p2p.merchant_days_v1 (advertiser_sk, day);
 
+grant select
+on p2p.merchant_hours_v1, p2p.merchant_days_v1
+to p2p_reader;
+
 -- What was stored of facts that are still there comes from the aggregates now. Facts are dropped by whole days.
 delete from p2p.stored_merchant_hours s
 where s.hour >= coalesce((select d.dropped_before from p2p.dropped_facts d where d.table_name = 'fact_offers'), '-infinity');
