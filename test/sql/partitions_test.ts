@@ -94,6 +94,20 @@ Deno.test("sessions that make the same room at once make it once", async () => {
   }
 });
 
+Deno.test("midnight alone is no reason to say that partitions are missing; days without a batch are", async () => {
+  await using sql = await SqlFixture.create();
+  const missing = () =>
+    sql.values(
+      "select subject from p2p.policy_audit where rule like 'partitions%' and status = 'violated' order by 1",
+    );
+  const before = (interval: string) =>
+    sql.value("select (date_trunc('day', now(), 'UTC') - $1::interval)::text", interval);
+  await sql.loadBatch(String(await before("2 days")), { [A]: [offer()] });
+  assert.deepEqual(await missing(), ["fact_offers", "stg_responses"]);
+  await sql.loadBatch(String(await before("1 minute")), { [A]: [offer()] });
+  assert.deepEqual(await missing(), [], "the last batch of yesterday made them");
+});
+
 Deno.test("a table that stands in the way of a partition is named", async () => {
   await using sql = await SqlFixture.create();
   await sql.loadBatch("2026-03-10T12:00:00Z", { [A]: [offer()] });

@@ -25,7 +25,8 @@ ahead as (
     ) as is_there
   from p2p.partitioned_tables t
   cross join days d
-  cross join lateral generate_series(now(), now() + d.ahead * interval '1 day', interval '1 day') as day (at)
+  -- The last day is made by the first load of today, which midnight does not wait for.
+  cross join lateral generate_series(now(), now() + (d.ahead - 1) * interval '1 day', interval '1 day') as day (at)
   where exists (select from p2p.ops_batch_runs) -- they are made with the first batch
 ),
 rules as (
@@ -50,7 +51,7 @@ rules as (
     'partitions stand ready for days to come',
     bool_and(a.is_there),
     case
-      when bool_and(a.is_there) then format('%s days ahead', max(a.ahead))
+      when bool_and(a.is_there) then format('as far as %s', to_char(max(a.at) at time zone 'UTC', 'YYYY-MM-DD'))
       else format('none for %s', to_char(min(a.at) filter (where not a.is_there) at time zone 'UTC', 'YYYY-MM-DD'))
     end,
     format(
