@@ -3286,15 +3286,15 @@ CREATE VIEW p2p.policy_audit AS
             'update p2p.settings set minimum = 30, value = ''35'' where name = ''offers_retention_days'''::text AS mends
            FROM days d
         UNION ALL
-         SELECT 'raw_retention_days'::text,
-            'pages are not kept longer than the facts made of them'::text,
+         SELECT 'raw_retention_days'::text AS subject,
+            'pages are not kept longer than the facts made of them'::text AS rule,
             (d.raw <= LEAST(d.offers, d.depth)),
             format('pages %s days, offers %s, books %s'::text, d.raw, d.offers, d.depth) AS format,
             format('update p2p.settings set value = ''%s'' where name = ''raw_retention_days'''::text, LEAST(d.offers, d.depth)) AS format
            FROM days d
         UNION ALL
          SELECT a.table_name,
-            'partitions stand ready for days to come'::text,
+            'partitions stand ready for days to come'::text AS rule,
             bool_and(a.is_there) AS bool_and,
                 CASE
                     WHEN bool_and(a.is_there) THEN format('%s days ahead'::text, max(a.ahead))
@@ -3305,13 +3305,13 @@ CREATE VIEW p2p.policy_audit AS
           GROUP BY a.table_name
         UNION ALL
          SELECT t.table_name,
-            'what is old enough is dropped'::text,
+            'what is old enough is dropped'::text AS rule,
             (d.held_up_by IS NULL),
                 CASE
                     WHEN (d.held_up_by IS NULL) THEN 'nothing waits'::text
                     ELSE format('waits since %s: %s'::text, to_char((d.held_up_since AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text), d.held_up_by)
                 END AS format,
-            'select p2p.apply_retention(null) -- at a quiet moment'::text
+            'select p2p.apply_retention(null) -- at a quiet moment'::text AS mends
            FROM (p2p.partitioned_tables t
              LEFT JOIN p2p.dropped_facts d ON ((d.table_name = t.table_name)))
           WHERE (t.retention_setting IS NOT NULL)

@@ -38,6 +38,8 @@ const DATABASE_TESTS = [
   "test/integration/import_moved_test.ts",
 ];
 
+/** What speaks of partitions; test/timescale has the same of chunks. */
+const PLAIN_TESTS = ["test/sql/partitions_test.ts", "test/sql/conversion_test.ts"];
 /** What only a server with TimescaleDB can show. */
 const TIMESCALE_TESTS = ["test/timescale"];
 
@@ -124,7 +126,9 @@ try {
     },
     {
       start: timescaleServer,
-      targets: some ? Deno.args : [...DATABASE_TESTS, ...TIMESCALE_TESTS],
+      targets: some
+        ? Deno.args
+        : [...DATABASE_TESTS, ...TIMESCALE_TESTS, `--ignore=${PLAIN_TESTS.join()}`],
       without: "on TimescaleDB: set TEST_TIMESCALE_URL (see timescaleServer in test/support)",
     },
   ];

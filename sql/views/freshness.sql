@@ -10,7 +10,13 @@ select
   paused.value as paused
 from p2p.dim_exchanges e
 left join lateral (
-  select r.*
+  select
+    r.batch_start_time,
+    r.batch_end_time,
+    r.status,
+    r.markets_completed,
+    r.markets_expected,
+    r.total_offers_inserted
   from p2p.ops_batch_runs r
   where r.status in ('completed', 'partial')
     and exists (

@@ -97,8 +97,11 @@ async function examineSchema(database: Database, findings: Finding[]): Promise<b
     isCurrent ? ok("schema", `p2p is at version ${VERSION}`) : {
       topic: "schema",
       state: "bad",
-      finding: `p2p is not at version ${VERSION}: ${plan.migrations.length} migrations and ` +
-        `${pending} functions and views are to be applied`,
+      finding:
+        (plan.isConversion
+          ? `p2p is in plain tables, and ${plan.tierReason} is there: `
+          : `p2p is not at version ${VERSION}: `) +
+        `${plan.migrations.length} migrations and ${pending} functions and views are to be applied`,
       mend: "p2p-ingest migrate (what it would do: migrate --dry-run)",
     },
   );

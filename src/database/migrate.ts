@@ -26,6 +26,8 @@ export interface MigrationPlan {
   /** Where facts will be kept, and why there. */
   readonly tier: Tier;
   readonly tierReason: string;
+  /** The facts are in plain tables now, and will be in TimescaleDB. */
+  readonly isConversion: boolean;
   /** What would bring the database to TimescaleDB, where that can be had. */
   readonly tierHint: string | undefined;
   /** Tables with rows that would become hypertables. */
@@ -85,6 +87,7 @@ export async function planMigration(
   return {
     tier,
     tierReason: state.reason,
+    isConversion: state.database === "plain" && tier === "timescaledb",
     tierHint: state.hint,
     converted: await tablesToConvert(database, migrations),
     migrations,

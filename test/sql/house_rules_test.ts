@@ -48,7 +48,7 @@ const RULES: Readonly<Record<string, string>> = {
   // the settings say, and no other page.
   "no function runs with the rights of its owner, but for those that say why": `
     select p.oid::regprocedure from pg_proc p where p.pronamespace = 'p2p'::regnamespace and p.prosecdef
-      and p.proname not in ('log_change', 'apply_retention', 'make_room')`,
+      and p.proname not in ('follow_settings', 'holds_history', 'log_change', 'apply_retention', 'make_room')`,
   "what runs with the rights of its owner is not for everybody": `
     select p.oid::regprocedure from pg_proc p
     where p.pronamespace = 'p2p'::regnamespace and p.prosecdef and has_function_privilege('p2p_reader', p.oid, 'execute')`,
@@ -59,9 +59,12 @@ const RULES: Readonly<Record<string, string>> = {
   "nothing stands outside schema p2p": `
     select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname not in ('p2p', 'p2p_partitions', 'pg_catalog', 'information_schema') and n.nspname not like 'pg\\_toast%' and n.nspname not like 'pg\\_temp%'
+      and n.nspname !~ '^_timescaledb_'
+      and not exists (select from pg_depend e where e.objid = c.oid and e.deptype = 'e')
     union all
     select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-    where n.nspname not in ('p2p', 'pg_catalog', 'information_schema')`,
+    where n.nspname not in ('p2p', 'pg_catalog', 'information_schema')
+      and not exists (select from pg_depend e where e.objid = p.oid and e.deptype = 'e')`,
   "schema p2p_partitions has partitions of tables of schema p2p, and nothing is granted on them": `
     select c.relname from pg_class c
     where c.relnamespace = 'p2p_partitions'::regnamespace
@@ -80,7 +83,8 @@ const RULES: Readonly<Record<string, string>> = {
   })`,
   "no other schema was made": `
     select nspname from pg_namespace
-    where nspname not in ('p2p', 'p2p_partitions', 'public', 'pg_catalog', 'information_schema', 'pg_toast') and nspname not like 'pg\\_t%'`,
+    where nspname not in ('p2p', 'p2p_partitions', 'public', 'pg_catalog', 'information_schema', 'pg_toast') and nspname not like 'pg\\_t%'
+      and nspname !~ '^_?timescaledb_'`,
 };
 
 Deno.test("house rules", async (t) => {

@@ -29,11 +29,16 @@ export function urlAs(role: keyof typeof LOGINS, url: string): string {
   return other.href;
 }
 
+/** The tier of the databases that `testDatabase` makes. */
+export const tierOfTests = (): "plain" | "timescaledb" => isTimescale() ? "timescaledb" : "plain";
+
 /**
- * A database of its own for a test (file), copied from the template or empty.
+ * A database of its own for a test (file): copied from the template; empty but for the extension of the server; or bare.
  * Its server is started by test/run.ts: `deno task test`.
  */
-export async function testDatabase(from: "migrated" | "empty" = "migrated"): Promise<TestDatabase> {
+export async function testDatabase(
+  from: "migrated" | "empty" | "bare" = "migrated",
+): Promise<TestDatabase> {
   const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
   await administer(
     `create database ${name}` +
@@ -41,6 +46,9 @@ export async function testDatabase(from: "migrated" | "empty" = "migrated"): Pro
   );
   const url = urlOf(name);
   const database = new Database(url, { applicationName: "test" });
+  if (from === "empty" && isTimescale()) {
+    await database.run("create extension timescaledb schema public", [], 60);
+  }
   return {
     database,
     url,

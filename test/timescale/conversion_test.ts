@@ -16,7 +16,7 @@ const TABLES = ["fact_offers", "fact_market_depth", "stg_responses"];
 
 /** Migrated where there is no extension. */
 async function plainDatabase(): Promise<AsyncDisposable & { own: TestDatabase; sql: SqlFixture }> {
-  const own = await testDatabase("empty");
+  const own = await testDatabase("bare");
   await migrate(own.database);
   const sql = SqlFixture.connect(own.url);
   const dispose = async () => {
@@ -140,7 +140,7 @@ Deno.test("a database that gains TimescaleDB is converted: every row, key, grant
 });
 
 Deno.test("a database of release 0.2.0 goes to TimescaleDB in one call; its heap is a chunk of its own", async () => {
-  await using own = await testDatabase("empty");
+  await using own = await testDatabase("bare");
   const release = formerRelease("0.2.0");
   await installRelease(own.database, release);
   await own.database.runScript(release.batches, 60);
@@ -216,7 +216,7 @@ Deno.test("a table that an object of a DBA stands on, which cannot be made anew,
 
 Deno.test("a TimescaleDB that is too old: plain tables for a new database, refused where facts are in it", async () => {
   await using converted = await testDatabase();
-  await using fresh = await testDatabase("empty");
+  await using fresh = await testDatabase("bare");
   await fresh.database.run("create extension timescaledb", [], 60);
   for (const { database } of [converted, fresh]) {
     await database.run(

@@ -39,8 +39,8 @@ rules as (
   from days d
   union all
   select
-    'raw_retention_days',
-    'pages are not kept longer than the facts made of them',
+    'raw_retention_days' as subject,
+    'pages are not kept longer than the facts made of them' as rule,
     d.raw <= least(d.offers, d.depth),
     format('pages %s days, offers %s, books %s', d.raw, d.offers, d.depth),
     format($$update p2p.settings set value = '%s' where name = 'raw_retention_days'$$, least(d.offers, d.depth))
@@ -48,7 +48,7 @@ rules as (
   union all
   select
     a.table_name,
-    'partitions stand ready for days to come',
+    'partitions stand ready for days to come' as rule,
     bool_and(a.is_there),
     case
       when bool_and(a.is_there) then format('as far as %s', to_char(max(a.at) at time zone 'UTC', 'YYYY-MM-DD'))
@@ -63,13 +63,13 @@ rules as (
   union all
   select
     t.table_name,
-    'what is old enough is dropped',
+    'what is old enough is dropped' as rule,
     d.held_up_by is null,
     case
       when d.held_up_by is null then 'nothing waits'
       else format('waits since %s: %s', to_char(d.held_up_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), d.held_up_by)
     end,
-    'select p2p.apply_retention(null) -- at a quiet moment'
+    'select p2p.apply_retention(null) -- at a quiet moment' as mends
   from p2p.partitioned_tables t
   left join p2p.dropped_facts d on d.table_name = t.table_name
   where t.retention_setting is not null

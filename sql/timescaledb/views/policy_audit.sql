@@ -91,8 +91,8 @@ rules as (
   from days d
   union all
   select
-    'raw_retention_days',
-    'pages are not kept longer than the facts made of them',
+    'raw_retention_days' as subject,
+    'pages are not kept longer than the facts made of them' as rule,
     d.raw <= least(d.offers, d.depth) - 1,
     format('pages %s days, offers %s, books %s', d.raw, d.offers, d.depth),
     format($$update p2p.settings set value = '%s' where name = 'raw_retention_days'$$, least(d.offers, d.depth) - 3)
@@ -100,7 +100,7 @@ rules as (
   union all
   select
     r.aggregate,
-    'it is refreshed by a policy',
+    'it is refreshed by a policy' as rule,
     coalesce(r.scheduled, false),
     case
       when r.job_id is null then 'it has none'
@@ -116,31 +116,31 @@ rules as (
   union all
   select
     r.aggregate,
-    'its refresh looks back less far than what it reads is kept',
+    'its refresh looks back less far than what it reads is kept' as rule,
     coalesce(r.look_back_days < r.kept_days, false),
     format('it looks back %s; %s = %s', coalesce(r.look_back::text, 'over everything'), r.kept_setting, r.kept_days),
-    'select * from p2p.apply_policies()'
+    'select * from p2p.apply_policies()' as mends
   from refreshes r
   where r.level = 1
     and r.job_id is not null
   union all
   select
     r.aggregate,
-    'its refresh never reaches facts that were dropped',
+    'its refresh never reaches facts that were dropped' as rule,
     coalesce(now() - r.look_back >= r.facts_since, not isfinite(r.facts_since)),
     case
       when isfinite(r.facts_since)
       then format('it looks back %s; facts are there since %s', coalesce(r.look_back::text, 'over everything'), to_char(r.facts_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI'))
       else 'none were dropped'
     end,
-    'select * from p2p.apply_policies()'
+    'select * from p2p.apply_policies()' as mends
   from refreshes r
   where r.level = 1
     and r.job_id is not null
   union all
   select
     r.aggregate,
-    'its refresh sees every batch that can be loaded again',
+    'its refresh sees every batch that can be loaded again' as rule,
     coalesce(r.look_back_days >= r.raw + 1, true),
     format('it looks back %s; raw_retention_days = %s', coalesce(r.look_back::text, 'over everything'), r.raw),
     case
@@ -154,10 +154,10 @@ rules as (
   union all
   select
     r.aggregate,
-    'its refresh looks back as far as that of the aggregate it reads',
+    'its refresh looks back as far as that of the aggregate it reads' as rule,
     coalesce(r.look_back >= below.look_back, r.look_back is null),
     format('it looks back %s, %s looks back %s', coalesce(r.look_back::text, 'over everything'), below.aggregate, coalesce(below.look_back::text, 'over everything')),
-    'select * from p2p.apply_policies()'
+    'select * from p2p.apply_policies()' as mends
   from refreshes r
   join refreshes below on below.stored_table = r.source_table
   where r.job_id is not null
@@ -165,7 +165,7 @@ rules as (
   union all
   select
     r.aggregate,
-    'it holds all facts that no policy looks at any more',
+    'it holds all facts that no policy looks at any more' as rule,
     f.aggregate is null,
     case
       when f.aggregate is null then 'it does'
@@ -184,7 +184,7 @@ rules as (
   union all
   select
     ca.view_name,
-    'it shows the newest batch before it is refreshed',
+    'it shows the newest batch before it is refreshed' as rule,
     not ca.materialized_only,
     case when ca.materialized_only then 'it shows only what is stored' else 'it does' end,
     format('alter materialized view p2p.%I set (timescaledb.materialized_only = false)', ca.view_name)
@@ -194,7 +194,7 @@ rules as (
   union all
   select
     p.relation,
-    'old chunks are packed by a policy',
+    'old chunks are packed by a policy' as rule,
     coalesce(p.scheduled, false),
     case
       when p.job_id is null then 'it has none'
@@ -210,7 +210,7 @@ rules as (
   union all
   select
     p.relation,
-    'chunks are packed when no batch in them can be loaded again',
+    'chunks are packed when no batch in them can be loaded again' as rule,
     p.pack_after_days >= p.raw + 1,
     format('packed after %s days; raw_retention_days = %s', trim_scale(p.pack_after_days), p.raw),
     case
@@ -223,7 +223,7 @@ rules as (
   union all
   select
     coalesce(j.relation, 'TimescaleDB'),
-    'no retention policy of TimescaleDB is on it: such drops are not recorded, and ask no aggregate',
+    'no retention policy of TimescaleDB is on it: such drops are not recorded, and ask no aggregate' as rule,
     false,
     format('job %s drops chunks', j.job_id),
     format('select %s.remove_retention_policy(''p2p.%I'')', e.schema, j.relation)
@@ -234,7 +234,7 @@ rules as (
   union all
   select
     j.relation,
-    'its jobs succeed',
+    'its jobs succeed' as rule,
     bool_and(j.last_run_status is distinct from 'Failed'),
     case
       when bool_and(j.last_run_status is distinct from 'Failed') then 'none failed when it ran last'
@@ -250,11 +250,11 @@ rules as (
   group by j.relation
   union all
   select
-    'TimescaleDB',
-    'jobs run when they are due',
+    'TimescaleDB' as subject,
+    'jobs run when they are due' as rule,
     not late.is_late,
     case when late.is_late then 'no refresh has succeeded for three hours' else 'they do' end,
-    'alter system set timescaledb.max_background_workers = 16; give max_worker_processes 20 more, and restart the server'
+    'alter system set timescaledb.max_background_workers = 16; give max_worker_processes 20 more, and restart the server' as mends
   from (
     select
       coalesce(max(j.last_successful_finish), '-infinity') < now() - interval '3 hours'
@@ -270,8 +270,8 @@ rules as (
   ) as late
   union all
   select
-    'owner',
-    'the owner of the tables may log in: jobs run as them',
+    'owner' as subject,
+    'the owner of the tables may log in: jobs run as them' as rule,
     r.rolcanlogin,
     format('%I %s', r.rolname, case when r.rolcanlogin then 'may' else 'may not' end),
     format('alter role %I login', r.rolname)
@@ -281,13 +281,13 @@ rules as (
   union all
   select
     t.table_name,
-    'what is old enough is dropped',
+    'what is old enough is dropped' as rule,
     d.held_up_by is null,
     case
       when d.held_up_by is null then 'nothing waits'
       else format('waits since %s: %s', to_char(d.held_up_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), d.held_up_by)
     end,
-    'select p2p.apply_retention(null) -- after what it waits for'
+    'select p2p.apply_retention(null) -- after what it waits for' as mends
   from p2p.partitioned_tables t
   left join p2p.dropped_facts d on d.table_name = t.table_name
   where t.retention_setting is not null

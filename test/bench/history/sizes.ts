@@ -39,7 +39,7 @@ export async function sizesOf(database: Database, isTimescale: boolean): Promise
      select 'heap' as name, sum(pg_table_size(p.relid)) as bytes, max(counted.offers) as offers
      from parts p cross join counted
      union all
-     select string_agg(a.attname, ', ' order by k.n), sum(i.bytes), max(i.offers)
+     select string_agg(a.attname, ', ' order by k.n), max(i.bytes), max(i.offers)
      from (
        select x.indkey::text as keys, min(x.indrelid) as relid, sum(pg_relation_size(x.indexrelid)) as bytes, max(counted.offers) as offers
        from parts p join pg_index x on x.indrelid = p.relid cross join counted

@@ -42,6 +42,7 @@ export async function packAndRefresh(
      join timescaledb_information.hypertable_columnstore_settings s
        on s.hypertable = format('%I.%I', c.hypertable_schema, c.hypertable_name)::regclass
      where c.hypertable_schema = 'p2p'
+       and s.orderby is not null
        and c.range_end <= (select max(batch_start_time) from p2p.ops_batch_runs)
          - make_interval(days => p2p.setting_number('columnstore_after_days')::integer)
      order by c.range_start`,
