@@ -43,7 +43,8 @@ begin
         into held_up_by
         from pg_locks l
         join pg_stat_activity a on a.pid = l.pid
-        where l.relation in (to_regclass(format('p2p.%I', p_table)), to_regclass(v_partition.partition_name))
+        where l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.relation in (to_regclass(format('p2p.%I', p_table)), to_regclass(v_partition.partition_name))
           and l.granted
           and l.pid <> pg_backend_pid();
         exit;
