@@ -204,6 +204,37 @@ Deno.test("what was made of facts that retention dropped stays, whatever is load
   }
 });
 
+Deno.test("hours of advertisers that were dropped before their offers do not come back in parts", async () => {
+  await using sql = await SqlFixture.create();
+  if (await sql.value("select p2p.database_tier()") !== "plain") return;
+  await sql.rows("update p2p.settings set value = '3650' where name like '%retention_days'");
+  const of = (nick: string) => [offer({ user: "s1", nick }), offer({ user: "s2" })];
+  for (const time of ["01-10T10:00Z", "01-10T12:00Z", "03-20T10:00Z"]) {
+    await sql.loadBatch(`2026-${time}`, { [BUY]: of("a") });
+  }
+  await sql.rows(
+    "update p2p.settings set value = '30' where name = 'merchant_hours_retention_days'",
+  );
+  await sql.rows("select p2p.apply_retention(null)");
+  await sql.loadBatch("2026-01-10T11:00Z", { [BUY]: of("b") }); // so that the offers of 12:00 get another row
+  assert.deepEqual(
+    await sql.rows(
+      "select to_char(time_bucket at time zone 'UTC', 'HH24') as hour, advertisers::integer from p2p.market_hourly order by time_bucket",
+    ),
+    [["10", null], ["11", 2], ["12", null], ["10", 2]].map(([hour, advertisers]) => ({
+      hour,
+      advertisers,
+    })),
+  );
+  assert.deepEqual(
+    await sql.values(
+      "select snapshots::integer from p2p.merchant_daily where advertiser_id = 's2' order by time_bucket",
+    ),
+    [2, 1],
+    "nor is the day made of the one hour that is there",
+  );
+});
+
 Deno.test("hours of batches that were loaded while the step was switched off are made up for", async () => {
   await using sql = await SqlFixture.create();
   if (await sql.value("select p2p.database_tier()") !== "plain") return; // the step is of the plain tier
