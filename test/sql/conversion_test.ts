@@ -1,5 +1,6 @@
 // A database of 0.2.0 gets partitions; what its DBA built on the tables stays.
 import assert from "node:assert/strict";
+import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { testDatabase } from "../support/database.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";
@@ -241,5 +242,33 @@ Deno.test("what cannot be carried over is named, and nothing is changed until it
       await migrate(sql.database);
       assert.deepEqual(await sql.value(COUNTS), before);
     });
+  }
+});
+
+Deno.test("an owner who may not create schemas needs them from an administrator, and no more", async () => {
+  await using test = await testDatabase("empty");
+  const name = new URL(test.url).pathname.slice(1);
+  const owner = `owner_${crypto.randomUUID().slice(0, 8)}`;
+  const administrator = (statements: string) =>
+    test.database.runScript(`set role none; ${statements}`, 20);
+  await administrator(
+    `create role ${owner}; grant ${owner} to current_user; alter database ${name} set role = ${owner}`,
+  );
+  try {
+    await using database = new Database(test.url, { applicationName: "test" });
+    for (const schema of ["p2p", "p2p_partitions"]) {
+      const hint = `create schema ${schema} authorization ${owner}`;
+      await assert.rejects(migrate(database), (error: Error & { hint?: string }) => {
+        assert.match(error.message, new RegExp(`schema ${schema} is missing`));
+        assert.equal(error.hint, `have an administrator run: ${hint}`);
+        return true;
+      });
+      await administrator(hint);
+    }
+    await migrate(database);
+  } finally {
+    await administrator(
+      `alter database ${name} reset role; drop schema if exists p2p_partitions, p2p cascade; drop role ${owner}`,
+    );
   }
 });
