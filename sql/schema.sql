@@ -1818,26 +1818,12 @@ CREATE VIEW p2p.freshness AS
     good.total_offers_inserted AS offers,
     paused.value AS paused
    FROM ((p2p.dim_exchanges e
-     LEFT JOIN LATERAL ( SELECT r.batch_id,
-            r.batch_start_time,
+     LEFT JOIN LATERAL ( SELECT r.batch_start_time,
             r.batch_end_time,
             r.status,
-            r.total_fiats_processed,
-            r.total_offers_extracted,
-            r.total_offers_inserted,
-            r.total_offers_updated,
-            r.total_offers_rejected,
-            r.total_offers_duplicate,
-            r.total_errors,
-            r.error_summary,
-            r.execution_time_seconds,
-            r.markets_expected,
             r.markets_completed,
-            r.worker_id,
-            r.lease_expires_at,
-            r.raw_deleted_at,
-            r.ledger_deleted_at,
-            r.imported_from
+            r.markets_expected,
+            r.total_offers_inserted
            FROM p2p.ops_batch_runs r
           WHERE ((r.status = ANY (ARRAY['completed'::text, 'partial'::text])) AND (EXISTS ( SELECT
                    FROM (p2p.ops_batch_markets bm
@@ -3275,7 +3261,7 @@ CREATE VIEW p2p.policy_audit AS
                   WHERE ((p.table_name = t.table_name) AND (p.starts_at <= day.at) AND (p.ends_at > day.at)))) AS is_there
            FROM ((p2p.partitioned_tables t
              CROSS JOIN days d)
-             CROSS JOIN LATERAL generate_series(now(), (now() + ((d.ahead)::double precision * '1 day'::interval)), '1 day'::interval) day(at))
+             CROSS JOIN LATERAL generate_series(now(), (now() + (((d.ahead - (1)::numeric))::double precision * '1 day'::interval)), '1 day'::interval) day(at))
           WHERE (EXISTS ( SELECT
                    FROM p2p.ops_batch_runs))
         ), rules AS (
@@ -3297,7 +3283,7 @@ CREATE VIEW p2p.policy_audit AS
             'partitions stand ready for days to come'::text AS rule,
             bool_and(a.is_there) AS bool_and,
                 CASE
-                    WHEN bool_and(a.is_there) THEN format('%s days ahead'::text, max(a.ahead))
+                    WHEN bool_and(a.is_there) THEN format('as far as %s'::text, to_char((max(a.at) AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD'::text))
                     ELSE format('none for %s'::text, to_char((min(a.at) FILTER (WHERE (NOT a.is_there)) AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD'::text))
                 END AS format,
             format('select p2p.make_room(at) from generate_series(now(), now() + interval ''%s days'', interval ''1 day'') as at'::text, max(a.ahead)) AS format

@@ -288,16 +288,21 @@ Deno.test("a day that something stands on is kept, and what it is is told", asyn
   const { told } = await sql.work(
     "select p2p.apply_retention(null) -> 'held_up' ->> 'fact_offers' as told",
   );
-  assert.match(String(told), /cannot drop table p2p_partitions\.fact_offers_20260101/);
+  assert.match(
+    String(told),
+    /^view public\.new_year depends on table p2p_partitions\.fact_offers_20260101$/,
+  );
   const retention = () =>
-    sql.values("select finding from p2p.diagnose() where topic = 'retention'");
+    sql.values(
+      "select finding from p2p.diagnose() where topic = 'policies' and finding like '%old enough%'",
+    );
   assert.deepEqual(await retention(), [], "not worth a word on the first day");
   await sql.rows(
     "update p2p.dropped_facts set held_up_since = held_up_since - interval '25 hours'",
   );
   assert.match(
     String(await retention()),
-    /^fact_offers: what is old enough could not be dropped since .*: cannot drop table/,
+    /^fact_offers: what is old enough is dropped — violated: waits since .*: view public\.new_year depends/,
   );
   await assert.rejects(
     sql.work("select p2p.drop_older('fact_offers', 'infinity')"),

@@ -49,7 +49,7 @@ begin
           and l.pid <> pg_backend_pid();
         exit;
       when dependent_objects_still_exist then
-        held_up_by := sqlerrm;
+        get stacked diagnostics held_up_by = pg_exception_detail; -- the message does not say what stands on it
         exit;
     end;
   end loop;

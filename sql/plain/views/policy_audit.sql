@@ -64,12 +64,12 @@ rules as (
   select
     t.table_name,
     'what is old enough is dropped' as rule,
-    d.held_up_by is null,
+    coalesce(d.held_up_since > now() - interval '1 day', true), -- a reader may be in the way for a few loads
     case
       when d.held_up_by is null then 'nothing waits'
       else format('waits since %s: %s', to_char(d.held_up_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), d.held_up_by)
     end,
-    'select p2p.apply_retention(null) -- at a quiet moment' as mends
+    'select p2p.apply_retention(null) -- when that is out of the way' as mends
   from p2p.partitioned_tables t
   left join p2p.dropped_facts d on d.table_name = t.table_name
   where t.retention_setting is not null
