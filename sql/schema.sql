@@ -3292,12 +3292,12 @@ CREATE VIEW p2p.policy_audit AS
         UNION ALL
          SELECT t.table_name,
             'what is old enough is dropped'::text AS rule,
-            (d.held_up_by IS NULL),
+            COALESCE((d.held_up_since > (now() - '1 day'::interval)), true) AS "coalesce",
                 CASE
                     WHEN (d.held_up_by IS NULL) THEN 'nothing waits'::text
                     ELSE format('waits since %s: %s'::text, to_char((d.held_up_since AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text), d.held_up_by)
                 END AS format,
-            'select p2p.apply_retention(null) -- at a quiet moment'::text AS mends
+            'select p2p.apply_retention(null) -- when that is out of the way'::text AS mends
            FROM (p2p.partitioned_tables t
              LEFT JOIN p2p.dropped_facts d ON ((d.table_name = t.table_name)))
           WHERE (t.retention_setting IS NOT NULL)
