@@ -3261,7 +3261,7 @@ CREATE VIEW p2p.policy_audit AS
                   WHERE ((p.table_name = t.table_name) AND (p.starts_at <= day.at) AND (p.ends_at > day.at)))) AS is_there
            FROM ((p2p.partitioned_tables t
              CROSS JOIN days d)
-             CROSS JOIN LATERAL generate_series(now(), (now() + ((d.ahead)::double precision * '1 day'::interval)), '1 day'::interval) day(at))
+             CROSS JOIN LATERAL generate_series(now(), (now() + (((d.ahead - (1)::numeric))::double precision * '1 day'::interval)), '1 day'::interval) day(at))
           WHERE (EXISTS ( SELECT
                    FROM p2p.ops_batch_runs))
         ), rules AS (
@@ -3283,7 +3283,7 @@ CREATE VIEW p2p.policy_audit AS
             'partitions stand ready for days to come'::text AS rule,
             bool_and(a.is_there) AS bool_and,
                 CASE
-                    WHEN bool_and(a.is_there) THEN format('%s days ahead'::text, max(a.ahead))
+                    WHEN bool_and(a.is_there) THEN format('as far as %s'::text, to_char((max(a.at) AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD'::text))
                     ELSE format('none for %s'::text, to_char((min(a.at) FILTER (WHERE (NOT a.is_there)) AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD'::text))
                 END AS format,
             format('select p2p.make_room(at) from generate_series(now(), now() + interval ''%s days'', interval ''1 day'') as at'::text, max(a.ahead)) AS format
@@ -3292,12 +3292,12 @@ CREATE VIEW p2p.policy_audit AS
         UNION ALL
          SELECT t.table_name,
             'what is old enough is dropped'::text AS rule,
-            (d.held_up_by IS NULL),
+            COALESCE((d.held_up_since > (now() - '1 day'::interval)), true) AS "coalesce",
                 CASE
                     WHEN (d.held_up_by IS NULL) THEN 'nothing waits'::text
                     ELSE format('waits since %s: %s'::text, to_char((d.held_up_since AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI'::text), d.held_up_by)
                 END AS format,
-            'select p2p.apply_retention(null) -- at a quiet moment'::text AS mends
+            'select p2p.apply_retention(null) -- when that is out of the way'::text AS mends
            FROM (p2p.partitioned_tables t
              LEFT JOIN p2p.dropped_facts d ON ((d.table_name = t.table_name)))
           WHERE (t.retention_setting IS NOT NULL)

@@ -3,7 +3,19 @@
 -- Migrators queue here: `create … if not exists` alone is not safe against a second one.
 select pg_advisory_xact_lock(hashtextextended('p2p.migrate', 0));
 
-create schema if not exists p2p;
+-- `create schema if not exists` wants the right to create one even where it is there.
+do $$
+begin
+  if to_regnamespace('p2p') is null then
+    create schema p2p;
+  end if;
+exception when insufficient_privilege then
+  raise exception 'schema p2p is missing, and this user may not create schemas'
+    using
+      errcode = 'P2P01',
+      hint = format('have an administrator run: create schema p2p authorization %I', current_user);
+end
+$$;
 
 -- Two group roles of the whole server: give them to logins (grant p2p_worker to ingest). The owner is whoever migrates.
 do $$

@@ -73,6 +73,12 @@ as $function$
     where c.oid = p_table
       and (c.relrowsecurity or c.relforcerowsecurity)
     union all
+    -- A table without rows has it valid, and would not take the old rows for a part of it.
+    select 'obstacle', k.oid, pg_describe_object('pg_constraint'::regclass, k.oid, 0) || ' (not valid)', 0
+    from pg_constraint k
+    where k.conrelid = p_table
+      and not k.convalidated
+    union all
     select 'obstacle', r.oid, pg_describe_object('pg_publication_rel'::regclass, r.oid, 0), 0
     from pg_publication_rel r
     where r.prrelid = p_table

@@ -1,5 +1,5 @@
 -- Gives the keys and indexes of p_old to p_new, by the same names and with their comments; those of p_old are called
--- …_replaced from then on. For tables that have the same columns; a unique index that p_new cannot hold raises.
+-- …_replaced from then on. For tables that have the same columns; a unique index that p_new cannot hold raises, with its name.
 -- Foreign keys of p_old are its own and go along as well; checks come with `create table … (like …)`.
 create or replace function p2p.take_indexes(p_old regclass, p_new regclass)
 returns void
@@ -12,6 +12,7 @@ begin
   for v_index in
     select
       i.indexrelid::regclass as index,
+      i.indexrelid as id,
       c.relname as name,
       n.nspname as schema,
       k.conname,
@@ -27,21 +28,31 @@ begin
       and i.indisvalid
     order by i.indisprimary desc, c.relname
   loop
-    execute format('alter index %s rename to %I', v_index.index, left(v_index.name, 54) || '_replaced');
+    -- Names that the server made up itself are cut, and differ at their end only.
+    execute format(
+      'alter index %s rename to %I',
+      v_index.index,
+      case when length(v_index.name) > 54 then left(v_index.name, 43) || '_' || v_index.id else v_index.name end || '_replaced'
+    );
 
-    if v_index.conname is not null then
-      execute format('alter table %s add constraint %I %s', p_new, v_index.conname, v_index.constraint_definition);
+    begin
+      if v_index.conname is not null then
+        execute format('alter table %s add constraint %I %s', p_new, v_index.conname, v_index.constraint_definition);
 
-      if v_index.constraint_comment is not null then
-        execute format('comment on constraint %I on %s is %L', v_index.conname, p_new, v_index.constraint_comment);
+        if v_index.constraint_comment is not null then
+          execute format('comment on constraint %I on %s is %L', v_index.conname, p_new, v_index.constraint_comment);
+        end if;
+      else
+        execute regexp_replace(
+          v_index.definition,
+          '^(CREATE (?:UNIQUE )?INDEX .+?) ON (?:ONLY )?.+? USING ',
+          format('\1 ON %s USING ', replace(p_new::text, '\', '\\'))
+        );
       end if;
-    else
-      execute regexp_replace(
-        v_index.definition,
-        '^(CREATE (?:UNIQUE )?INDEX .+?) ON (?:ONLY )?.+? USING ',
-        format('\1 ON %s USING ', replace(p_new::text, '\', '\\'))
-      );
-    end if;
+    exception when feature_not_supported then
+      raise exception 'table % cannot be converted while there is: index %: %', p_old, v_index.name, sqlerrm
+        using errcode = 'P2P01', hint = 'drop it, run migrate, and make it again with the time in it';
+    end;
 
     if v_index.index_comment is not null then
       execute format('comment on index %I.%I is %L', v_index.schema, v_index.name, v_index.index_comment);

@@ -103,14 +103,6 @@ as $function$
     where t.oid is null
       or t.tgenabled = 'D'
   ),
-  held_up as (
-    select
-      d.table_name,
-      d.held_up_by,
-      d.held_up_since
-    from p2p.dropped_facts d
-    where d.held_up_since < clock_timestamp() - interval '1 day'
-  ),
   quarantined as (
     select count(*) as offers
     from p2p.ops_rejected_offers o
@@ -247,13 +239,6 @@ as $function$
       else format('alter table p2p.%I enable trigger %I', table_name, trigger_name)
     end
   from idle_triggers
-  union all
-  select
-    'retention',
-    'warning',
-    format('%s: what is old enough could not be dropped since %s: %s', table_name, to_char(held_up_since, 'YYYY-MM-DD HH24:MI TZ'), held_up_by),
-    'end that transaction, or drop what stands on the partition; then select p2p.apply_retention(null)'
-  from held_up
   union all
   select
     'quarantine',

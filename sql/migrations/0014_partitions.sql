@@ -4,7 +4,10 @@
 
 do $$
 begin
-  create schema if not exists p2p_partitions;
+  -- Not `if not exists`, which wants the right to create one even where it is there.
+  if to_regnamespace('p2p_partitions') is null then
+    create schema p2p_partitions;
+  end if;
 exception when insufficient_privilege then
   raise exception 'schema p2p_partitions is missing, and this user may not create schemas'
     using

@@ -204,6 +204,68 @@ Deno.test("what was made of facts that retention dropped stays, whatever is load
   }
 });
 
+Deno.test("hours of advertisers that were dropped before their offers do not come back in parts", async () => {
+  await using sql = await SqlFixture.create();
+  if (await sql.value("select p2p.database_tier()") !== "plain") return;
+  await sql.rows("update p2p.settings set value = '3650' where name like '%retention_days'");
+  const of = (nick: string) => [offer({ user: "s1", nick }), offer({ user: "s2" })];
+  for (const time of ["01-10T10:00Z", "01-10T12:00Z", "03-20T10:00Z"]) {
+    await sql.loadBatch(`2026-${time}`, { [BUY]: of("a") });
+  }
+  await sql.rows(
+    "update p2p.settings set value = '30' where name = 'merchant_hours_retention_days'",
+  );
+  await sql.rows("select p2p.apply_retention(null)");
+  await sql.loadBatch("2026-01-10T11:00Z", { [BUY]: of("b") }); // so that the offers of 12:00 get another row
+  assert.deepEqual(
+    await sql.rows(
+      "select to_char(time_bucket at time zone 'UTC', 'HH24') as hour, advertisers::integer from p2p.market_hourly order by time_bucket",
+    ),
+    [["10", null], ["11", 2], ["12", null], ["10", 2]].map(([hour, advertisers]) => ({
+      hour,
+      advertisers,
+    })),
+  );
+  assert.deepEqual(
+    await sql.values(
+      "select snapshots::integer from p2p.merchant_daily where advertiser_id = 's2' order by time_bucket",
+    ),
+    [2, 1],
+    "nor is the day made of the one hour that is there",
+  );
+});
+
+Deno.test("hours of batches that were loaded while the step was switched off are made up for", async () => {
+  await using sql = await SqlFixture.create();
+  if (await sql.value("select p2p.database_tier()") !== "plain") return; // the step is of the plain tier
+  const next = random(11);
+  const step = (isEnabled: boolean) =>
+    sql.rows(
+      "update p2p.pipeline_steps set is_enabled = $1 where name = 'summarise_hours'",
+      isEnabled,
+    );
+  for (const again of ["2026-03-01T11:20Z", undefined]) {
+    const day = again === undefined ? "04" : "01";
+    await randomBatch(sql, next, `2026-03-${day}T10:00Z`);
+    await step(false);
+    for (const hour of ["11:20", "11:30", "13:00", "23:59"]) {
+      await randomBatch(sql, next, `2026-03-${day}T${hour}Z`);
+    }
+    await randomBatch(sql, next, `2026-03-0${Number(day) + 1}T00:00Z`);
+    await step(true);
+    // The first load afterwards may be one of an old batch.
+    if (again !== undefined) {
+      await sql.work(
+        "select p2p.load_batch((select batch_id from p2p.ops_batch_runs where batch_start_time = $1::timestamptz))",
+        again,
+      );
+      await check(sql, "after an old batch was loaded again");
+    }
+    await randomBatch(sql, next, `2026-03-0${Number(day) + 2}T12:00Z`);
+    await check(sql, "after the next batch");
+  }
+});
+
 Deno.test("an old batch that is imported among new ones", async () => {
   await using sql = await SqlFixture.create();
   await sql.rows("update p2p.settings set value = '3650' where name like '%retention_days'");

@@ -1,5 +1,6 @@
 // A database of 0.2.0 gets partitions; what its DBA built on the tables stays.
 import assert from "node:assert/strict";
+import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { testDatabase } from "../support/database.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";
@@ -141,6 +142,9 @@ Deno.test("views, functions, triggers and grants on the tables outlive the conve
     "comment on trigger see on p2p.fact_offers is 'mine'",
     "create trigger asleep after insert on p2p.fact_offers for each row execute function my.see()",
     "alter table p2p.fact_offers disable trigger asleep",
+    // The server cuts these names, and numbers them at the end.
+    "create index on p2p.fact_market_depth (exchange_id, fiat_id, crypto_id, trade_type, best_ask)",
+    "create index on p2p.fact_market_depth (exchange_id, fiat_id, crypto_id, trade_type, best_bid)",
     "alter table p2p.fact_offers add column note text default 'none', add check (note <> '')",
     "comment on column p2p.fact_offers.note is 'mine'",
     "grant update (note) on p2p.fact_offers to p2p_reader",
@@ -153,11 +157,14 @@ Deno.test("views, functions, triggers and grants on the tables outlive the conve
           from pg_class c where c.relnamespace = 'my'::regnamespace and c.relkind = 'v') as views,
          (select jsonb_agg(jsonb_build_array(c.relname, a.attname, a.attacl::text, col_description(c.oid, a.attnum), a.atthasdef) order by 1)
           from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
-          where c.oid in ('my.prices'::regclass, 'p2p.fact_offers'::regclass)) as columns,
+          where c.oid in ('my.prices'::regclass, 'p2p.fact_offers'::regclass)
+            and a.attname <> 'observed_at' /* a later migration says more of it */) as columns,
          (select jsonb_agg(pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '') order by p.proname)
           from pg_proc p where p.pronamespace = 'my'::regnamespace) as functions,
          (select jsonb_agg(jsonb_build_array(t.tgname, t.tgenabled, obj_description(t.oid, 'pg_trigger'), pg_get_triggerdef(t.oid)) order by t.tgname)
           from pg_trigger t where t.tgrelid = 'p2p.fact_offers'::regclass and not t.tgisinternal) as triggers,
+         (select jsonb_agg(regexp_replace(i.indexdef, ' ON (ONLY )?', ' ON ') order by i.indexname)
+          from pg_indexes i where i.schemaname = 'p2p' and i.indexdef ~ '\\mbest_(ask|bid)\\M') as indexes,
          (select relacl::text from pg_class where oid = 'p2p.fact_offers'::regclass) as grants`,
     );
   const before = await told();
@@ -201,6 +208,14 @@ Deno.test("what cannot be carried over is named, and nothing is changed until it
       "create table my.notes (t timestamptz, id bigint, foreign key (t, id) references p2p.fact_offers)",
       "drop table my.notes",
     ],
+    "constraint cheap on table p2p.fact_offers (not valid)": [
+      "alter table p2p.fact_offers add constraint cheap check (price < 1) not valid",
+      "alter table p2p.fact_offers drop constraint cheap",
+    ],
+    "index once: unique constraint": [
+      "create unique index once on p2p.fact_market_depth (depth_id)",
+      "drop index p2p.once",
+    ],
     "my.kept": ["create table my.kept (o p2p.fact_offers)", "drop table my.kept"],
   };
   for (const [name, [make = "", drop = ""]] of Object.entries(obstacles)) {
@@ -227,5 +242,33 @@ Deno.test("what cannot be carried over is named, and nothing is changed until it
       await migrate(sql.database);
       assert.deepEqual(await sql.value(COUNTS), before);
     });
+  }
+});
+
+Deno.test("an owner who may not create schemas needs them from an administrator, and no more", async () => {
+  await using test = await testDatabase("empty");
+  const name = new URL(test.url).pathname.slice(1);
+  const owner = `owner_${crypto.randomUUID().slice(0, 8)}`;
+  const administrator = (statements: string) =>
+    test.database.runScript(`set role none; ${statements}`, 20);
+  await administrator(
+    `create role ${owner}; grant ${owner} to current_user; alter database ${name} set role = ${owner}`,
+  );
+  try {
+    await using database = new Database(test.url, { applicationName: "test" });
+    for (const schema of ["p2p", "p2p_partitions"]) {
+      const hint = `create schema ${schema} authorization ${owner}`;
+      await assert.rejects(migrate(database), (error: Error & { hint?: string }) => {
+        assert.match(error.message, new RegExp(`schema ${schema} is missing`));
+        assert.equal(error.hint, `have an administrator run: ${hint}`);
+        return true;
+      });
+      await administrator(hint);
+    }
+    await migrate(database);
+  } finally {
+    await administrator(
+      `alter database ${name} reset role; drop schema if exists p2p_partitions, p2p cascade; drop role ${owner}`,
+    );
   }
 });

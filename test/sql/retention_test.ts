@@ -63,6 +63,9 @@ Deno.test("retention deletes what is older than the settings say, of each kind",
   // Partitions of pages and offers are days, of books months: all of February is not older than 30 days.
   assert.deepEqual(await apply(sql), {
     stg_responses: 2,
+    stored_market_days: 1,
+    stored_market_hours: 1,
+    stored_merchant_days: 1,
     fact_offers: 2,
     fact_market_depth: 1,
     ops_batch_markets: 4,

@@ -43,12 +43,13 @@ begin
         into held_up_by
         from pg_locks l
         join pg_stat_activity a on a.pid = l.pid
-        where l.relation in (to_regclass(format('p2p.%I', p_table)), to_regclass(v_partition.partition_name))
+        where l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.relation in (to_regclass(format('p2p.%I', p_table)), to_regclass(v_partition.partition_name))
           and l.granted
           and l.pid <> pg_backend_pid();
         exit;
       when dependent_objects_still_exist then
-        held_up_by := sqlerrm;
+        get stacked diagnostics held_up_by = pg_exception_detail; -- the message does not say what stands on it
         exit;
     end;
   end loop;

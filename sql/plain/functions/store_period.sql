@@ -45,6 +45,9 @@ begin
     into v_is_stored
     using p_starts_at;
 
+    -- Retention dropped the hour before its offers: a few advertisers must not pass for all.
+    continue when not v_is_stored and p_advertisers is not null;
+
     v_is_gone := exists (
       select
       from p2p.dropped_facts d
@@ -78,7 +81,7 @@ begin
 
     continue when v_is_stored and v_is_gone;
 
-    if not v_is_stored and p_advertisers is null then
+    if not v_is_stored then
       execute format('insert into p2p.%I select m.* from p2p.%I m where m.%I = $1', v_kind.stored, v_kind.source, p_unit)
       using p_starts_at;
       get diagnostics v_rows = row_count;

@@ -34,12 +34,11 @@ begin
   ) on commit drop;
 
   -- An hour that was stored before its time is kept true in the table.
-  if v_hour = v_newest_hour
-    and not exists (select from p2p.stored_market_hours s where s.hour = v_hour)
-    and not exists (select from p2p.stored_merchant_hours s where s.hour = v_hour)
+  if not exists (select from p2p.stored_market_hours s where s.hour = v_newest_hour)
+    and not exists (select from p2p.stored_merchant_hours s where s.hour = v_newest_hour)
   then
     insert into p2p.open_hours (hour)
-    values (v_hour)
+    values (v_newest_hour)
     on conflict do nothing;
   end if;
 
@@ -56,6 +55,13 @@ begin
       select o.hour
       from p2p.open_hours o
       where o.hour < v_newest_hour
+      union
+      -- Of batches that were loaded while the step was switched off.
+      select date_trunc('hour', r.batch_start_time, 'UTC')
+      from p2p.ops_batch_runs r
+      where r.batch_start_time >= (select min(o.hour) from p2p.open_hours o)
+        and r.batch_start_time < v_newest_hour
+        and r.status in ('completed', 'partial')
       union
       select v_hour
       where not exists (

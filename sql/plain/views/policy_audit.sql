@@ -25,7 +25,8 @@ ahead as (
     ) as is_there
   from p2p.partitioned_tables t
   cross join days d
-  cross join lateral generate_series(now(), now() + d.ahead * interval '1 day', interval '1 day') as day (at)
+  -- The last day is made by the first load of today, which midnight does not wait for.
+  cross join lateral generate_series(now(), now() + (d.ahead - 1) * interval '1 day', interval '1 day') as day (at)
   where exists (select from p2p.ops_batch_runs) -- they are made with the first batch
 ),
 rules as (
@@ -50,7 +51,7 @@ rules as (
     'partitions stand ready for days to come' as rule,
     bool_and(a.is_there),
     case
-      when bool_and(a.is_there) then format('%s days ahead', max(a.ahead))
+      when bool_and(a.is_there) then format('as far as %s', to_char(max(a.at) at time zone 'UTC', 'YYYY-MM-DD'))
       else format('none for %s', to_char(min(a.at) filter (where not a.is_there) at time zone 'UTC', 'YYYY-MM-DD'))
     end,
     format(
@@ -63,12 +64,12 @@ rules as (
   select
     t.table_name,
     'what is old enough is dropped' as rule,
-    d.held_up_by is null,
+    coalesce(d.held_up_since > now() - interval '1 day', true), -- a reader may be in the way for a few loads
     case
       when d.held_up_by is null then 'nothing waits'
       else format('waits since %s: %s', to_char(d.held_up_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), d.held_up_by)
     end,
-    'select p2p.apply_retention(null) -- at a quiet moment' as mends
+    'select p2p.apply_retention(null) -- when that is out of the way' as mends
   from p2p.partitioned_tables t
   left join p2p.dropped_facts d on d.table_name = t.table_name
   where t.retention_setting is not null
