@@ -442,6 +442,26 @@ Deno.test("killed in the middle and called again, it ends as if nothing had been
   assert.deepEqual(await historyOf(sql), await historyOf(other));
 });
 
+Deno.test("it stops when told to, also while no line comes", async () => {
+  await using sql = await SqlFixture.create();
+  await using folder = await Folder.create();
+  const pipe = `${folder.path}/pipe`;
+  await new Deno.Command("mkfifo", { args: [pipe] }).output();
+  using writer = await Deno.open(pipe, { read: true, write: true });
+  await using program = startImporting(sql, [pipe]);
+  const line = recorded("2026-03-01T10:00:00Z", BUY, [offer({ id: "1" })]);
+  await writer.write(new TextEncoder().encode(`${line}\n`));
+  await poll(
+    60_000,
+    async () => await sql.value("select count(*) > 0 from p2p.stg_imports") === true || undefined,
+  );
+  program.kill("SIGTERM");
+  const { code, stderr } = await program.ended;
+  assert.equal(code, 75);
+  assert.match(stderr, /stopped; the same command goes on/);
+  assert.deepEqual(await sql.rows("select from p2p.stg_imports"), []);
+});
+
 Deno.test("two imports at once are safe", async () => {
   await using folder = await Folder.create();
   const lines = someHistory();
