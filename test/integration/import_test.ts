@@ -522,6 +522,41 @@ Deno.test("beside a batch that is running, whose plan and pages it does not touc
   );
 });
 
+Deno.test("an import is no plan: neither the order of the next batch nor the gaps follow from it", async () => {
+  await using sql = await SqlFixture.create();
+  await using folder = await Folder.create();
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+  const books = { [BUY]: [[offer({ id: "60" })]], [SELL]: [page(1)] };
+  await sql.loadBatch(ago(40), books);
+  const missed = ago(20);
+  const batch = await sql.openBatch({ at: missed, markets: [BUY, SELL] });
+  await batch.page(SELL, page(1));
+  await batch.lose(BUY);
+  await batch.load();
+  const gaps = () => sql.rows("select market, missing_since, batches::integer from p2p.gaps");
+  const expected = [{
+    market: BUY,
+    missing_since: new Date(Date.parse(missed) - Date.parse(missed) % 1000),
+    batches: 1,
+  }];
+  assert.deepEqual(await gaps(), expected);
+  const file = await folder.file("a.jsonl", [
+    recorded(ago(30), "EUR/BTC SELL", []),
+    recorded(ago(10), SELL, [], { more: { payTypes: ["Zinli"] } }),
+  ]);
+  await imported(sql, [file]);
+  assert.deepEqual(await gaps(), expected);
+  const plan = await sql.openBatch({ markets: [BUY, SELL] });
+  assert.equal(
+    await sql.value(
+      "select market_id from p2p.ops_batch_markets where batch_id = $1 order by plan_position",
+      plan.id,
+    ),
+    plan.market(SELL),
+    "the larger book comes first, as before",
+  );
+});
+
 Deno.test("a batch that the worker fetched is recognised, and nothing is added to it", async () => {
   await using sql = await SqlFixture.create();
   await using folder = await Folder.create();
