@@ -103,7 +103,13 @@ function objectOf(text: string): JsonObject {
   try {
     value = JSON.parse(text);
   } catch (error) {
+    if (["{", "["].includes(text.trim())) {
+      throw new LineError("an object must stand on one line, as jq -c writes it");
+    }
     throw new LineError(`not JSON: ${error instanceof Error ? short(error.message) : error}`);
+  }
+  if (Array.isArray(value)) {
+    throw new LineError("the line is a list instead of an object: jq -c '.[]' takes it apart");
   }
   if (!isObject(value)) throw new LineError(`the line is ${kindOf(value)} instead of an object`);
   return value;

@@ -442,6 +442,18 @@ Deno.test("killed in the middle and called again, it ends as if nothing had been
   assert.deepEqual(await historyOf(sql), await historyOf(other));
 });
 
+Deno.test("what a killed import has left goes a day later, though nobody imports again", async () => {
+  await using sql = await SqlFixture.create();
+  for (const hours of [23, 25]) {
+    await sql.rows(
+      "insert into p2p.stg_imports (worker_id, files, seen_at) values ('x', '{a}', now() - make_interval(hours => $1))",
+      hours,
+    );
+  }
+  await sql.loadBatch(undefined, { [BUY]: [offer()] });
+  assert.equal(await sql.value("select count(*)::integer from p2p.stg_imports"), 1);
+});
+
 Deno.test("it stops when told to, also while no line comes", async () => {
   await using sql = await SqlFixture.create();
   await using folder = await Folder.create();

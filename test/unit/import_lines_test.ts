@@ -174,10 +174,18 @@ Deno.test("what cannot be taken is refused with the reason", () => {
       [{ body: '[{"adv":{"asset":"BTC"}}]' }, /^asset is "USDT", but all .* of "BTC"$/],
     ] as const
   ) assert.match(refused(members as Record<string, string>), reason);
-  for (const text of ["{", "[]", "7", "null", "nonsense"]) {
+  for (
+    const [text, reason] of [
+      ["{", /on one line, as jq -c/],
+      ["[]", /jq -c '\.\[\]'/],
+      ["7", /a number/],
+      ["null", /null/],
+      ["nonsense", /^not JSON/],
+    ] as const
+  ) {
     assert.throws(
       () => readRecordedPage(text, { exchanges, windowMinutes: undefined, now: NOW }),
-      LineError,
+      (error) => error instanceof LineError && reason.test(error.message),
     );
   }
 });
