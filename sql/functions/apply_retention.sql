@@ -129,6 +129,10 @@ begin
   where e.batch_id is null
     and e.error_timestamp < v_before;
 
+  -- Nor do pages of an import that was killed, which only another import would clear away.
+  delete from p2p.stg_imports i
+  where i.seen_at < clock_timestamp() - interval '1 day';
+
   return v_deleted
     || coalesce(v_ledger, '{}')
     || case when v_held_up <> '{}' then jsonb_build_object('held_up', v_held_up) else '{}' end;

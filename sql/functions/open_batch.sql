@@ -93,6 +93,7 @@ begin
     from p2p.ops_batch_markets bm
     join p2p.ops_batch_runs r on r.batch_id = bm.batch_id
     where r.batch_start_time > v_batch.batch_start_time - interval '1 day'
+      and r.imported_from is null -- what others recorded was no plan
     order by bm.market_id, r.batch_start_time desc
   )
   select

@@ -3,6 +3,7 @@ with newest as (
   select max(r.batch_start_time) as batch_start_time
   from p2p.ops_batch_runs r
   where r.status <> 'running'
+    and r.imported_from is null -- what others recorded was no plan
 ),
 last_day as (
   select
@@ -12,6 +13,7 @@ last_day as (
   from p2p.ops_batch_runs r
   join p2p.ops_batch_markets bm using (batch_id)
   where r.status <> 'running'
+    and r.imported_from is null
     -- Between two values, so that the planner expects a day and not a third of the ledger.
     and r.batch_start_time > (select n.batch_start_time from newest n) - interval '24 hours'
     and r.batch_start_time <= (select n.batch_start_time from newest n)
@@ -46,6 +48,7 @@ left join lateral (
   select min(later.batch_start_time) as since
   from p2p.ops_batch_runs later
   where later.batch_start_time > last_whole.extraction_timestamp
+    and later.imported_from is null
 ) as missed on true
 where bm.status <> 'complete'
   and l.batches > 0

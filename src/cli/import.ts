@@ -85,7 +85,7 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     observer: report,
   }).finally(() => store.end());
   report.end(read, signal.aborted);
-  const refreshed = await refreshTouched(database, report.touched, before, signal);
+  const refreshed = await refreshTouched(database, report.covered, before, signal);
   print(
     args.json
       ? JSON.stringify({ ...report.document(), refreshed: refreshed ?? null }) + "\n"

@@ -37,6 +37,8 @@ export class ImportReport implements ImportObserver, Disposable {
   #offers = 0;
   /** From the first to the last batch that was loaded. */
   touched: TimeRange | undefined;
+  /** The same with those that were there: an import that was stopped may have loaded them, and refreshed nothing. */
+  covered: TimeRange | undefined;
 
   constructor(
     readonly files: readonly string[],
@@ -70,8 +72,9 @@ export class ImportReport implements ImportObserver, Disposable {
     this.#batches[batch.outcome]++;
     this.#pages.stored += batch.pagesStored;
     this.#pages.there += batch.pagesThere;
-    const isLoaded = batch.outcome !== "there already" && batch.outcome !== "left out";
-    if (!isLoaded) return;
+    if (batch.outcome === "left out") return;
+    if (!this.isDryRun) this.covered = widened(this.covered, batch.startedAt);
+    if (batch.outcome === "there already") return;
     this.#offers += batch.offers;
     if (this.isDryRun) return;
     if (batch.status !== undefined) this.#statuses[batch.status]++;
@@ -80,7 +83,7 @@ export class ImportReport implements ImportObserver, Disposable {
         `batch ${batch.batchId} of ${batch.startedAt.toISOString()}: ${batch.errorSummary}`,
       );
     }
-    this.#touch(batch.startedAt);
+    this.touched = widened(this.touched, batch.startedAt);
   }
 
   end({ lines }: ReadFiles, isStopped: boolean): void {
@@ -159,11 +162,6 @@ export class ImportReport implements ImportObserver, Disposable {
     this.#progress?.[Symbol.dispose]();
   }
 
-  /** Batches come in order of time. */
-  #touch(time: Date): void {
-    this.touched = { from: this.touched?.from ?? time, to: time };
-  }
-
   #nameOf(file: number): string {
     const name = this.files[file - 1] ?? "";
     return name === STANDARD_INPUT ? "standard input" : name;
@@ -180,4 +178,9 @@ export class ImportReport implements ImportObserver, Disposable {
     this.#shownAt = now;
     this.#progress.show(visible(text()));
   }
+}
+
+/** Batches come in order of time. */
+function widened(range: TimeRange | undefined, time: Date): TimeRange {
+  return { from: range?.from ?? time, to: time };
 }

@@ -87,7 +87,7 @@ class FileReader {
     let bytes = 0;
     let last = 0;
     try {
-      const stream = await openSource(name, (more) => bytes += more);
+      const stream = await openSource(name, (more) => bytes += more, signal);
       for await (const line of linesOf(stream, LONGEST_LINE_BYTES)) {
         if (signal.aborted) break;
         last = line.number;
@@ -95,6 +95,7 @@ class FileReader {
         observer.reading(file, last, bytes);
       }
     } catch (error) {
+      if (signal.aborted && this.#failure === undefined) return;
       // The database, or a bug; anything else is the file's.
       if (this.#failure !== undefined || !isOfFile(error)) throw error;
       observer.leftOut({

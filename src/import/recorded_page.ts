@@ -81,6 +81,7 @@ export function readRecordedPage(text: string, options: ReadingOptions): Recorde
   const side = sideOf(line);
   const page = countOf(line, "page", MOST_PAGES) ?? 1;
   const answer = answerOf(text, line, exchange);
+  refuseOtherSide(side, answer.items);
   return {
     batchStart: batchStartOf(line, observedAt, options),
     observedAt,
@@ -102,7 +103,13 @@ function objectOf(text: string): JsonObject {
   try {
     value = JSON.parse(text);
   } catch (error) {
+    if (["{", "["].includes(text.trim())) {
+      throw new LineError("an object must stand on one line, as jq -c writes it");
+    }
     throw new LineError(`not JSON: ${error instanceof Error ? short(error.message) : error}`);
+  }
+  if (Array.isArray(value)) {
+    throw new LineError("the line is a list instead of an object: jq -c '.[]' takes it apart");
   }
   if (!isObject(value)) throw new LineError(`the line is ${kindOf(value)} instead of an object`);
   return value;
@@ -174,9 +181,7 @@ function codeOf(
   adKey: string,
 ): string {
   const named = line[name] ?? undefined;
-  const inOffers = new Set(
-    items.map((item) => isObject(item) && isObject(item["adv"]) ? item["adv"][adKey] : undefined),
-  );
+  const inOffers = valuesOf(items, adKey);
   if (named === undefined && inOffers.size !== 1) {
     throw new LineError(`no ${name}, and its offers do not agree on one`);
   }
@@ -184,15 +189,38 @@ function codeOf(
   if (typeof value !== "string" || !CODE.test(value)) {
     throw new LineError(`${name} is ${shown(value)} instead of a code such as ${EXAMPLES[name]}`);
   }
+  const [only] = inOffers;
+  if (inOffers.size === 1 && typeof only === "string" && only !== value) {
+    throw new LineError(`${name} is ${shown(value)}, but all of its offers are of ${shown(only)}`);
+  }
   return value;
+}
+
+/** Whoever records what the ads say of themselves has the sides the wrong way round. */
+function refuseOtherSide(side: Side, items: readonly unknown[]): void {
+  const sides = valuesOf(items, "tradeType");
+  if (sides.size !== 1 || !sides.has(side)) return;
+  const other = SIDES.find((known) => known !== side);
+  throw new LineError(
+    `side is "${side}", but its offers are those that who asks for ${other} gets: tradeType in an ad speaks for its owner`,
+  );
+}
+
+/** The different values that the ads have under a key. */
+function valuesOf(items: readonly unknown[], adKey: string): Set<unknown> {
+  return new Set(
+    items.map((item) => isObject(item) && isObject(item["adv"]) ? item["adv"][adKey] : undefined),
+  );
 }
 
 const EXAMPLES = { fiat: "VES", asset: "USDT" } as const;
 
+/** A list, or one alone; `[]` and `""` ask for all, as for the exchange. */
 function filterOf(line: JsonObject): string | undefined {
-  const methods = line["payTypes"];
-  if (!Array.isArray(methods) || methods.length === 0) return undefined;
-  return `payTypes ${methods.map(String).join(", ").slice(0, 200)}`;
+  const asked = line["payTypes"] ?? [];
+  const methods = (Array.isArray(asked) ? asked : [asked]).filter((method) => method !== "");
+  if (methods.length === 0) return undefined;
+  return `payTypes ${printable(methods.map(String).join(", ").slice(0, 200))}`;
 }
 
 interface Answer {
@@ -249,9 +277,13 @@ function shown(value: unknown): string {
   return short(JSON.stringify(value) ?? String(value));
 }
 
-/** What stands in a file goes to a terminal: control characters do not. */
-function short(text: string): string {
+/** What stands in a file goes to a terminal, and to the database: control characters do not. */
+function printable(text: string): string {
   // deno-lint-ignore no-control-regex
-  const line = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").toWellFormed();
+  return text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").toWellFormed();
+}
+
+function short(text: string): string {
+  const line = printable(text);
   return line.length > 80 ? `${line.slice(0, 80)}…` : line;
 }

@@ -38,10 +38,12 @@ export async function sizeOf(name: string): Promise<number | undefined> {
 /**
  * The bytes of a file or the standard input, decompressed where they are gzip (by their first bytes, not by the name).
  * @param onBytes told how many bytes of the file were read
+ * @param signal ends the stream with an error, also while nothing comes
  */
 export async function openSource(
   name: string,
   onBytes: (bytes: number) => void,
+  signal: AbortSignal,
 ): Promise<ReadableStream<Uint8Array>> {
   const raw = name === STANDARD_INPUT ? Deno.stdin.readable : (await Deno.open(name)).readable;
   const counted = raw.pipeThrough(
@@ -51,6 +53,7 @@ export async function openSource(
         controller.enqueue(chunk);
       },
     }),
+    { signal },
   );
   const reader = counted.getReader();
   const head: Uint8Array[] = [];

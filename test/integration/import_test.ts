@@ -442,6 +442,38 @@ Deno.test("killed in the middle and called again, it ends as if nothing had been
   assert.deepEqual(await historyOf(sql), await historyOf(other));
 });
 
+Deno.test("what a killed import has left goes a day later, though nobody imports again", async () => {
+  await using sql = await SqlFixture.create();
+  for (const hours of [23, 25]) {
+    await sql.rows(
+      "insert into p2p.stg_imports (worker_id, files, seen_at) values ('x', '{a}', now() - make_interval(hours => $1))",
+      hours,
+    );
+  }
+  await sql.loadBatch(undefined, { [BUY]: [offer()] });
+  assert.equal(await sql.value("select count(*)::integer from p2p.stg_imports"), 1);
+});
+
+Deno.test("it stops when told to, also while no line comes", async () => {
+  await using sql = await SqlFixture.create();
+  await using folder = await Folder.create();
+  const pipe = `${folder.path}/pipe`;
+  await new Deno.Command("mkfifo", { args: [pipe] }).output();
+  using writer = await Deno.open(pipe, { read: true, write: true });
+  await using program = startImporting(sql, [pipe]);
+  const line = recorded("2026-03-01T10:00:00Z", BUY, [offer({ id: "1" })]);
+  await writer.write(new TextEncoder().encode(`${line}\n`));
+  await poll(
+    60_000,
+    async () => await sql.value("select count(*) > 0 from p2p.stg_imports") === true || undefined,
+  );
+  program.kill("SIGTERM");
+  const { code, stderr } = await program.ended;
+  assert.equal(code, 75);
+  assert.match(stderr, /stopped; the same command goes on/);
+  assert.deepEqual(await sql.rows("select from p2p.stg_imports"), []);
+});
+
 Deno.test("two imports at once are safe", async () => {
   await using folder = await Folder.create();
   const lines = someHistory();
@@ -499,6 +531,41 @@ Deno.test("beside a batch that is running, whose plan and pages it does not touc
     ),
     [],
     "nor is its fiat asked for",
+  );
+});
+
+Deno.test("an import is no plan: neither the order of the next batch nor the gaps follow from it", async () => {
+  await using sql = await SqlFixture.create();
+  await using folder = await Folder.create();
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+  const books = { [BUY]: [[offer({ id: "60" })]], [SELL]: [page(1)] };
+  await sql.loadBatch(ago(40), books);
+  const missed = ago(20);
+  const batch = await sql.openBatch({ at: missed, markets: [BUY, SELL] });
+  await batch.page(SELL, page(1));
+  await batch.lose(BUY);
+  await batch.load();
+  const gaps = () => sql.rows("select market, missing_since, batches::integer from p2p.gaps");
+  const expected = [{
+    market: BUY,
+    missing_since: new Date(Date.parse(missed) - Date.parse(missed) % 1000),
+    batches: 1,
+  }];
+  assert.deepEqual(await gaps(), expected);
+  const file = await folder.file("a.jsonl", [
+    recorded(ago(30), "EUR/BTC SELL", []),
+    recorded(ago(10), SELL, [], { more: { payTypes: ["Zinli"] } }),
+  ]);
+  await imported(sql, [file]);
+  assert.deepEqual(await gaps(), expected);
+  const plan = await sql.openBatch({ markets: [BUY, SELL] });
+  assert.equal(
+    await sql.value(
+      "select market_id from p2p.ops_batch_markets where batch_id = $1 order by plan_position",
+      plan.id,
+    ),
+    plan.market(SELL),
+    "the larger book comes first, as before",
   );
 });
 

@@ -282,6 +282,31 @@ Deno.test("an old batch that is imported among new ones", async () => {
   await check(sql, "after the next batch");
 });
 
+Deno.test("a late batch of a day whose hours went by their own retention, and whose offers did not", async () => {
+  await using sql = await SqlFixture.create();
+  await sql.rows("update p2p.settings set value = '3650' where name = 'offers_retention_days'");
+  const next = random(9);
+  for (const time of ["2024-02-20T10:00Z", "2024-02-20T10:10Z", "2024-02-20T12:00Z"]) {
+    await randomBatch(sql, next, time);
+  }
+  for (const time of ["2026-03-01T10:00Z", "2026-03-01T11:00Z"]) {
+    await randomBatch(sql, next, time);
+    await refresh(sql);
+  }
+  const days = async (when: string) => {
+    await refresh(sql);
+    for (const view of ["merchant_days", "market_hours", "market_days"]) {
+      assert.deepEqual(await sql.rows(differences(view)), [], `${view}, ${when}`);
+    }
+  };
+  await days("before");
+  await randomBatch(sql, next, "2024-02-20T12:05Z");
+  await days("after an hour that was there");
+  await randomBatch(sql, next, "2026-03-01T12:00Z");
+  await randomBatch(sql, next, "2024-02-20T15:00Z");
+  await days("after an hour of its own");
+});
+
 Deno.test("a database of release 0.2.0 has all hours and days of its facts after migrate", async () => {
   await using old = await testDatabase("empty");
   const release = formerRelease("0.2.0");

@@ -5,6 +5,8 @@ import { migrate } from "../../src/database/migrate.ts";
 import { refreshAggregates } from "../../src/database/refresh.ts";
 import { differences, TRUTH } from "../support/aggregate_truth.ts";
 import { testDatabase } from "../support/database.ts";
+import { runProgram } from "../support/program.ts";
+import { Folder, recorded } from "../support/recordings.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -104,4 +106,21 @@ Deno.test("a plain database that dropped offers keeps their hours and days when 
     market_hourly: recent,
     market_daily: recent,
   });
+});
+
+Deno.test("an import that is repeated refreshes what the one before it had loaded when it was stopped", async () => {
+  await using sql = await SqlFixture.create();
+  await using folder = await Folder.create();
+  await sql.loadBatch("2026-03-01 10:00+00", { [BUY]: [offer()] });
+  await sql.loadBatch("2026-03-03 10:00+00", { [BUY]: [offer()] });
+  await check(sql);
+  const late = offer({ id: "2", price: "50" });
+  await sql.loadBatch("2026-03-01 11:00+00", { [SELL]: [late] });
+  const file = await folder.file("a.jsonl", [recorded("2026-03-01T11:00:00Z", SELL, [late])]);
+  const { code, stdout } = await runProgram(["import", "--json", file], { DATABASE_URL: sql.url });
+  assert.equal(code, 0);
+  assert.equal(JSON.parse(stdout)["batches"]["there_already"], 1);
+  for (const view of ["market_hours", "market_days", "merchant_hours", "merchant_days"]) {
+    assert.deepEqual(await sql.rows(differences(view)), [], view);
+  }
 });

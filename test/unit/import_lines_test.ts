@@ -125,7 +125,10 @@ Deno.test("a line says everything, or leaves out what is plain", () => {
   assert.equal(list.body, `{"data": [${ad}]}`);
   assert.equal(list.alteration, "only the list of offers was recorded");
   assert.equal(read({ payTypes: '["Zinli"]' }).filteredBy, "payTypes Zinli");
+  assert.equal(read({ payTypes: '"Zinli"' }).filteredBy, "payTypes Zinli", "one alone");
+  assert.equal(read({ payTypes: '["a\\u0000b\\ud800"]' }).filteredBy, "payTypes a b\ufffd");
   assert.equal(read({ payTypes: "[]" }).filteredBy, undefined);
+  assert.equal(read({ payTypes: '""' }).filteredBy, undefined);
 });
 
 Deno.test("the batch of a line follows from the line alone", () => {
@@ -165,12 +168,24 @@ Deno.test("what cannot be taken is refused with the reason", () => {
       [{ body: '{"code":"000000","data":null,"success":true}' }, /data is null/],
       [{ body: '"<html>"' }, /text that is not JSON/],
       [{ body: "7" }, /a number instead of an object/],
+      [{ body: '[{"adv":{"tradeType":"BUY"}},{"adv":{"tradeType":"BUY"}}]' }, /asks for SELL/],
+      [{ side: '"SELL"', body: '[{"adv":{"tradeType":"SELL"}}]' }, /asks for BUY/],
+      [{ body: '[{"adv":{"fiatUnit":"VES"}}]' }, /^fiat is "USD", but all .* of "VES"$/],
+      [{ body: '[{"adv":{"asset":"BTC"}}]' }, /^asset is "USDT", but all .* of "BTC"$/],
     ] as const
   ) assert.match(refused(members as Record<string, string>), reason);
-  for (const text of ["{", "[]", "7", "null", "nonsense"]) {
+  for (
+    const [text, reason] of [
+      ["{", /on one line, as jq -c/],
+      ["[]", /jq -c '\.\[\]'/],
+      ["7", /a number/],
+      ["null", /null/],
+      ["nonsense", /^not JSON/],
+    ] as const
+  ) {
     assert.throws(
       () => readRecordedPage(text, { exchanges, windowMinutes: undefined, now: NOW }),
-      LineError,
+      (error) => error instanceof LineError && reason.test(error.message),
     );
   }
 });

@@ -79,6 +79,30 @@ begin
       using p_starts_at;
     end if;
 
+    -- Hours that have outlived their retention, and were made anew of offers that have not (summarise_hours).
+    if v_is_gone and p_unit = 'day' then
+      execute format(
+        $statement$
+          select exists (
+            select
+            from p2p.ops_batch_runs r
+            where r.batch_start_time >= $1
+              and r.batch_start_time < $1 + interval '24 hours'
+              and r.status in ('completed', 'partial')
+              and r.total_offers_inserted > 0
+              and not exists (
+                select
+                from p2p.%I h
+                where h.hour = date_trunc('hour', r.batch_start_time, 'UTC')
+              )
+          )
+        $statement$,
+        v_kind.made_of
+      )
+      into v_is_gone
+      using p_starts_at;
+    end if;
+
     continue when v_is_stored and v_is_gone;
 
     if not v_is_stored then

@@ -3,7 +3,7 @@
 --   the newest hour, and its day     stay open: the views make them of the facts
 --   hours and days that are over     are stored, once: by the first batch of the next hour
 --   the hour of a late batch, or of  is made anew, and its day
---     one that is loaded again
+--     one that is loaded again          (with hours of that day that went by their own retention)
 --   hours whose offers were pointed  are made anew for these advertisers, and their days
 --     at another row of theirs
 -- A second call changes no row.
@@ -69,6 +69,35 @@ begin
         from p2p.open_hours o
         where o.hour = v_hour
       )
+      union
+      -- The day of a late batch is made of all its hours: those that went by their own retention come back for it.
+      select date_trunc('hour', r.batch_start_time, 'UTC')
+      from p2p.ops_batch_runs r
+      where r.batch_start_time >= date_trunc('day', v_now, 'UTC')
+        and r.batch_start_time < date_trunc('day', v_now, 'UTC') + interval '24 hours'
+        and r.status in ('completed', 'partial')
+        and exists (
+          select
+          from p2p.dropped_facts d
+          where d.table_name = 'stored_merchant_hours'
+            and d.dropped_before > v_now
+        )
+        and not exists (
+          select
+          from p2p.dropped_facts d
+          where d.table_name = 'fact_offers'
+            and d.dropped_before > r.batch_start_time
+        )
+        and not exists (
+          select
+          from p2p.stored_merchant_hours h
+          where h.hour = date_trunc('hour', r.batch_start_time, 'UTC')
+        )
+        and not exists (
+          select
+          from p2p.open_hours o
+          where o.hour = date_trunc('hour', r.batch_start_time, 'UTC')
+        )
     ),
     repointed as (
       select
