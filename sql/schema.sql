@@ -2200,14 +2200,14 @@ CREATE VIEW p2p.gaps AS
  WITH newest AS (
          SELECT max(r_1.batch_start_time) AS batch_start_time
            FROM p2p.ops_batch_runs r_1
-          WHERE (r_1.status <> 'running'::text)
+          WHERE ((r_1.status <> 'running'::text) AND (r_1.imported_from IS NULL))
         ), last_day AS (
          SELECT bm_1.market_id,
             max(r_1.batch_start_time) AS last_planned,
             count(*) FILTER (WHERE (bm_1.status <> 'complete'::text)) AS batches
            FROM (p2p.ops_batch_runs r_1
              JOIN p2p.ops_batch_markets bm_1 USING (batch_id))
-          WHERE ((r_1.status <> 'running'::text) AND (r_1.batch_start_time > (( SELECT n.batch_start_time
+          WHERE ((r_1.status <> 'running'::text) AND (r_1.imported_from IS NULL) AND (r_1.batch_start_time > (( SELECT n.batch_start_time
                    FROM newest n) - '24:00:00'::interval)) AND (r_1.batch_start_time <= ( SELECT n.batch_start_time
                    FROM newest n)))
           GROUP BY bm_1.market_id
@@ -2231,7 +2231,7 @@ CREATE VIEW p2p.gaps AS
          LIMIT 1) last_whole ON (true))
      LEFT JOIN LATERAL ( SELECT min(later.batch_start_time) AS since
            FROM p2p.ops_batch_runs later
-          WHERE (later.batch_start_time > last_whole.extraction_timestamp)) missed ON (true))
+          WHERE ((later.batch_start_time > last_whole.extraction_timestamp) AND (later.imported_from IS NULL))) missed ON (true))
   WHERE ((bm.status <> 'complete'::text) AND (l.batches > 0))
   ORDER BY missed.since NULLS FIRST, (format('%s/%s %s'::text, f.currency_code, c.symbol, m.trade_type));
 
