@@ -14,12 +14,10 @@ begin
   join p2p.dim_markets m using (market_id)
   join p2p.dim_fiat_currencies f using (fiat_id)
   join p2p.dim_cryptocurrencies c using (crypto_id)
-  cross join p2p.ops_batch_runs earlier
   where bm.batch_id = p_batch_id
     and bm.status = 'complete'
     and (e.fiat_code, e.crypto_symbol, e.trade_type) = (f.currency_code, c.symbol, m.trade_type)
-    and earlier.batch_id = e.batch_id
-    and earlier.batch_start_time < v_before.batch_start_time
+    and e.error_timestamp < v_before.batch_start_time + interval '1 second' -- the start is cut to the second
     and not e.is_resolved;
 
   with ledger as (
