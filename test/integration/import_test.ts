@@ -624,6 +624,7 @@ Deno.test("what retention would delete, or has dropped, is refused with the stat
   await using sql = await SqlFixture.create();
   await using folder = await Folder.create();
   const file = await folder.file("old.jsonl", [recorded("2026-03-01T10:00:00Z", BUY, [offer()])]);
+  const gone = await sql.loadBatch("2026-09-01 10:00+00", { [BUY]: [offer()] });
   await sql.loadBatch("2026-10-01 10:00+00", { [BUY]: [offer()] });
   await sql.rows("update p2p.settings set value = '100' where name = 'offers_retention_days'");
   const before = await sql.dump();
@@ -635,12 +636,20 @@ Deno.test("what retention would delete, or has dropped, is refused with the stat
   await sql.rows(statement);
 
   await sql.rows(
+    "update p2p.ops_batch_runs set batch_start_time = '2026-03-01 09:00+00' where batch_id = $1",
+    gone.id,
+  );
+  await sql.rows(
     `insert into p2p.dropped_facts (table_name, dropped_before, dropped_at) values ('fact_offers', '2026-04-01', now())`,
   );
   assert.match(
     JSON.stringify((await imported(sql, [file], 75))["errors"]),
     /facts before 2026-04-01 .* were dropped here/,
   );
+  const dayBefore = await folder.file("day_before.jsonl", [
+    recorded("2026-02-28T10:00:00Z", BUY, [offer()]),
+  ]);
+  assert.equal((await imported(sql, [dayBefore]))["offers"], 1, "nothing was ever there");
   await sql.rows("delete from p2p.dropped_facts");
   assert.equal((await imported(sql, [file]))["offers"], 1);
   // Its pages go before its facts; the file is still known.

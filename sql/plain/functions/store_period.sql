@@ -29,6 +29,7 @@ begin
   for v_kind in
     select
       k.name,
+      k.facts,
       format('stored_%s_%ss', k.name, p_unit) as stored,
       case p_unit
         when 'hour' then format('from_facts_%s_hours', k.name)
@@ -90,14 +91,22 @@ begin
               and r.batch_start_time < $1 + interval '24 hours'
               and r.status in ('completed', 'partial')
               and r.total_offers_inserted > 0
-              and not exists (
-                select
-                from p2p.%I h
-                where h.hour = date_trunc('hour', r.batch_start_time, 'UTC')
+              and not (
+                exists (
+                  select
+                  from p2p.%I h
+                  where h.hour = date_trunc('hour', r.batch_start_time, 'UTC')
+                )
+                and exists (
+                  select
+                  from p2p.%I f
+                  where f.extraction_timestamp = r.batch_start_time
+                )
               )
           )
         $statement$,
-        v_kind.made_of
+        v_kind.made_of,
+        v_kind.facts
       )
       into v_is_gone
       using p_starts_at;

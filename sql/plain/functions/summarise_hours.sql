@@ -82,11 +82,10 @@ begin
           where d.table_name = 'stored_merchant_hours'
             and d.dropped_before > v_now
         )
-        and not exists (
+        and exists (
           select
-          from p2p.dropped_facts d
-          where d.table_name = 'fact_offers'
-            and d.dropped_before > r.batch_start_time
+          from p2p.fact_offers f
+          where f.extraction_timestamp = r.batch_start_time
         )
         and not exists (
           select
