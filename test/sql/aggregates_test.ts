@@ -204,7 +204,7 @@ Deno.test("what was made of facts that retention dropped stays, whatever is load
   }
 });
 
-Deno.test("hours of advertisers that were dropped before their offers do not come back in parts", async () => {
+Deno.test("hours of advertisers that were dropped before their offers come back whole or not at all", async () => {
   await using sql = await SqlFixture.create();
   if (await sql.value("select p2p.database_tier()") !== "plain") return;
   await sql.rows("update p2p.settings set value = '3650' where name like '%retention_days'");
@@ -221,7 +221,7 @@ Deno.test("hours of advertisers that were dropped before their offers do not com
     await sql.rows(
       "select to_char(time_bucket at time zone 'UTC', 'HH24') as hour, advertisers::integer from p2p.market_hourly order by time_bucket",
     ),
-    [["10", null], ["11", 2], ["12", null], ["10", 2]].map(([hour, advertisers]) => ({
+    [["10", 2], ["11", 2], ["12", 2], ["10", 2]].map(([hour, advertisers]) => ({
       hour,
       advertisers,
     })),
@@ -230,8 +230,8 @@ Deno.test("hours of advertisers that were dropped before their offers do not com
     await sql.values(
       "select snapshots::integer from p2p.merchant_daily where advertiser_id = 's2' order by time_bucket",
     ),
-    [2, 1],
-    "nor is the day made of the one hour that is there",
+    [3, 1],
+    "the day is made of all its hours",
   );
 });
 
