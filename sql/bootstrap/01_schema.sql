@@ -13,7 +13,10 @@ exception when insufficient_privilege then
   raise exception 'schema p2p is missing, and this user may not create schemas'
     using
       errcode = 'P2P01',
-      hint = format('have an administrator run: create schema p2p authorization %I', current_user);
+      hint = format(
+        'have an administrator run: create schema p2p authorization %1$I; create schema p2p_partitions authorization %1$I',
+        current_user
+      );
 end
 $$;
 
