@@ -24,7 +24,7 @@ interface Outcome {
   code: number;
 }
 
-const ALL = ["test/unit", "test/sql", "test/integration"];
+const ALL = ["test/unit", "test/sql", "test/plain", "test/integration"];
 /** What depends on the server's version. */
 const DATABASE_TESTS = [
   "test/sql",
@@ -38,9 +38,9 @@ const DATABASE_TESTS = [
   "test/integration/import_moved_test.ts",
 ];
 
-/** What speaks of partitions; test/timescale has the same of chunks. */
-const PLAIN_TESTS = ["test/sql/partitions_test.ts", "test/sql/conversion_test.ts"];
-/** What only a server with TimescaleDB can show. */
+/** What speaks of partitions. */
+const PLAIN_TESTS = ["test/plain"];
+/** The same of chunks, and what only a server with TimescaleDB can show. */
 const TIMESCALE_TESTS = ["test/timescale"];
 
 async function runTests(
@@ -121,14 +121,12 @@ try {
     { start: embeddedServer, targets: some ? Deno.args : ALL, without: "" },
     {
       start: debianServer,
-      targets: some ? [] : DATABASE_TESTS,
+      targets: some ? [] : [...DATABASE_TESTS, ...PLAIN_TESTS],
       without: "on PostgreSQL 15: apt-get install postgresql-15, then run this again",
     },
     {
       start: timescaleServer,
-      targets: some
-        ? Deno.args
-        : [`--ignore=${PLAIN_TESTS.join()}`, ...DATABASE_TESTS, ...TIMESCALE_TESTS],
+      targets: some ? Deno.args : [...DATABASE_TESTS, ...TIMESCALE_TESTS],
       without: "on TimescaleDB: set TEST_TIMESCALE_URL (see timescaleServer in test/support)",
     },
   ];
