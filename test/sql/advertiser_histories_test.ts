@@ -3,7 +3,7 @@ import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
 const MARKET = "VES/USDT BUY";
-const HISTORIES = 30;
+const HISTORIES = 15;
 const BATCHES = 8;
 const ADVERTISERS = 6;
 const MINUTE = 60_000;
