@@ -2521,23 +2521,9 @@ CREATE VIEW p2p.market_daily AS
     s.spread_high,
     s.spread_low,
     s.spread_close,
-    ( SELECT
-                CASE
-                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant)
-                    ELSE NULL::bigint
-                END AS "case"
-           FROM (p2p.merchant_days o
-             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS merchants,
-    ( SELECT
-                CASE
-                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id)
-                    ELSE NULL::bigint
-                END AS "case"
-           FROM (p2p.merchant_days o
-             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) AS advertisers
-   FROM ((((p2p.dim_markets m
+    people.merchants,
+    people.advertisers
+   FROM (((((p2p.dim_markets m
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_exchanges e USING (exchange_id))
@@ -2574,7 +2560,22 @@ CREATE VIEW p2p.market_daily AS
             h.median_sum,
             h.median_square_sum
            FROM p2p.market_days h
-          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s);
+          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s)
+     LEFT JOIN LATERAL ( SELECT
+                CASE
+                    WHEN counted.is_known THEN counted.merchants
+                    ELSE NULL::bigint
+                END AS merchants,
+                CASE
+                    WHEN counted.is_known THEN counted.advertisers
+                    ELSE NULL::bigint
+                END AS advertisers
+           FROM ( SELECT ((count(*) > 0) OR (s.snapshots_with_offers = 0)) AS is_known,
+                    count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant) AS merchants,
+                    count(DISTINCT a.advertiser_id) AS advertisers
+                   FROM (p2p.merchant_days o
+                     JOIN p2p.dim_advertisers a USING (advertiser_sk))
+                  WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.day = s.day))) counted) people ON (true));
 
 COMMENT ON VIEW p2p.market_daily IS 'Each market by day (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 
@@ -2739,23 +2740,9 @@ CREATE VIEW p2p.market_hourly AS
     s.spread_high,
     s.spread_low,
     s.spread_close,
-    ( SELECT
-                CASE
-                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant)
-                    ELSE NULL::bigint
-                END AS "case"
-           FROM (p2p.merchant_hours o
-             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS merchants,
-    ( SELECT
-                CASE
-                    WHEN ((count(*) > 0) OR (s.snapshots_with_offers = 0)) THEN count(DISTINCT a.advertiser_id)
-                    ELSE NULL::bigint
-                END AS "case"
-           FROM (p2p.merchant_hours o
-             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-          WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) AS advertisers
-   FROM ((((p2p.dim_markets m
+    people.merchants,
+    people.advertisers
+   FROM (((((p2p.dim_markets m
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_exchanges e USING (exchange_id))
@@ -2792,7 +2779,22 @@ CREATE VIEW p2p.market_hourly AS
             h.median_sum,
             h.median_square_sum
            FROM p2p.market_hours h
-          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s);
+          WHERE ((h.exchange_id = m.exchange_id) AND (h.fiat_id = m.fiat_id) AND (h.crypto_id = m.crypto_id) AND (h.trade_type = m.trade_type))) s)
+     LEFT JOIN LATERAL ( SELECT
+                CASE
+                    WHEN counted.is_known THEN counted.merchants
+                    ELSE NULL::bigint
+                END AS merchants,
+                CASE
+                    WHEN counted.is_known THEN counted.advertisers
+                    ELSE NULL::bigint
+                END AS advertisers
+           FROM ( SELECT ((count(*) > 0) OR (s.snapshots_with_offers = 0)) AS is_known,
+                    count(DISTINCT a.advertiser_id) FILTER (WHERE a.is_merchant) AS merchants,
+                    count(DISTINCT a.advertiser_id) AS advertisers
+                   FROM (p2p.merchant_hours o
+                     JOIN p2p.dim_advertisers a USING (advertiser_sk))
+                  WHERE ((o.exchange_id = s.exchange_id) AND (o.fiat_id = s.fiat_id) AND (o.crypto_id = s.crypto_id) AND (o.trade_type = s.trade_type) AND (o.hour = s.hour))) counted) people ON (true));
 
 COMMENT ON VIEW p2p.market_hourly IS 'Each market by hour (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 

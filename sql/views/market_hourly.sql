@@ -30,26 +30,8 @@ select
   s.spread_high,
   s.spread_low,
   s.spread_close,
-  (
-    select case when count(*) > 0 or s.snapshots_with_offers = 0 then count(distinct a.advertiser_id) filter (where a.is_merchant) end
-    from p2p.merchant_hours o
-    join p2p.dim_advertisers a using (advertiser_sk)
-    where o.exchange_id = s.exchange_id
-      and o.fiat_id = s.fiat_id
-      and o.crypto_id = s.crypto_id
-      and o.trade_type = s.trade_type
-      and o.hour = s.hour
-  ) as merchants,
-  (
-    select case when count(*) > 0 or s.snapshots_with_offers = 0 then count(distinct a.advertiser_id) end
-    from p2p.merchant_hours o
-    join p2p.dim_advertisers a using (advertiser_sk)
-    where o.exchange_id = s.exchange_id
-      and o.fiat_id = s.fiat_id
-      and o.crypto_id = s.crypto_id
-      and o.trade_type = s.trade_type
-      and o.hour = s.hour
-  ) as advertisers
+  people.merchants,
+  people.advertisers
 from p2p.dim_markets m
 join p2p.dim_cryptocurrencies c using (crypto_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
@@ -61,7 +43,26 @@ cross join lateral (
     and h.fiat_id = m.fiat_id
     and h.crypto_id = m.crypto_id
     and h.trade_type = m.trade_type
-) as s;
+) as s
+-- A left join, so that it is left out where nobody selects its columns.
+left join lateral (
+  select
+    case when counted.is_known then counted.merchants end as merchants,
+    case when counted.is_known then counted.advertisers end as advertisers
+  from (
+    select
+      count(*) > 0 or s.snapshots_with_offers = 0 as is_known,
+      count(distinct a.advertiser_id) filter (where a.is_merchant) as merchants,
+      count(distinct a.advertiser_id) as advertisers
+    from p2p.merchant_hours o
+    join p2p.dim_advertisers a using (advertiser_sk)
+    where o.exchange_id = s.exchange_id
+      and o.fiat_id = s.fiat_id
+      and o.crypto_id = s.crypto_id
+      and o.trade_type = s.trade_type
+      and o.hour = s.hour
+  ) as counted
+) as people on true;
 
 comment on view p2p.market_hourly is 'Each market by hour (UTC): open, high, low, close of the best and the median price, spread, volume and offers';
 comment on column p2p.market_hourly.best_open is 'Best price for the taker in the first snapshot of the hour that had offers';
