@@ -260,7 +260,7 @@ Deno.test("an owner who may not create schemas needs them from an administrator,
       const hint = `create schema ${schema} authorization ${owner}`;
       await assert.rejects(migrate(database), (error: Error & { hint?: string }) => {
         assert.match(error.message, new RegExp(`schema ${schema} is missing`));
-        assert.equal(error.hint, `have an administrator run: ${hint}`);
+        assert.ok(error.hint?.startsWith(`have an administrator run: ${hint}`), error.hint);
         return true;
       });
       await administrator(hint);
