@@ -1,47 +1,113 @@
+import type { Alerts } from "../alerts.ts";
 import type { Database, Parameter, Row } from "../database/connection.ts";
-import { isConnectionLost } from "../database/errors.ts";
-import { DEADLINES, LEASE } from "../deadlines.ts";
-import { describe, PausedError } from "../errors.ts";
+import { codeOf, isConnectionLost } from "../database/errors.ts";
+import { DEADLINES, LEASE, PATIENCE } from "../deadlines.ts";
+import { describe } from "../errors.ts";
 import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
-import type { MarketFilter } from "../exchange/market_filter.ts";
-import { logger } from "../log.ts";
+import type { RememberedAccess } from "./access.ts";
 import type {
+  BatchAlert,
   ClaimedMarket,
+  DueTime,
+  EndedBatch,
   FetchedPage,
-  HeldBatch,
+  JoinedBatch,
   KnownFiat,
   LoadedBatch,
   LostPage,
-  OpenedBatch,
+  NextStep,
+  NoBatch,
   StoreOutcome,
 } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
 
-const log = logger("database");
+/** Waits before the second, third, … try of a call that met a lost connection; the last one holds for all further ones. */
+const RETRY_SECONDS = [0.2, 1, 3, 5] as const;
 
-/** Waits before the second, third, … try of a call that met a lost connection. */
-const RETRY_SECONDS = [0.2, 1, 3, 5];
+const BEAT = "select p2p.beat($1, $2, $3, $4, $5, $6, $7::text::jsonb)";
+
+/** What a worker is at, as the view `workers` has it. */
+export type Doing = "idle" | "discovering" | "fetching" | "waiting" | "loading" | "stopping";
+
+/** Who calls. */
+export interface WorkerIdentity {
+  /** `<name>:<pid>:<8 random hex>` */
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly purpose: "run" | "once";
+}
+
+export interface BatchStoreOptions {
+  readonly database: Database;
+  readonly worker: WorkerIdentity;
+  readonly clock: Clock;
+  readonly alerts: Alerts;
+  /** Told to stop: a lost database is not waited for long any more. */
+  readonly signal: AbortSignal;
+}
 
 /**
  * The worker's side of the database: each method is one call of one SQL function, and each of those may be
  * repeated, so that a lost connection costs nothing but time.
  */
 export class BatchStore {
-  #isLost = false;
+  /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
+  patientUntil = 0;
 
-  constructor(
-    readonly database: Database,
-    readonly exchange: string,
-    readonly workerId: string,
-    readonly clock: Clock,
-  ) {}
+  constructor(readonly options: BatchStoreOptions) {}
 
-  /** @param freshSeconds how old a list of markets may be */
-  async knownFiats(freshSeconds: number): Promise<KnownFiat[]> {
-    const rows = await this.#call("select * from p2p.known_fiats($1, $2)", [
-      this.exchange,
-      freshSeconds,
+  /**
+   * Says that the worker lives, and what it does. Tried once: another one comes soon.
+   * @param exchanges JSON, see beat.sql
+   */
+  async beat(doing: Doing, exchanges: string): Promise<void> {
+    await this.#callOnce(BEAT, this.#beatValues(doing, exchanges), DEADLINES.beatSeconds);
+  }
+
+  /** The same, but a lost database is waited for. */
+  async register(doing: Doing, exchanges: string): Promise<void> {
+    await this.#call(BEAT, this.#beatValues(doing, exchanges));
+  }
+
+  /** Gives everything back. Tried once: the lease would end anyway. */
+  async leave(): Promise<void> {
+    await this.#callOnce("select p2p.leave($1)", [this.options.worker.id], DEADLINES.beatSeconds);
+  }
+
+  /** What an earlier process of this name had learned of the exchange. */
+  async rememberedAccess(exchange: string): Promise<RememberedAccess | undefined> {
+    const [row] = await this.#call("select * from p2p.remembered_access($1, $2)", [
+      this.options.worker.name,
+      exchange,
     ]);
+    if (row === undefined) return undefined;
+    const ceiling = row["ceiling_per_minute"];
+    return {
+      ratePerMinute: Number(row["rate_per_minute"]),
+      ceilingPerMinute: ceiling === null ? undefined : Number(ceiling),
+      breaker: row["breaker"] as RememberedAccess["breaker"],
+      breakerReason: textOf(row["breaker_reason"]),
+      breakerMemory: row["breaker_memory"] ?? undefined,
+      secondsAgo: Number(row["seconds_ago"]),
+    };
+  }
+
+  /**
+   * Whether this worker is the one to ask for the markets of the exchange: one of the fleet is enough. Its next beat
+   * that says something else gives the task up.
+   */
+  async beginDiscovery(exchange: string): Promise<boolean> {
+    const [row] = await this.#call("select p2p.begin_discovery($1, $2) as ours", [
+      this.options.worker.id,
+      exchange,
+    ]);
+    return row?.["ours"] === true;
+  }
+
+  /** The fiats seen so far, and whether their list is as fresh as the setting `discovery_every_hours` asks. */
+  async knownFiats(exchange: string): Promise<KnownFiat[]> {
+    const rows = await this.#call("select * from p2p.known_fiats($1)", [exchange]);
     return rows.map((row) => ({
       fiat: String(row["fiat_code"]),
       isFresh: row["is_fresh"] === true,
@@ -50,20 +116,20 @@ export class BatchStore {
   }
 
   /** @returns how many markets are active now */
-  async storeMarketList(discovery: Discovery): Promise<number> {
+  async storeMarketList(exchange: string, discovery: Discovery): Promise<number> {
     const { fiats, markets, covered, missed } = discovery;
     const [row] = await this.#call(
       "select p2p.store_market_list($1, $2::text::jsonb, $3::text::jsonb, " +
         "array(select jsonb_array_elements_text($4::text::jsonb)), " +
         "array(select jsonb_array_elements_text($5::text::jsonb))) as active",
-      [this.exchange, ...[fiats, markets, covered, missed].map((list) => JSON.stringify(list))],
+      [exchange, ...[fiats, markets, covered, missed].map((list) => JSON.stringify(list))],
     );
     return Number(row?.["active"]);
   }
 
-  async storePaymentMethods(methods: readonly PaymentMethod[]): Promise<void> {
+  async storePaymentMethods(exchange: string, methods: readonly PaymentMethod[]): Promise<void> {
     await this.#call("select p2p.store_payment_methods($1, $2::text::jsonb)", [
-      this.exchange,
+      exchange,
       JSON.stringify(methods),
     ]);
   }
@@ -76,57 +142,38 @@ export class BatchStore {
     ]);
   }
 
-  /** The batch of a dead worker, now ours to load. */
-  async adoptAbandonedBatch(): Promise<string | undefined> {
-    const [row] = await this.#call("select p2p.adopt_abandoned_batch($1, $2) as batch_id", [
-      this.workerId,
-      LEASE.leaseSeconds,
+  /**
+   * Opens a batch or joins the one that runs.
+   * @param due undefined for a batch by hand
+   */
+  async joinBatch(
+    due: DueTime | undefined,
+    deadlineSeconds: number,
+  ): Promise<JoinedBatch | NoBatch> {
+    const [row = {}] = await this.#call("select * from p2p.join_batch($1, $2, $3, $4)", [
+      this.options.worker.id,
+      due?.at ?? null,
+      due?.intervalSeconds ?? null,
+      deadlineSeconds,
     ]);
-    return row?.["batch_id"] ? String(row["batch_id"]) : undefined;
+    const outcome = row["outcome"] as (JoinedBatch | NoBatch)["outcome"];
+    if (outcome !== "opened" && outcome !== "joined") {
+      return { outcome, detail: textOf(row["detail"]) ?? "" };
+    }
+    return {
+      outcome,
+      batchId: String(row["batch_id"]),
+      startedAt: row["batch_start_time"] as Date,
+      marketsExpected: Number(row["markets_expected"]),
+      secondsLeft: Number(row["seconds_left"]),
+    };
   }
 
-  /** @throws {PausedError} while the setting `paused` is on */
-  async requireNotPaused(): Promise<void> {
-    const [row] = await this.#call("select * from p2p.pause_state()", []);
-    if (row === undefined) return;
-    const since = row["paused_since"] as Date | null;
-    const who = since === null ? "" : ` since ${since.toISOString()} by ${row["paused_by"]}`;
-    throw new PausedError(
-      `new batches are paused${who}`,
-      "update p2p.settings set value = 'off' where name = 'paused'",
-    );
-  }
-
-  /** @throws {PausedError} while the setting `paused` is on */
-  async openBatch(filter: MarketFilter): Promise<OpenedBatch | HeldBatch> {
-    const [row = {}] = await this.#call(
-      "select * from p2p.open_batch($1, $2, $3, $4::text::jsonb)",
-      [
-        this.exchange,
-        this.workerId,
-        LEASE.leaseSeconds,
-        JSON.stringify(filter),
-      ],
-    );
-    if (row["batch_id"] === null && row["held_by"] === null) await this.requireNotPaused();
-    const startedAt = row["batch_start_time"] as Date;
-    return row["batch_id"] === null
-      ? {
-        heldBy: String(row["held_by"]),
-        startedAt,
-        leaseEndsInSeconds: Number(row["lease_ends_in_seconds"]),
-      }
-      : {
-        batchId: String(row["batch_id"]),
-        startedAt,
-        marketsExpected: Number(row["markets_expected"]),
-      };
-  }
-
-  async claimMarkets(batchId: string, count: number): Promise<ClaimedMarket[]> {
-    const rows = await this.#call("select * from p2p.claim_markets($1, $2, $3)", [
+  async claimMarkets(batchId: string, exchange: string, count: number): Promise<ClaimedMarket[]> {
+    const rows = await this.#call("select * from p2p.claim_markets($1, $2, $3, $4)", [
       batchId,
-      this.workerId,
+      this.options.worker.id,
+      exchange,
       count,
     ]);
     return rows.map((row) => ({
@@ -134,26 +181,28 @@ export class BatchStore {
       fiat: String(row["fiat"]),
       asset: String(row["asset"]),
       side: row["side"] as Market["side"],
+      nextPage: Number(row["next_page"]),
+      offersReported: row["offers_reported"] === null ? undefined : Number(row["offers_reported"]),
     }));
   }
 
-  /** @returns whether the batch is still ours */
-  async renewLease(batchId: string): Promise<boolean> {
-    const [row] = await this.#call("select p2p.renew_lease($1, $2, $3) as ours", [
+  /** Lets other workers have the markets in our hands; their stored pages stay. */
+  async giveBack(batchId: string, exchange?: string): Promise<void> {
+    await this.#call("select p2p.give_back($1, $2, $3)", [
       batchId,
-      this.workerId,
-      LEASE.leaseSeconds,
+      this.options.worker.id,
+      exchange ?? null,
     ]);
-    return row?.["ours"] === true;
   }
 
-  /** Lets another worker take the batch over at once, instead of waiting for our lease to run out. */
-  async releaseLease(batchId: string): Promise<void> {
-    await this.database.run(
-      "select p2p.renew_lease($1, $2, 0)",
-      [batchId, this.workerId],
-      DEADLINES.statementSeconds,
-    );
+  /** @param giveUpReason why this worker fetches no more, although something may be left */
+  async takeLoad(batchId: string, giveUpReason: string | undefined): Promise<NextStep> {
+    const [row] = await this.#call("select p2p.take_load($1, $2, $3) as next", [
+      batchId,
+      this.options.worker.id,
+      giveUpReason ?? null,
+    ]);
+    return row?.["next"] as NextStep;
   }
 
   /** Stores pages and writes down lost ones, all in one statement. Outcomes stand in the order of `pages`. */
@@ -175,11 +224,8 @@ export class BatchStore {
       parameters,
       DEADLINES.storeSeconds,
     );
+    this.options.alerts.resolve("disk_full", "there is room again");
     return pages.map((page, i) => "body" in page ? row?.[`r${i}`] as StoreOutcome : "lost");
-  }
-
-  async endFetching(batchId: string, reason: string): Promise<void> {
-    await this.#call("select p2p.end_fetching($1, $2)", [batchId, reason]);
   }
 
   async loadBatch(batchId: string): Promise<LoadedBatch> {
@@ -199,16 +245,45 @@ export class BatchStore {
       offersRejected: Number(row["total_offers_rejected"]),
       offersDuplicate: Number(row["total_offers_duplicate"]),
       errors: Number(row["total_errors"]),
-      errorSummary: row["error_summary"] === null ? undefined : String(row["error_summary"]),
+      errorSummary: textOf(row["error_summary"]),
       seconds: Number(row["execution_time_seconds"]),
     };
+  }
+
+  /** Who loaded the batch of others, and what became of it. */
+  async endedBatch(batchId: string): Promise<EndedBatch> {
+    const [row] = await this.#call(
+      "select status, loader_id from p2p.ops_batch_runs where batch_id = $1",
+      [batchId],
+    );
+    return { status: String(row?.["status"]), loaderId: textOf(row?.["loader_id"]) };
+  }
+
+  /** What a person should be told of a batch that was loaded. */
+  async batchAlerts(batchId: string): Promise<BatchAlert[]> {
+    const rows = await this.#call("select * from p2p.batch_alerts($1)", [batchId]);
+    return rows.map((row) => ({
+      kind: row["kind"] as BatchAlert["kind"],
+      message: String(row["message"]),
+    }));
+  }
+
+  /** How many batches up to this one did not end `completed`, without a completed one between. */
+  async failuresInARow(batchId: string): Promise<number> {
+    const [row] = await this.#call("select p2p.failures_in_a_row($1) as failures", [batchId]);
+    return Number(row?.["failures"]);
+  }
+
+  #beatValues(doing: Doing, exchanges: string): Parameter[] {
+    const { id, name, version, purpose } = this.options.worker;
+    return [id, name, version, purpose, doing, LEASE.leaseSeconds, exchanges];
   }
 
   #storePageValues(batchId: string, page: FetchedPage): Parameter[] {
     const { text, bytes, sha256, original } = page.body;
     return [
       batchId,
-      this.workerId,
+      this.options.worker.id,
       page.marketId,
       page.page,
       page.endsMarket,
@@ -229,7 +304,7 @@ export class BatchStore {
   #lostPageValues(batchId: string, page: LostPage): Parameter[] {
     return [
       batchId,
-      this.workerId,
+      this.options.worker.id,
       page.marketId,
       page.page,
       page.endsMarket,
@@ -239,27 +314,63 @@ export class BatchStore {
     ];
   }
 
+  /** Repeats the call until it is answered, or patience is over. */
   async #call(
     statement: string,
     parameters: readonly Parameter[],
     seconds: number = DEADLINES.statementSeconds,
   ): Promise<Row[]> {
-    for (const wait of RETRY_SECONDS) {
+    const { clock, signal } = this.options;
+    let lostAt: number | undefined;
+    for (let attempt = 0;; attempt++) {
       try {
-        const rows = await this.database.run(statement, parameters, seconds);
-        if (this.#isLost) log.info("the database is back");
-        this.#isLost = false;
-        return rows;
+        return await this.#callOnce(statement, parameters, seconds);
       } catch (error) {
         if (!isConnectionLost(error)) throw error;
-        // Several calls meet the same loss: it is one event.
-        if (!this.#isLost) {
-          log.warning("lost the database, trying again", { error: describe(error) });
-        }
-        this.#isLost = true;
-        await this.clock.sleep(wait * 1000);
+        lostAt ??= clock.now();
+        const wait = (RETRY_SECONDS[attempt] ?? RETRY_SECONDS[3]) * 1000;
+        if (clock.now() + wait > this.#givesUpAt(lostAt)) throw error;
+        // Being told to stop ends the wait, and nearly all patience.
+        await clock.sleep(wait, signal.aborted ? undefined : signal).catch(() => {});
       }
     }
-    return await this.database.run(statement, parameters, seconds);
   }
+
+  #givesUpAt(lostAt: number): number {
+    const isStopping = this.options.signal.aborted;
+    const patience = isStopping
+      ? PATIENCE.stoppingSeconds
+      : PATIENCE.databaseSeconds;
+    const least = lostAt + patience * 1000;
+    return isStopping ? least : Math.max(least, this.patientUntil);
+  }
+
+  async #callOnce(
+    statement: string,
+    parameters: readonly Parameter[],
+    seconds: number,
+  ): Promise<Row[]> {
+    const { database, alerts } = this.options;
+    try {
+      const rows = await database.run(statement, parameters, seconds);
+      alerts.resolve("database_lost", "the database is back");
+      return rows;
+    } catch (error) {
+      // Several calls meet the same loss: it is one incident.
+      if (isConnectionLost(error)) {
+        alerts.raise("database_lost", `lost the database, trying again: ${describe(error)}`);
+      } else if (isDiskFull(error)) {
+        alerts.raise("disk_full", describe(error));
+      }
+      throw error;
+    }
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return codeOf(error) === "53100" || (error instanceof Error && codeOf(error.cause) === "53100");
+}
+
+function textOf(value: unknown): string | undefined {
+  return value === null || value === undefined ? undefined : String(value);
 }
