@@ -8,7 +8,6 @@ import { runBatch } from "../extract/batch.ts";
 import { systemClock } from "../extract/clock.ts";
 import { Fetcher } from "../extract/fetcher.ts";
 import { Progress, type Stage } from "../extract/progress.ts";
-import { TokenBucket } from "../extract/token_bucket.ts";
 import { ProgressReport } from "./progress_report.ts";
 
 export interface ExtractionOptions {
@@ -35,7 +34,14 @@ export class Extraction {
     const { config, database, exchange } = options;
     const clock = systemClock;
     this.#fetcher = new Fetcher({
-      bucket: new TokenBucket(config.INITIAL_RATE_LIMIT, config.RATE_LIMIT_BURST, clock),
+      exchange: exchange.code,
+      rate: {
+        initialPerMinute: config.INITIAL_RATE_LIMIT,
+        minPerMinute: config.MIN_RATE_LIMIT,
+        maxPerMinute: config.MAX_RATE_LIMIT,
+        burst: config.RATE_LIMIT_BURST,
+        backoffFactor: config.RATE_LIMIT_BACKOFF_FACTOR,
+      },
       clock,
       timeoutSeconds: config.REQUEST_TIMEOUT_SECONDS,
       maxRetries: config.MAX_RETRIES,

@@ -3,7 +3,7 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { command, constant, flag } from "@optique/core/primitives";
 import type { ExitCode } from "../errors.ts";
-import { configuredExchange, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
+import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { batchLine, batchSummary, exitCodeOf, Extraction } from "./extraction.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print } from "./terminal.ts";
@@ -33,7 +33,7 @@ export async function once(args: { json: boolean; quiet: boolean }): Promise<Exi
   const extraction = new Extraction({
     config,
     database: opened.database,
-    exchange: configuredExchange(config),
+    exchange: configuredExchanges(config)[0],
     signal,
     showProgress: !args.quiet,
   });

@@ -5,7 +5,7 @@ import { findRunning } from "../embedded/cluster.ts";
 import { describe, EXIT, type ExitCode, P2pError, PausedError } from "../errors.ts";
 import { type Clock, systemClock } from "../extract/clock.ts";
 import { logger } from "../log.ts";
-import { configuredExchange, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
+import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { batchLine, Extraction } from "./extraction.ts";
 import { examples } from "./help.ts";
 import { print, tell } from "./terminal.ts";
@@ -39,7 +39,7 @@ export async function run(): Promise<ExitCode> {
   });
   const { database, cluster } = opened;
   if (cluster !== undefined) tell(`look inside while it runs:\n  ${cluster.psqlCommand}\n`);
-  const exchange = configuredExchange(config);
+  const exchange = configuredExchanges(config)[0];
   const extraction = new Extraction({ config, database, exchange, signal, showProgress: true });
   await repeatBatches({
     batch: async () => print(batchLine((await extraction.batch()).batch)),
