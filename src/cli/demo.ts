@@ -66,7 +66,7 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
   const extraction = new Extraction({ config, database, exchange, signal, showProgress: true });
   let finished: FinishedBatch | undefined;
   for (let batch = 1; batch <= args.batches && !signal.aborted; batch++) {
-    finished = await extraction.batch();
+    finished = await extraction.once();
     tell(batchLine(finished.batch));
     minutes += MINUTES_BETWEEN_BATCHES;
   }

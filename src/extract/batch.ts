@@ -1,10 +1,10 @@
-import type { Alerts } from "../alerts.ts";
 import { PATIENCE } from "../deadlines.ts";
-import type { MarketFilter } from "../exchange/market_filter.ts";
+import { describe, P2pError } from "../errors.ts";
+import { logger } from "../log.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { DueTime, EndedBatch, JoinedBatch, LoadedBatch, NoBatch } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
-import { fetchExchange } from "./fetching.ts";
+import { fetchExchange, type Fetching, isReadyWithin } from "./fetching.ts";
 import type { Ending } from "./market.ts";
 import { PageWriter } from "./page_writer.ts";
 import type { Presence, ServedExchange } from "./presence.ts";
@@ -14,9 +14,7 @@ export interface BatchOptions {
   readonly served: readonly ServedExchange[];
   readonly store: BatchStore;
   readonly presence: Presence;
-  readonly alerts: Alerts;
   readonly clock: Clock;
-  readonly filter: MarketFilter;
   /** Markets of an exchange at once. */
   readonly maxWorkers: number;
   readonly deadlineSeconds: number;
@@ -37,8 +35,14 @@ export type BatchOutcome =
     /** Whether its time to fetch was over before we came: it was only closed. */
     readonly wasOver: boolean;
   }
-  /** Others go on with it, or have loaded it. */
-  | { readonly outcome: "left"; readonly batchId: string; readonly ended: EndedBatch };
+  | {
+    readonly outcome: "left";
+    readonly batchId: string;
+    /** Undefined where the others are still at it. */
+    readonly ended: EndedBatch | undefined;
+  };
+
+const log = logger("batch");
 
 const STOPPED = "the worker was told to stop";
 
@@ -49,24 +53,25 @@ const STOPPED = "the worker was told to stop";
  */
 export async function workOnBatch(options: BatchOptions): Promise<BatchOutcome> {
   const { store, presence, progress, clock, due, deadlineSeconds } = options;
+  const { database } = store;
   await presence.register("idle");
   const joined = await store.joinBatch(due, deadlineSeconds);
   if (!("batchId" in joined)) return joined;
   if (due !== undefined) {
     // Waiting for a lost database is worth it as long as there is time to fetch, or until the next batch is due.
     const seconds = Math.max(joined.secondsLeft, due.intervalSeconds);
-    store.patientUntil = clock.now() + seconds * 1000;
+    database.patientUntil = clock.now() + seconds * 1000;
   }
   progress.enter("fetching", joined.marketsExpected);
   try {
     return await workUntilLoaded(joined, options);
   } catch (error) {
     // What is stored is safe. Others may have our markets now; unless we cannot say so, then with the lease.
-    store.patientUntil = 0;
+    database.patientUntil = 0;
     await store.giveBack(joined.batchId).catch(() => {});
     throw error;
   } finally {
-    store.patientUntil = 0;
+    database.patientUntil = 0;
     await presence.enter("idle");
   }
 }
@@ -77,76 +82,95 @@ async function workUntilLoaded(joined: JoinedBatch, options: BatchOptions): Prom
   using end = new FetchingEnd(joined.secondsLeft, options);
   if (joined.outcome === "joined") await store.giveBack(batchId); // what we left in the middle, before
   let givenUp: string | undefined;
+  let isThereWork = true;
   for (;;) {
-    if (!end.soon.aborted) {
+    let pages = 0;
+    if (isThereWork && !end.soon.aborted) {
       progress.enter("fetching");
       await presence.enter("fetching");
-      givenUp = await fetchMarkets(batchId, options, end);
+      ({ pages, givenUp } = await fetchMarkets(batchId, options, end));
     }
     const isStopping = signal.aborted;
-    const next = await store.takeLoad(batchId, isStopping ? STOPPED : givenUp);
-    if (next === "load") {
-      progress.enter("loading");
-      await presence.enter("loading");
-      const batch = await store.loadBatch(batchId);
-      progress.enter("done");
-      await tellOf(batch, options);
-      return { outcome: "loaded", batch, wasOver: joined.secondsLeft <= 0 };
+    if (isStopping || givenUp !== undefined) {
+      await presence.tell(isStopping ? "stopping" : "waiting");
     }
+    const next = await store.takeLoad(batchId, isStopping ? STOPPED : givenUp);
+    if (next === "load") return { outcome: "loaded", ...await load(joined, options) };
     if (next === "closed" || (next === "others" && isStopping)) {
-      progress.enter("done");
       return { outcome: "left", batchId, ended: await store.endedBatch(batchId) };
     }
-    if (next !== "fetch") {
-      progress.enter("waiting");
-      await presence.enter(isStopping ? "stopping" : "waiting");
-    }
-    if (next !== "fetch" || end.soon.aborted) {
+    isThereWork = next === "fetch";
+    if (isThereWork && pages > 0) continue;
+    progress.enter("waiting");
+    await presence.enter(isStopping ? "stopping" : "waiting");
+    if (next === "others") isThereWork = await isAnExchangeBack(options);
+    else {
       await clock.sleep(PATIENCE.pollSeconds * 1000, isStopping ? undefined : signal)
         .catch(() => {});
     }
   }
 }
 
-/** @returns why exchanges were given up, if any were */
+async function load(
+  joined: JoinedBatch,
+  options: BatchOptions,
+): Promise<{ batch: LoadedBatch; wasOver: boolean }> {
+  const { store, presence, progress } = options;
+  progress.enter("loading");
+  await presence.enter("loading");
+  const batch = await store.loadBatch(joined.batchId);
+  progress.enter("done");
+  await tellOf(batch, options).catch((error) => {
+    if (!(error instanceof P2pError)) throw error;
+    log.warning("what to alert of could not be read", { error: describe(error) });
+  });
+  return { batch, wasOver: joined.secondsLeft <= 0 };
+}
+
+/** Fetches with all exchanges at once until none has anything left for us. */
 async function fetchMarkets(
   batchId: string,
   options: BatchOptions,
   end: FetchingEnd,
-): Promise<string | undefined> {
-  const { served, store, alerts, clock, maxWorkers, progress } = options;
+): Promise<Fetching> {
+  const { served, store, clock, maxWorkers, progress } = options;
+  const { alerts } = store.database;
   const writer = new PageWriter(store, batchId, (page, outcome) => progress.count(page, outcome));
   const broken = new AbortController();
   const ending: Ending = {
     soon: AbortSignal.any([end.soon, broken.signal]),
     now: AbortSignal.any([end.now, broken.signal]),
   };
-  const reasons = await Promise.all(served.map(async (one) => {
-    try {
-      return await fetchExchange({
-        batchId,
-        served: one,
-        store,
-        writer,
-        alerts,
-        clock,
-        maxWorkers,
-        ending,
-      });
-    } catch (error) {
-      broken.abort(error); // the first one counts
-      return undefined;
-    }
-  }));
+  const common = { batchId, store, writer, alerts, clock, maxWorkers, ending };
+  const fetched = await Promise.all(
+    served.map((one) =>
+      fetchExchange({ ...common, served: one }).catch((error) => broken.abort(error))
+    ),
+  );
   broken.signal.throwIfAborted();
   await writer.drain();
   await store.giveBack(batchId); // claimed, and not fetched to the end
-  return reasons.filter((reason) => reason !== undefined).join("; ") || undefined;
+  const done = fetched.filter((one) => one !== undefined);
+  return {
+    pages: done.reduce((sum, { pages }) => sum + pages, 0),
+    givenUp: done.map(({ givenUp }) => givenUp).filter((reason) => reason !== undefined)
+      .join("; ") || undefined,
+  };
+}
+
+/** Waits a moment for an exchange that was given up. */
+async function isAnExchangeBack({ served, clock, signal }: BatchOptions): Promise<boolean> {
+  const closed = served.filter(({ fetcher }) => fetcher.state.breaker !== "closed");
+  const milliseconds = PATIENCE.pollSeconds * 1000;
+  if (closed.length === 0) await clock.sleep(milliseconds, signal).catch(() => {});
+  const ready = closed.map(({ fetcher }) => isReadyWithin(milliseconds, fetcher, clock, signal));
+  return (await Promise.all(ready)).includes(true);
 }
 
 /** Alerts about what was loaded; those of earlier batches are over when this one gives no cause for them. */
 async function tellOf(batch: LoadedBatch, options: BatchOptions): Promise<void> {
-  const { store, alerts, alertOnFailures } = options;
+  const { store, alertOnFailures } = options;
+  const { alerts } = store.database;
   const found = await store.batchAlerts(batch.batchId);
   for (const kind of ["structure_changed", "rule_failed", "step_failed", "completeness"] as const) {
     const messages = found.filter((alert) => alert.kind === kind).map(({ message }) => message);

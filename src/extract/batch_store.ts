@@ -1,8 +1,5 @@
-import type { Alerts } from "../alerts.ts";
-import type { Database, Parameter, Row } from "../database/connection.ts";
-import { codeOf, isConnectionLost } from "../database/errors.ts";
-import { DEADLINES, LEASE, PATIENCE } from "../deadlines.ts";
-import { describe } from "../errors.ts";
+import type { Parameter, Row } from "../database/connection.ts";
+import { DEADLINES, LEASE } from "../deadlines.ts";
 import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
 import type { RememberedAccess } from "./access.ts";
 import type {
@@ -19,10 +16,7 @@ import type {
   NoBatch,
   StoreOutcome,
 } from "./batch_types.ts";
-import type { Clock } from "./clock.ts";
-
-/** Waits before the second, third, … try of a call that met a lost connection; the last one holds for all further ones. */
-const RETRY_SECONDS = [0.2, 1, 3, 5] as const;
+import type { PatientDatabase } from "./patient_database.ts";
 
 const BEAT = "select p2p.beat($1, $2, $3, $4, $5, $6, $7::text::jsonb)";
 
@@ -38,47 +32,35 @@ export interface WorkerIdentity {
   readonly purpose: "run" | "once";
 }
 
-export interface BatchStoreOptions {
-  readonly database: Database;
-  readonly worker: WorkerIdentity;
-  readonly clock: Clock;
-  readonly alerts: Alerts;
-  /** Told to stop: a lost database is not waited for long any more. */
-  readonly signal: AbortSignal;
-}
-
 /**
  * The worker's side of the database: each method is one call of one SQL function, and each of those may be
  * repeated, so that a lost connection costs nothing but time.
  */
 export class BatchStore {
-  /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
-  patientUntil = 0;
-
-  constructor(readonly options: BatchStoreOptions) {}
+  constructor(readonly database: PatientDatabase, readonly worker: WorkerIdentity) {}
 
   /**
    * Says that the worker lives, and what it does. Tried once: another one comes soon.
    * @param exchanges JSON, see beat.sql
    */
   async beat(doing: Doing, exchanges: string): Promise<void> {
-    await this.#callOnce(BEAT, this.#beatValues(doing, exchanges), DEADLINES.beatSeconds);
+    await this.database.callOnce(BEAT, this.#beatValues(doing, exchanges), DEADLINES.beatSeconds);
   }
 
   /** The same, but a lost database is waited for. */
   async register(doing: Doing, exchanges: string): Promise<void> {
-    await this.#call(BEAT, this.#beatValues(doing, exchanges));
+    await this.database.call(BEAT, this.#beatValues(doing, exchanges));
   }
 
   /** Gives everything back. Tried once: the lease would end anyway. */
   async leave(): Promise<void> {
-    await this.#callOnce("select p2p.leave($1)", [this.options.worker.id], DEADLINES.beatSeconds);
+    await this.database.callOnce("select p2p.leave($1)", [this.worker.id], DEADLINES.beatSeconds);
   }
 
   /** What an earlier process of this name had learned of the exchange. */
   async rememberedAccess(exchange: string): Promise<RememberedAccess | undefined> {
-    const [row] = await this.#call("select * from p2p.remembered_access($1, $2)", [
-      this.options.worker.name,
+    const [row] = await this.database.call("select * from p2p.remembered_access($1, $2)", [
+      this.worker.name,
       exchange,
     ]);
     if (row === undefined) return undefined;
@@ -98,8 +80,8 @@ export class BatchStore {
    * that says something else gives the task up.
    */
   async beginDiscovery(exchange: string): Promise<boolean> {
-    const [row] = await this.#call("select p2p.begin_discovery($1, $2) as ours", [
-      this.options.worker.id,
+    const [row] = await this.database.call("select p2p.begin_discovery($1, $2) as ours", [
+      this.worker.id,
       exchange,
     ]);
     return row?.["ours"] === true;
@@ -107,7 +89,10 @@ export class BatchStore {
 
   /** The fiats seen so far, and whether their list is as fresh as the setting `discovery_every_hours` asks. */
   async knownFiats(exchange: string): Promise<KnownFiat[]> {
-    const rows = await this.#call("select * from p2p.known_fiats($1)", [exchange]);
+    const rows = await this.database.call(
+      "select * from p2p.known_fiats($1, (p2p.setting_number('discovery_every_hours') * 3600)::integer)",
+      [exchange],
+    );
     return rows.map((row) => ({
       fiat: String(row["fiat_code"]),
       isFresh: row["is_fresh"] === true,
@@ -118,7 +103,7 @@ export class BatchStore {
   /** @returns how many markets are active now */
   async storeMarketList(exchange: string, discovery: Discovery): Promise<number> {
     const { fiats, markets, covered, missed } = discovery;
-    const [row] = await this.#call(
+    const [row] = await this.database.call(
       "select p2p.store_market_list($1, $2::text::jsonb, $3::text::jsonb, " +
         "array(select jsonb_array_elements_text($4::text::jsonb)), " +
         "array(select jsonb_array_elements_text($5::text::jsonb))) as active",
@@ -128,18 +113,26 @@ export class BatchStore {
   }
 
   async storePaymentMethods(exchange: string, methods: readonly PaymentMethod[]): Promise<void> {
-    await this.#call("select p2p.store_payment_methods($1, $2::text::jsonb)", [
+    await this.database.call("select p2p.store_payment_methods($1, $2::text::jsonb)", [
       exchange,
       JSON.stringify(methods),
     ]);
   }
 
   async recordDiscoveryProblem(fiat: string | undefined, error: Error): Promise<void> {
-    await this.#call("select p2p.record_discovery_problem($1, $2, $3)", [
+    await this.database.call("select p2p.record_discovery_problem($1, $2, $3)", [
       fiat ?? null,
       "kind" in error ? String(error.kind) : error.name,
       error.message,
     ]);
+  }
+
+  /** Since when and by whom new batches are paused; undefined while they are not. */
+  async pauseState(): Promise<string | undefined> {
+    const [row] = await this.database.call("select * from p2p.pause_state()", []);
+    if (row === undefined) return undefined;
+    const since = row["paused_since"] as Date | null;
+    return since === null ? "" : `since ${since.toISOString()} by ${row["paused_by"]}`;
   }
 
   /**
@@ -150,8 +143,8 @@ export class BatchStore {
     due: DueTime | undefined,
     deadlineSeconds: number,
   ): Promise<JoinedBatch | NoBatch> {
-    const [row = {}] = await this.#call("select * from p2p.join_batch($1, $2, $3, $4)", [
-      this.options.worker.id,
+    const [row = {}] = await this.database.call("select * from p2p.join_batch($1, $2, $3, $4)", [
+      this.worker.id,
       due?.at ?? null,
       due?.intervalSeconds ?? null,
       deadlineSeconds,
@@ -170,9 +163,9 @@ export class BatchStore {
   }
 
   async claimMarkets(batchId: string, exchange: string, count: number): Promise<ClaimedMarket[]> {
-    const rows = await this.#call("select * from p2p.claim_markets($1, $2, $3, $4)", [
+    const rows = await this.database.call("select * from p2p.claim_markets($1, $2, $3, $4)", [
       batchId,
-      this.options.worker.id,
+      this.worker.id,
       exchange,
       count,
     ]);
@@ -188,18 +181,18 @@ export class BatchStore {
 
   /** Lets other workers have the markets in our hands; their stored pages stay. */
   async giveBack(batchId: string, exchange?: string): Promise<void> {
-    await this.#call("select p2p.give_back($1, $2, $3)", [
+    await this.database.call("select p2p.give_back($1, $2, $3)", [
       batchId,
-      this.options.worker.id,
+      this.worker.id,
       exchange ?? null,
     ]);
   }
 
   /** @param giveUpReason why this worker fetches no more, although something may be left */
   async takeLoad(batchId: string, giveUpReason: string | undefined): Promise<NextStep> {
-    const [row] = await this.#call("select p2p.take_load($1, $2, $3) as next", [
+    const [row] = await this.database.call("select p2p.take_load($1, $2, $3) as next", [
       batchId,
-      this.options.worker.id,
+      this.worker.id,
       giveUpReason ?? null,
     ]);
     return row?.["next"] as NextStep;
@@ -219,49 +212,36 @@ export class BatchStore {
       parameters.push(...values);
       return `p2p.${name}(${marks}) as r${index}`;
     });
-    const [row] = await this.#call(
+    const [row] = await this.database.call(
       `select ${calls.join(", ")}`,
       parameters,
       DEADLINES.storeSeconds,
     );
-    this.options.alerts.resolve("disk_full", "there is room again");
+    this.database.hasRoom();
     return pages.map((page, i) => "body" in page ? row?.[`r${i}`] as StoreOutcome : "lost");
   }
 
   async loadBatch(batchId: string): Promise<LoadedBatch> {
-    const [row = {}] = await this.#call(
+    const [row = {}] = await this.database.call(
       "select * from p2p.load_batch($1)",
       [batchId],
       DEADLINES.loadSeconds,
     );
-    return {
-      batchId: String(row["batch_id"]),
-      startedAt: row["batch_start_time"] as Date,
-      status: row["status"] as LoadedBatch["status"],
-      marketsExpected: Number(row["markets_expected"]),
-      marketsCompleted: Number(row["markets_completed"]),
-      offersExtracted: Number(row["total_offers_extracted"]),
-      offersInserted: Number(row["total_offers_inserted"]),
-      offersRejected: Number(row["total_offers_rejected"]),
-      offersDuplicate: Number(row["total_offers_duplicate"]),
-      errors: Number(row["total_errors"]),
-      errorSummary: textOf(row["error_summary"]),
-      seconds: Number(row["execution_time_seconds"]),
-    };
+    return loadedBatch(row);
   }
 
-  /** Who loaded the batch of others, and what became of it. */
-  async endedBatch(batchId: string): Promise<EndedBatch> {
-    const [row] = await this.#call(
-      "select status, loader_id from p2p.ops_batch_runs where batch_id = $1",
+  /** What became of a batch that others load; undefined while it runs. */
+  async endedBatch(batchId: string): Promise<EndedBatch | undefined> {
+    const [row] = await this.database.call(
+      "select * from p2p.ops_batch_runs where batch_id = $1 and status <> 'running'",
       [batchId],
     );
-    return { status: String(row?.["status"]), loaderId: textOf(row?.["loader_id"]) };
+    return row && { ...loadedBatch(row), loaderId: textOf(row["loader_id"]) };
   }
 
   /** What a person should be told of a batch that was loaded. */
   async batchAlerts(batchId: string): Promise<BatchAlert[]> {
-    const rows = await this.#call("select * from p2p.batch_alerts($1)", [batchId]);
+    const rows = await this.database.call("select * from p2p.batch_alerts($1)", [batchId]);
     return rows.map((row) => ({
       kind: row["kind"] as BatchAlert["kind"],
       message: String(row["message"]),
@@ -270,12 +250,14 @@ export class BatchStore {
 
   /** How many batches up to this one did not end `completed`, without a completed one between. */
   async failuresInARow(batchId: string): Promise<number> {
-    const [row] = await this.#call("select p2p.failures_in_a_row($1) as failures", [batchId]);
+    const [row] = await this.database.call("select p2p.failures_in_a_row($1) as failures", [
+      batchId,
+    ]);
     return Number(row?.["failures"]);
   }
 
   #beatValues(doing: Doing, exchanges: string): Parameter[] {
-    const { id, name, version, purpose } = this.options.worker;
+    const { id, name, version, purpose } = this.worker;
     return [id, name, version, purpose, doing, LEASE.leaseSeconds, exchanges];
   }
 
@@ -283,7 +265,7 @@ export class BatchStore {
     const { text, bytes, sha256, original } = page.body;
     return [
       batchId,
-      this.options.worker.id,
+      this.worker.id,
       page.marketId,
       page.page,
       page.endsMarket,
@@ -304,7 +286,7 @@ export class BatchStore {
   #lostPageValues(batchId: string, page: LostPage): Parameter[] {
     return [
       batchId,
-      this.options.worker.id,
+      this.worker.id,
       page.marketId,
       page.page,
       page.endsMarket,
@@ -313,64 +295,26 @@ export class BatchStore {
       page.retries,
     ];
   }
-
-  /** Repeats the call until it is answered, or patience is over. */
-  async #call(
-    statement: string,
-    parameters: readonly Parameter[],
-    seconds: number = DEADLINES.statementSeconds,
-  ): Promise<Row[]> {
-    const { clock, signal } = this.options;
-    let lostAt: number | undefined;
-    for (let attempt = 0;; attempt++) {
-      try {
-        return await this.#callOnce(statement, parameters, seconds);
-      } catch (error) {
-        if (!isConnectionLost(error)) throw error;
-        lostAt ??= clock.now();
-        const wait = (RETRY_SECONDS[attempt] ?? RETRY_SECONDS[3]) * 1000;
-        if (clock.now() + wait > this.#givesUpAt(lostAt)) throw error;
-        // Being told to stop ends the wait, and nearly all patience.
-        await clock.sleep(wait, signal.aborted ? undefined : signal).catch(() => {});
-      }
-    }
-  }
-
-  #givesUpAt(lostAt: number): number {
-    const isStopping = this.options.signal.aborted;
-    const patience = isStopping
-      ? PATIENCE.stoppingSeconds
-      : PATIENCE.databaseSeconds;
-    const least = lostAt + patience * 1000;
-    return isStopping ? least : Math.max(least, this.patientUntil);
-  }
-
-  async #callOnce(
-    statement: string,
-    parameters: readonly Parameter[],
-    seconds: number,
-  ): Promise<Row[]> {
-    const { database, alerts } = this.options;
-    try {
-      const rows = await database.run(statement, parameters, seconds);
-      alerts.resolve("database_lost", "the database is back");
-      return rows;
-    } catch (error) {
-      // Several calls meet the same loss: it is one incident.
-      if (isConnectionLost(error)) {
-        alerts.raise("database_lost", `lost the database, trying again: ${describe(error)}`);
-      } else if (isDiskFull(error)) {
-        alerts.raise("disk_full", describe(error));
-      }
-      throw error;
-    }
-  }
-}
-
-function isDiskFull(error: unknown): boolean {
-  return codeOf(error) === "53100" || (error instanceof Error && codeOf(error.cause) === "53100");
 }
 
 function textOf(value: unknown): string | undefined {
   return value === null || value === undefined ? undefined : String(value);
+}
+
+/** A row of ops_batch_runs. */
+function loadedBatch(row: Row): LoadedBatch {
+  return {
+    batchId: String(row["batch_id"]),
+    startedAt: row["batch_start_time"] as Date,
+    status: row["status"] as LoadedBatch["status"],
+    marketsExpected: Number(row["markets_expected"]),
+    marketsCompleted: Number(row["markets_completed"]),
+    offersExtracted: Number(row["total_offers_extracted"]),
+    offersInserted: Number(row["total_offers_inserted"]),
+    offersRejected: Number(row["total_offers_rejected"]),
+    offersDuplicate: Number(row["total_offers_duplicate"]),
+    errors: Number(row["total_errors"]),
+    errorSummary: textOf(row["error_summary"]),
+    seconds: Number(row["execution_time_seconds"]),
+  };
 }

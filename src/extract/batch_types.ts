@@ -94,8 +94,7 @@ export interface LoadedBatch {
   readonly seconds: number;
 }
 
-/** Who loaded a batch, and what became of it. */
-export interface EndedBatch {
-  readonly status: string;
+/** A batch that others loaded. */
+export interface EndedBatch extends LoadedBatch {
   readonly loaderId: string | undefined;
 }

@@ -4,6 +4,7 @@ import { ExchangeClosed } from "./access.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { ClaimedMarket } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
+import type { Fetcher } from "./fetcher.ts";
 import { type Ending, fetchMarket } from "./market.ts";
 import type { PageWriter } from "./page_writer.ts";
 import type { ServedExchange } from "./presence.ts";
@@ -20,41 +21,51 @@ export interface FetchingOptions {
   readonly ending: Ending;
 }
 
+export interface Fetching {
+  /** Pages fetched or lost. */
+  readonly pages: number;
+  /** Why the exchange was given up, if it was. */
+  readonly givenUp: string | undefined;
+}
+
 /**
  * Fetches markets of one exchange until the queue has none for us, or fetching ends. An exchange that is closed gets its
  * markets handed back, and is waited for.
- * @returns why it was given up, if it was
  */
-export async function fetchExchange(options: FetchingOptions): Promise<string | undefined> {
-  const { batchId, served, store, writer, alerts, clock, ending } = options;
-  const { exchange, fetcher } = served;
+export async function fetchExchange(options: FetchingOptions): Promise<Fetching> {
+  const { batchId, served: { exchange, fetcher }, store, writer, alerts, clock, ending } = options;
+  let pages = 0;
   let closedSince: number | undefined;
   while (!ending.soon.aborted) {
-    const round = await fetchRound(options);
-    if (round.pages > 0) closedSince = undefined;
-    if (round.closed === undefined) {
-      if (fetcher.state.breaker === "closed") {
-        alerts.resolve("breaker_open", `${exchange.code} answers again`, exchange.code);
-        if (round.isQueueEmpty) return undefined;
-      }
-      if (round.isQueueEmpty) return undefined;
-      continue; // the probe went well: on with all fetchers
+    if (fetcher.state.breaker === "open") {
+      const reason = fetcher.state.breakerReason ?? "it is closed";
+      alerts.raise("breaker_open", `${exchange.code}: ${reason}`, exchange.code);
+      closedSince ??= clock.now();
+      const end = closedSince + PATIENCE.closedExchangeSeconds * 1000;
+      const isReady = await isReadyWithin(end - clock.now(), fetcher, clock, ending.soon);
+      if (ending.soon.aborted) break;
+      if (!isReady) return { pages, givenUp: `${exchange.code}: ${reason}` };
     }
-    alerts.raise("breaker_open", `${exchange.code}: ${round.closed}`, exchange.code);
-    await writer.drain();
-    await store.giveBack(batchId, exchange.code);
-    closedSince ??= clock.now();
-    const left = closedSince + PATIENCE.closedExchangeSeconds * 1000 - clock.now();
-    if (!await isReadyWithin(left, options)) return ending.soon.aborted ? undefined : round.closed;
+    const round = await fetchRound(options);
+    pages += round.pages;
+    if (fetcher.state.breaker === "closed") {
+      closedSince = undefined;
+      alerts.resolve("breaker_open", `${exchange.code} answers again`, exchange.code);
+    }
+    if (round.isQueueEmpty) break;
+    if (round.wasClosed) {
+      await writer.drain();
+      await store.giveBack(batchId, exchange.code);
+    }
   }
-  return undefined;
+  return { pages, givenUp: undefined };
 }
 
 interface Round {
   readonly pages: number;
   readonly isQueueEmpty: boolean;
-  /** Why nothing may be sent. */
-  readonly closed: string | undefined;
+  /** Whether it ended because nothing may be sent any more. */
+  readonly wasClosed: boolean;
 }
 
 /** All fetchers until the queue is empty; while the exchange is on probation, one of them with one market. */
@@ -68,7 +79,7 @@ async function fetchRound(options: FetchingOptions): Promise<Round> {
     now: AbortSignal.any([ending.now, broken.signal]),
   };
   let pages = 0;
-  let closed: string | undefined;
+  let wasClosed = false;
 
   const work = async () => {
     do {
@@ -79,30 +90,34 @@ async function fetchRound(options: FetchingOptions): Promise<Round> {
         pages++;
         return writer.add(page);
       }, stop);
-    } while (!isProbe && closed === undefined && !stop.soon.aborted);
+    } while (!isProbe && !wasClosed && !stop.soon.aborted);
   };
   // A fetcher that cannot go on (the database is lost, say) stops all; being stopped is no failure.
   const guarded = () =>
     work().catch((error) => {
-      if (error instanceof ExchangeClosed) closed ??= error.message;
+      if (error instanceof ExchangeClosed) wasClosed = true;
       else if (!stop.now.aborted) broken.abort(error);
     });
   await Promise.all(Array.from({ length: isProbe ? 1 : maxWorkers }, guarded));
   broken.signal.throwIfAborted();
-  return { pages, closed, isQueueEmpty: claims.isEmpty || ending.soon.aborted };
+  return { pages, wasClosed, isQueueEmpty: claims.isEmpty && !wasClosed };
 }
 
-/** Whether the exchange may be asked again within so many milliseconds, and before fetching ends. */
-async function isReadyWithin(
+/** Whether the exchange may be asked again within so many milliseconds, and before the signal. */
+export async function isReadyWithin(
   milliseconds: number,
-  { served, clock, ending }: FetchingOptions,
+  fetcher: Fetcher,
+  clock: Clock,
+  signal: AbortSignal,
 ): Promise<boolean> {
   const enough = new AbortController();
-  const either = AbortSignal.any([ending.soon, enough.signal]);
-  const timer = clock.sleep(milliseconds, either).catch(() => {}).then(() => enough.abort());
+  const either = AbortSignal.any([signal, enough.signal]);
+  const timer = clock.sleep(Math.max(milliseconds, 0), either)
+    .catch(() => {})
+    .then(() => enough.abort());
   try {
-    await served.fetcher.ready(either);
-    return !either.aborted;
+    await fetcher.ready(either);
+    return true;
   } catch (error) {
     if (!either.aborted) throw error;
     return false;

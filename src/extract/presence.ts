@@ -55,9 +55,17 @@ export class Presence implements AsyncDisposable {
 
   /** The others learn of it at once if they can, at the latest with the next beat. */
   async enter(doing: Doing): Promise<void> {
-    if (doing === this.#doing) return;
+    if (doing !== this.#doing) await this.tell(doing);
+  }
+
+  /** The same, also where only the exchanges have changed. */
+  async tell(doing: Doing): Promise<void> {
     this.#doing = doing;
-    await this.#tell();
+    try {
+      await this.store.beat(this.#doing, this.#exchanges());
+    } catch (error) {
+      log.debug("a beat was not heard", { error: describe(error) });
+    }
   }
 
   /** Stops beating, and gives back what this worker holds. */
@@ -74,15 +82,7 @@ export class Presence implements AsyncDisposable {
     const { signal } = this.#ended;
     while (!signal.aborted) {
       await this.clock.sleep(LEASE.renewSeconds * 1000, signal).catch(() => {});
-      if (!signal.aborted && this.#isRegistered) await this.#tell();
-    }
-  }
-
-  async #tell(): Promise<void> {
-    try {
-      await this.store.beat(this.#doing, this.#exchanges());
-    } catch (error) {
-      log.debug("a beat was not heard", { error: describe(error) });
+      if (!signal.aborted && this.#isRegistered) await this.tell(this.#doing);
     }
   }
 
