@@ -17,6 +17,18 @@ export interface DatabaseOptions {
   readonly explainLoss?: () => Promise<Loss>;
 }
 
+/**
+ * With these the server ends the sessions of a client whose machine is gone within a minute, also in the middle of a load,
+ * and frees what they lock. Any user may set them.
+ */
+const NOTICES_DEAD_CLIENTS = {
+  client_connection_check_interval: 10_000,
+  tcp_keepalives_idle: 20,
+  tcp_keepalives_interval: 10,
+  tcp_keepalives_count: 3,
+  tcp_user_timeout: 50_000,
+} as const;
+
 /** What is known of a server that was lost. */
 export interface Loss {
   /** e.g. that the embedded server's disk is full */
@@ -48,7 +60,7 @@ export class Database implements AsyncDisposable {
       prepare: false,
       fetch_types: false,
       onnotice: (notice) => log.debug("{message}", { message: notice["message"] }),
-      connection: { application_name: options.applicationName },
+      connection: { application_name: options.applicationName, ...NOTICES_DEAD_CLIENTS },
     });
   }
 
@@ -65,7 +77,7 @@ export class Database implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<Row[]> {
     return await this.#answer(
-      this.#sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
+      () => this.#sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
       seconds,
       signal,
     );
@@ -73,13 +85,22 @@ export class Database implements AsyncDisposable {
 
   /** Runs a script of several statements as one implicit transaction. */
   async runScript(script: string, seconds: number): Promise<void> {
-    await this.#answer(this.#sql.unsafe(script).simple(), seconds);
+    await this.#answer(() => this.#sql.unsafe(script).simple(), seconds);
   }
 
-  async #answer<T>(query: RunningQuery<T>, seconds: number, signal?: AbortSignal): Promise<T> {
+  async #answer<T>(
+    begin: () => RunningQuery<T>,
+    seconds: number,
+    signal?: AbortSignal,
+  ): Promise<T> {
     try {
-      return await withDeadline(query, seconds, this.where, signal);
+      return await withDeadline(begin(), seconds, this.where, signal);
     } catch (error) {
+      if (isPoolersRefusal(error)) {
+        const { connection } = this.#sql.options;
+        for (const name of Object.keys(NOTICES_DEAD_CLIENTS)) connection[name] = undefined;
+        return await this.#answer(begin, seconds, signal);
+      }
       const known = explain(error, this.where);
       if (this.#explainLoss === undefined || !(known instanceof DatabaseError)) throw known;
       const { reason, isOver } = await this.#explainLoss();
@@ -89,9 +110,18 @@ export class Database implements AsyncDisposable {
     }
   }
 
+  /** Waits at most `DEADLINES.disconnectSeconds` for what is under way. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sql.end({ timeout: DEADLINES.disconnectSeconds });
   }
+}
+
+/** PgBouncer takes no setting at the start of a session that it does not know; it looks after dead clients itself. */
+function isPoolersRefusal(error: unknown): boolean {
+  const [, name = ""] = error instanceof Error
+    ? /^unsupported startup parameter: (\w+)/.exec(error.message) ?? []
+    : [];
+  return name in NOTICES_DEAD_CLIENTS;
 }
 
 /** host:port/database of a URL, for messages: without user and password. */
