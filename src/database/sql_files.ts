@@ -30,6 +30,7 @@ import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type:
 import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
 import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
 import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
+import migration0020 from "../../sql/migrations/0020_bybit.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -114,6 +115,9 @@ import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
 import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
 import openBatch from "../../sql/functions/open_batch.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
+  type: "text",
+};
+import parseBybitOnlineV1 from "../../sql/functions/parse_bybit_online_v1.sql" with {
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
@@ -303,6 +307,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
   { name: "migrations/0017_imports.sql", body: migration0017 },
   { name: "migrations/0018_indexes.sql", body: migration0018 },
+  { name: "migrations/0020_bybit.sql", body: migration0020 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
@@ -385,6 +390,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
   { name: "functions/open_batch.sql", body: openBatch },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
+  { name: "functions/parse_bybit_online_v1.sql", body: parseBybitOnlineV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
   { name: "functions/pause_state.sql", body: pauseState },
