@@ -3,6 +3,7 @@ import { BatchError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { MarketFilter } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";
+import { ExchangeClosed } from "./access.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { ClaimedMarket, LoadedBatch, OpenedBatch } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
@@ -121,7 +122,11 @@ async function fetchMarkets(
     }
   };
   // One worker that cannot go on (the database is lost, say) stops all; being stopped is no failure.
-  const guarded = () => work().catch((error) => stop.aborted ? undefined : broken.abort(error));
+  const guarded = () =>
+    work().catch((error) => {
+      if (error instanceof ExchangeClosed) gone.abort();
+      else if (!stop.aborted) broken.abort(error);
+    });
   await Promise.all(Array.from({ length: maxWorkers }, guarded));
   broken.signal.throwIfAborted();
   await writer.drain();
