@@ -109,8 +109,10 @@ export class RateLimiter {
 
   /** The next requests go out one by one. */
   dropBurst(): void {
+    const now = this.clock.now();
+    this.#refill(now);
     this.#tokens = Math.min(this.#tokens, 1);
-    this.#refilledAt = Math.max(this.clock.now(), this.#pausedUntil);
+    this.#refilledAt = Math.max(now, this.#pausedUntil);
   }
 
   /** The exchange answered what was asked. */
