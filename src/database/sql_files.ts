@@ -105,6 +105,7 @@ import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "t
 import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
+import isAlive from "../../sql/functions/is_alive.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import joinBatch from "../../sql/functions/join_batch.sql" with { type: "text" };
 import judgeImportPages from "../../sql/functions/judge_import_pages.sql" with { type: "text" };
@@ -400,6 +401,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/import_markets.sql", body: importMarkets },
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
+  { name: "functions/is_alive.sql", body: isAlive },
   { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/join_batch.sql", body: joinBatch },
   { name: "functions/judge_import_pages.sql", body: judgeImportPages },

@@ -12,6 +12,9 @@ const ARS = "ARS/1000BONK SELL";
 const FOR_PEOPLE = [
   "help",
   "freshness",
+  "workers",
+  "schedule",
+  "ledger",
   "coverage",
   "gaps",
   "last_failures",
@@ -57,6 +60,12 @@ async function threeBatches(sql: SqlFixture): Promise<void> {
     }
     await batch.load();
   }
+  await sql.rows(
+    "update p2p.ops_batch_runs set due_at = batch_start_time where batch_start_time > '2026-03-01 10:15+00'",
+  );
+  await sql.rows(
+    "insert into p2p.ops_skipped_batches (due_at, reason) values ('2026-03-01 10:30+00', repeat('why ', 20))",
+  );
   await sql.rows("update p2p.settings set value = '14' where name = 'raw_retention_days'");
   await sql.rows("update p2p.settings set comment = repeat('long ', 50) where name = 'paused'");
 }

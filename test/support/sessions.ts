@@ -65,11 +65,11 @@ export async function killSessions(database: Database): Promise<number> {
   );
 }
 
-/** As if the leases of all workers had run out, and the server had not just been started. */
+/** As if the leases of all workers had run out, longer ago than a start of the server makes up for. */
 export async function endLeases(database: Database): Promise<void> {
   await rowsOf(
     database,
-    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '2 hours' where doing <> 'gone'`,
+    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day' where doing <> 'gone'`,
   );
 }
 
