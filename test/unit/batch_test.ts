@@ -129,6 +129,13 @@ class Scene {
   }
 }
 
+async function until(isSo: () => boolean): Promise<void> {
+  for (let turn = 0; !isSo(); turn++) {
+    assert(turn < 1000, "never came");
+    await settle();
+  }
+}
+
 /** Never answers; ends with the reason of the signal. */
 const silent: Ask = (_, signal) =>
   new Promise((_, reject) => {
@@ -197,13 +204,13 @@ Deno.test("told to stop: pages in hand are waited for a moment, the rest goes ba
   const slow = Promise.withResolvers<unknown>();
   scene.ask = (page, signal) => {
     if (++asked < 10) return Promise.resolve(EMPTY);
-    scene.stop.abort();
+    if (asked === 11) scene.stop.abort();
     return asked === 10 ? slow.promise : silent(page, signal);
   };
   const running = scene.run(2);
-  await settle();
+  await until(() => scene.stop.signal.aborted);
   slow.resolve(EMPTY);
-  await settle();
+  await until(() => scene.pagesStored === 10);
   assert.equal(scene.pagesStored, 10, "the answer that came in time is stored");
   await scene.clock.advance(2001);
   assert.equal((await running).outcome, "loaded");
@@ -252,7 +259,7 @@ Deno.test("it waits for others, and fetches what a dead one leaves behind", asyn
   await scene.clock.advance(1500);
   assert.equal(scene.pagesStored, 1);
   scene.queue.push({ ...scene.queue[0], marketId: 9, nextPage: 2 } as ClaimedMarket);
-  await scene.clock.advance(1500);
+  await scene.clock.advance(2500);
   const outcome = await running;
   assert.equal(scene.pagesStored, 2);
   assert.deepEqual(outcome, {
@@ -292,6 +299,7 @@ Deno.test("an exchange that is closed: its markets go back, it is waited for, th
     return EMPTY;
   };
   const running = scene.run(2);
+  await until(() => scene.told.length === 1);
   await scene.clock.advance(30_000);
   assert.deepEqual(scene.told, [{
     kind: "breaker_open",
@@ -313,6 +321,7 @@ Deno.test("an exchange that is closed: its markets go back, it is waited for, th
 Deno.test("an exchange that stays closed ends the batch with the reason", async () => {
   const scene = new Scene(6);
   scene.breaker = "open";
+  scene.joined = { ...scene.joined as object, secondsLeft: 1000 };
   scene.ready = (signal) => silent(1, signal).then(() => {});
   const running = scene.run(2);
   await scene.clock.advance(60_001);
