@@ -27,6 +27,25 @@ export async function holdTable(
   };
 }
 
+/** Runs a statement in a transaction that stays open until it is ended. */
+export async function holdStatement(
+  url: string,
+  statement: string,
+): Promise<{ commit(): Promise<void> }> {
+  const session = postgres(url, {
+    max: 1,
+    onnotice: () => {},
+    connection: { application_name: "test transaction" },
+  });
+  await session.unsafe(`begin; ${statement}`).simple();
+  return {
+    commit: async () => {
+      await session.unsafe("commit").simple();
+      await session.end({ timeout: 2 });
+    },
+  };
+}
+
 /** Waits until a session of the program waits for a lock. */
 export async function someoneWaits(database: Database): Promise<void> {
   await eventually("a session that waits for a lock", async () => {
