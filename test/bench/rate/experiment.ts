@@ -56,7 +56,10 @@ export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
     send: exchange.send,
   });
   const stop = new AbortController();
-  const workers = Array.from({ length: way.concurrency }, () => work(scene, way, fetcher, clock, stop.signal));
+  const workers = Array.from(
+    { length: way.concurrency },
+    () => work(scene, way, fetcher, clock, stop.signal),
+  );
   const samples: Sample[] = [];
   for (let minute = 1; minute <= scene.hours * 60; minute++) {
     const before = exchange.taken;
@@ -104,7 +107,8 @@ async function work(
 }
 
 function isBusy(scene: Scene, milliseconds: number): boolean {
-  return scene.inBatches !== true || milliseconds % (BATCH_MINUTES * MINUTE) < BUSY_MINUTES * MINUTE;
+  return scene.inBatches !== true ||
+    milliseconds % (BATCH_MINUTES * MINUTE) < BUSY_MINUTES * MINUTE;
 }
 
 /** mulberry32: the same seed is the same chance. */

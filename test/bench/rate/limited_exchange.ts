@@ -6,7 +6,8 @@ const MINUTE = 60_000;
 export type Limit = readonly (readonly [fromHour: number, perMinute: number])[];
 
 export function limitAt(limit: Limit, milliseconds: number): number {
-  const [, perMinute = Infinity] = limit.findLast(([hour]) => hour * 60 * MINUTE <= milliseconds) ?? [];
+  const [, perMinute = Infinity] = limit.findLast(([hour]) => hour * 60 * MINUTE <= milliseconds) ??
+    [];
   return perMinute;
 }
 
