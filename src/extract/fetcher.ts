@@ -1,4 +1,5 @@
 import pRetry, { AbortError } from "p-retry";
+import { z } from "zod";
 import { describe } from "../errors.ts";
 import { AnswerError } from "../exchange/answer.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
@@ -56,6 +57,9 @@ const MAX_RETRY_AFTER_SECONDS = 120;
 /** And beyond this it is not believed; users were blocked for 30 to 60 minutes. */
 const MAX_PAUSE_SECONDS = 3600;
 
+/** A pause outlives the process, too. */
+const memorySchema = z.object({ pausedSeconds: z.number().min(0).max(MAX_PAUSE_SECONDS) });
+
 /**
  * All requests of this process to one exchange: sends them at the rate it has learned, retries what is worth it, and
  * sends nothing to an exchange that only fails.
@@ -80,6 +84,8 @@ export class Fetcher {
     this.#limiter = new RateLimiter(rate, clock, remembered);
     this.#breaker = new Breaker(exchange, clock, remembered);
     this.#budget = new RetryBudget(maxRetries);
+    const paused = memorySchema.safeParse(remembered?.breakerMemory).data?.pausedSeconds ?? 0;
+    this.#limiter.pause(Math.max(0, paused - (remembered?.secondsAgo ?? 0)));
   }
 
   get state(): AccessState {
@@ -89,7 +95,7 @@ export class Fetcher {
       pausedSeconds: this.#limiter.pausedSeconds,
       breaker: this.#breaker.state,
       breakerReason: this.#breaker.reason,
-      breakerMemory: this.#breaker.memory,
+      breakerMemory: { ...this.#breaker.memory, pausedSeconds: this.#limiter.pausedSeconds },
       requests: this.statistics.requests,
       refused: this.statistics.refused,
       retries: this.statistics.retries,

@@ -103,6 +103,7 @@ export class RateLimiter {
 
   /** Sends nothing for so long, and no burst after it. */
   pause(seconds: number): void {
+    if (seconds <= 0) return;
     this.#pausedUntil = Math.max(this.#pausedUntil, this.clock.now() + seconds * 1000);
     this.dropBurst();
   }

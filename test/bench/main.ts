@@ -2,12 +2,14 @@
 // `deno task bench [offers …]`: a whole batch through the worker's own process, the simulator in another one, the
 // embedded PostgreSQL as it is for users (fsync on), all on this machine. Prints one row a market size.
 // `deno task bench history …`: months of history, see history/main.ts.
+// `deno task bench rate`: how near to a hidden limit it comes, see rate/main.ts.
 import manifest from "../../deno.json" with { type: "json" };
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
 import { configureLog } from "../../src/log.ts";
 import { benchHistory } from "./history/main.ts";
+import { benchRate } from "./rate/main.ts";
 import { bareInsertSeconds } from "./bare_insert.ts";
 import { peakMemoryOf } from "./memory.ts";
 
@@ -67,6 +69,10 @@ function row(cells: readonly (string | number)[]): string {
 await configureLog("warning", "text");
 if (Deno.args[0] === "history") {
   await benchHistory(Deno.args.slice(1));
+  Deno.exit(0);
+}
+if (Deno.args[0] === "rate") {
+  await benchRate(Deno.args.slice(1));
   Deno.exit(0);
 }
 const folder = await Deno.makeTempDir({ prefix: "p2p-bench-" });
