@@ -11,6 +11,9 @@ import {
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase, urlAs } from "../support/database.ts";
 import { eventually, FAST, Program, runProgram, type Variables } from "../support/program.ts";
+import { Folder, importing } from "../support/recordings.ts";
+import { bybitAd, bybitAnswer } from "../support/sql_bybit.ts";
+import { SqlFixture } from "../support/sql_fixture.ts";
 import { expectedOffers, type KnownOffer, storedOffers } from "../support/truth.ts";
 
 const MORNING = Date.UTC(2026, 8, 1, 9);
@@ -248,4 +251,31 @@ Deno.test("simulate --exchange bybit prints where it listens, and answers there"
   strictEqual((await response.json()).ret_msg, "SUCCESS");
   program.kill("SIGTERM");
   strictEqual((await program.ended).code, 0);
+});
+
+Deno.test("import takes whole answers of Bybit, and refuses lists cut out of them", async () => {
+  await using sql = await SqlFixture.create();
+  await using folder = await Folder.create();
+  const head = (minute: number) =>
+    `{"time":"2026-03-01T10:${minute}:00Z","exchange":"bybit","fiat":"VES","asset":"USDT","side":"BUY"`;
+  const answer = bybitAnswer("VES/USDT BUY", [bybitAd({ price: "36.50" }), bybitAd()]);
+  const file = await folder.file("recorded.jsonl", [
+    `${head(10)},"body":${answer}}`,
+    `${head(20)},"offers":[${JSON.stringify(bybitAd())}]}`,
+    `${head(30)},"body":{"ret_code":10001,"ret_msg":"Request parameter error.","result":null}}`,
+  ]);
+  const { stdout, stderr } = await importing(sql, ["--json", file]);
+  const told = stdout + stderr;
+  match(told, /of bybit only whole answers can be read/);
+  match(told, /code 10001: Request parameter error/);
+  deepStrictEqual(
+    await sql.rows(
+      "select exchange, price::text, extraction_timestamp from p2p.mv_latest_market_state",
+    ),
+    Array.from({ length: 2 }, () => ({
+      exchange: "bybit",
+      price: "36.50",
+      extraction_timestamp: new Date("2026-03-01T10:10:00Z"),
+    })),
+  );
 });

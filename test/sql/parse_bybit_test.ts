@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import type { Row } from "../../src/database/connection.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { testDatabase } from "../support/database.ts";
 import { skipLoudly } from "../support/embedded.ts";
+import { formerRelease, installRelease } from "../support/releases.ts";
 import { type BybitAd, bybitAd, bybitAnswer, openBoth } from "../support/sql_bybit.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
@@ -356,6 +359,47 @@ Deno.test("keys of both exchanges are watched, however many pages the other one 
     ),
     ["result.items[].price"],
   );
+});
+
+Deno.test("the second exchange finds its place among rows of a DBA", async (t) => {
+  const release = formerRelease("0.1.0");
+  for (
+    const [name, rows, expected] of [
+      ["numbers that the sequence does not know", "(2, 'okx', 'OKX'), (7, 'htx', 'HTX')", [
+        "1 binance Binance P2P",
+        "2 okx OKX",
+        "7 htx HTX",
+        "8 bybit Bybit P2P",
+      ]],
+      ["it is there already", "(5, 'bybit', 'our Bybit')", [
+        "1 binance Binance P2P",
+        "5 bybit our Bybit",
+      ]],
+    ] as const
+  ) {
+    await t.step(name, async () => {
+      await using old = await testDatabase("empty");
+      await installRelease(old.database, release);
+      await old.database.runScript(release.batches, 60);
+      await old.database.runScript(
+        `insert into p2p.dim_exchanges (exchange_id, code, name) values ${rows}`,
+        60,
+      );
+      await migrate(old.database);
+      await using sql = SqlFixture.connect(old.url);
+      assert.deepEqual(
+        await sql.values(
+          "select concat_ws(' ', exchange_id, code, name) from p2p.dim_exchanges order by exchange_id",
+        ),
+        expected,
+      );
+      assert.deepEqual(
+        await sql.values("select distinct exchange_id from p2p.ops_extraction_errors"),
+        [1],
+        "whatever was lost before was Binance's",
+      );
+    });
+  }
 });
 
 Deno.test("the documented sample and the recorded ads are read to the digit", async () => {
