@@ -18,6 +18,7 @@ export interface PageOptions {
   /** Seconds after the start of the batch. */
   readonly seenAfter?: number;
   readonly worker?: string;
+  readonly parser?: string;
 }
 
 export interface BatchOptions {
@@ -315,9 +316,10 @@ export class TestBatch {
   /** Stores the text of a page; what became of it. */
   async body(market: MarketName, text: string, options: PageOptions = {}): Promise<string> {
     const { page = 1, last = true, total, seenAfter = page, worker = this.worker } = options;
+    const { parser = "binance_search_v1" } = options;
     const sha256 = new Uint8Array(createHash("sha256").update(text).digest());
     const { outcome } = await this.fixture.work(
-      "select p2p.store_page($1, $2, $3, $4, $5, $6, 'binance_search_v1', $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
+      "select p2p.store_page($1, $2, $3, $4, $5, $6, $11, $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
       this.id,
       worker,
       this.market(market),
@@ -328,6 +330,7 @@ export class TestBatch {
       new TextEncoder().encode(text).length,
       sha256,
       text,
+      parser,
     );
     return String(outcome);
   }
