@@ -155,7 +155,7 @@ begin
         p_batch_id,
         format(
           'the deadline of %s s came first',
-          round(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time))
+          floor(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time)) -- the start is cut to the second
         )
       );
     end if;
