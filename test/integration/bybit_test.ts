@@ -240,6 +240,28 @@ Deno.test("an exchange that is gone takes nothing from the other; its loss is na
   );
 });
 
+Deno.test("doctor asks every exchange, and says which one does not answer", async () => {
+  await using test = await testDatabase();
+  await withSimulators([{}, { exchange: "bybit" }], async ([binance, bybit]) => {
+    ok(binance !== undefined && bybit !== undefined);
+    const examine = async () => {
+      const { stdout } = await runProgram(["doctor", "--json"], {
+        DATABASE_URL: urlAs("worker", test.url),
+        EXCHANGES: "binance,bybit",
+        BINANCE_BASE_URL: binance.url,
+        BYBIT_BASE_URL: bybit.url,
+      });
+      return (JSON.parse(stdout) as { topic: string; state: string; mend: string | null }[])
+        .filter(({ topic }) => topic === "exchange");
+    };
+    deepStrictEqual((await examine()).map(({ state }) => state), ["ok", "ok"]);
+    await bybit.close();
+    const findings = await examine();
+    deepStrictEqual(findings.map(({ state }) => state), ["ok", "bad"]);
+    match(String(findings[1]?.mend), /^check BYBIT_BASE_URL/);
+  });
+});
+
 Deno.test("simulate --exchange bybit prints where it listens, and answers there", async () => {
   await using program = new Program(["simulate", "--exchange", "bybit", "--port", "0"], {});
   const url = await eventually("the address", () => /^http:\S+/.exec(program.stdout)?.[0]);
