@@ -3,7 +3,9 @@ import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { eventually } from "../support/program.ts";
 
 /** Answers every piece with itself, and tells what it heard. */
-async function withEcho(work: (proxy: HalfOpenProxy, heard: string[]) => Promise<void>) {
+async function withEcho(
+  work: (proxy: HalfOpenProxy, heard: string[]) => Promise<void>,
+): Promise<void> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const heard: string[] = [];
   const open = new Set<Deno.TcpConn>();
