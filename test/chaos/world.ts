@@ -3,7 +3,11 @@
  * the database and its own address at the exchange. Everything between them can be spoiled.
  */
 import type { Fault } from "../../src/simulator/fault.ts";
-import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
+import {
+  type SimulatedRequest,
+  type Simulator,
+  startSimulator,
+} from "../../src/simulator/server.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { holdTable } from "../support/sessions.ts";
 import { expectedOffers, type KnownOffer } from "../support/truth.ts";
@@ -20,6 +24,8 @@ export interface WorldOptions {
   readonly offers: number;
   /** Of the exchange, for each answer. */
   readonly latencyMs: number;
+  /** What each machine's address may ask; unlimited unless told. */
+  readonly requestsPerMinute?: number;
   /** More variables of the workers. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -30,6 +36,8 @@ export interface Machine {
   readonly databaseProxy: HalfOpenProxy;
   readonly exchangeProxy: HalfOpenProxy;
   readonly simulator: Simulator;
+  /** How often it was sent each page, e.g. `CNY/USDT BUY 1`. */
+  readonly sent: Map<string, number>;
   /** What its requests to the exchange meet now. */
   fault: (() => Fault | undefined) | undefined;
   process: WorkerProcess | undefined;
@@ -50,17 +58,28 @@ export class World implements AsyncDisposable {
   }
 
   async #addMachine(name: string): Promise<void> {
-    const { seed, offers, latencyMs } = this.options;
+    const { seed, offers, latencyMs, requestsPerMinute } = this.options;
+    const sent = new Map<string, number>();
+    const answerTo = ({ search }: SimulatedRequest): Fault | undefined => {
+      const fault = machine.fault?.();
+      if (search !== undefined && fault === undefined) {
+        const page = `${search.fiat}/${search.asset} ${search.side} ${search.page}`;
+        sent.set(page, (sent.get(page) ?? 0) + 1);
+      }
+      return fault;
+    };
     const simulator = await startSimulator({
       seed,
       offers,
       latencyMs,
       now: () => this.#now,
-      faultFor: () => machine.fault?.(),
+      faultFor: answerTo,
+      ...(requestsPerMinute === undefined ? {} : { requestsPerMinute }),
     });
     const machine: Machine = {
       name,
       simulator,
+      sent,
       databaseProxy: await HalfOpenProxy.before(this.postgres.url),
       exchangeProxy: await HalfOpenProxy.before(simulator.url),
       fault: undefined,
