@@ -1,8 +1,10 @@
 /** A PostgreSQL of its own that can be killed and started again. */
+import postgres from "postgres";
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { type Cluster, findRunning, openCluster } from "../../src/embedded/cluster.ts";
 import { poll } from "../../src/embedded/deadlines.ts";
+import { SUPERUSER } from "../../src/embedded/layout.ts";
 import { isAlive } from "../../src/embedded/processes.ts";
 
 const WORKER = "chaos_worker";
@@ -52,6 +54,20 @@ export class Postgres implements AsyncDisposable {
   /** Starts the server, on another port than before. */
   async open(): Promise<void> {
     this.#cluster = await openCluster({ dataDir: this.dataDir, purpose: "chaos", durable: false });
+  }
+
+  /** Moves the database, but not the server's own files, into a folder: e.g. on a disk that is small. */
+  async moveTo(folder: string): Promise<void> {
+    const { uid, gid } = await Deno.stat(`${this.dataDir}/cluster`);
+    await Deno.chown(folder, uid, gid);
+    const [, host = "", , port = ""] = this.#cluster?.psqlArguments ?? [];
+    const superuser = postgres({ host, port: Number(port), user: SUPERUSER, database: "postgres" });
+    try {
+      await superuser.unsafe(`create tablespace small location '${folder}'`);
+      await superuser.unsafe("alter database p2p set tablespace small");
+    } finally {
+      await superuser.end();
+    }
   }
 
   async end(how: ServerEnd): Promise<void> {

@@ -103,7 +103,12 @@ export class World implements AsyncDisposable {
       BATCH_DEADLINE_SECONDS: "30",
       LOG_LEVEL: "info",
       ...environment,
-    }, `${logFolder}/${machine.name}.log`);
+    }, logFileOf(machine, logFolder));
+  }
+
+  /** What the worker has told so far. */
+  async logOf(machine: Machine): Promise<string> {
+    return await Deno.readTextFile(logFileOf(machine, this.options.logFolder)).catch(() => "");
   }
 
   /** Ends the server, and starts it again after a while; the ways lead to it then. */
@@ -152,4 +157,8 @@ export class World implements AsyncDisposable {
     }
     await this.postgres[Symbol.asyncDispose]();
   }
+}
+
+function logFileOf({ name }: Machine, folder: string): string {
+  return `${folder}/${name}.log`;
 }
