@@ -22,7 +22,8 @@ begin
 
   with ledger as (
     select
-      count(*) as expected,
+      count(*) filter (where bm.status <> 'not_due') as expected,
+      count(*) filter (where bm.status = 'not_due') as not_due,
       count(*) filter (where bm.status = 'complete') as complete,
       count(*) filter (where bm.status = 'incomplete') as incomplete,
       count(*) filter (where bm.status = 'failed') as failed,
@@ -53,14 +54,14 @@ begin
   outcome as (
     select
       case
-        when l.expected > 0 and l.complete = l.expected then 'completed'
+        when l.complete = l.expected and l.expected + l.not_due > 0 then 'completed'
         when l.complete + l.incomplete > 0 then 'partial'
         else 'failed'
       end as status,
       nullif(
         concat_ws(
           '; ',
-          case when l.expected = 0 then 'no market was planned' end,
+          case when l.expected + l.not_due = 0 then 'no market was planned' end,
           case when l.failed > 0 then format('markets failed: %s', l.failed) end,
           case when l.incomplete > 0 then format('markets incomplete: %s', l.incomplete) end,
           case when l.deferred > 0 then format('markets deferred: %s (%s)', l.deferred, l.why_deferred) end,

@@ -15,6 +15,8 @@ language plpgsql
 set search_path = p2p, pg_temp
 as $function$
 begin
+  perform p2p.lock_queue(p_batch_id, false);
+
   update p2p.ops_batch_markets bm
   set lost_pages = bm.lost_pages || p_page_number
   where bm.batch_id = p_batch_id

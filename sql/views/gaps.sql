@@ -14,6 +14,7 @@ last_day as (
   join p2p.ops_batch_markets bm using (batch_id)
   where r.status <> 'running'
     and r.imported_from is null
+    and bm.status <> 'not_due'
     -- Between two values, so that the planner expects a day and not a third of the ledger.
     and r.batch_start_time > (select n.batch_start_time from newest n) - interval '24 hours'
     and r.batch_start_time <= (select n.batch_start_time from newest n)

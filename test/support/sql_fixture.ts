@@ -26,6 +26,30 @@ export interface BatchOptions {
   readonly worker?: string;
 }
 
+/** What a worker says of itself. */
+export interface Beat {
+  readonly worker?: string;
+  readonly name?: string;
+  readonly purpose?: "run" | "once";
+  readonly doing?: string;
+  readonly leaseSeconds?: number;
+  readonly exchanges?: readonly string[];
+  readonly filter?: readonly { readonly fiat: string; readonly asset: string }[];
+  /** Requests a minute. */
+  readonly rate?: number;
+  readonly pausedSeconds?: number;
+  readonly breaker?: "closed" | "open" | "half_open";
+  readonly breakerReason?: string;
+}
+
+export interface Join {
+  readonly worker?: string;
+  /** Undefined: by hand. */
+  readonly due?: Date | string;
+  readonly intervalSeconds?: number;
+  readonly deadlineSeconds?: number;
+}
+
 /** A database of its own, and the functions of schema p2p as the worker calls them. */
 export class SqlFixture implements AsyncDisposable {
   /** As a login that has the role p2p_worker and no other. */
@@ -112,13 +136,52 @@ export class SqlFixture implements AsyncDisposable {
     );
   }
 
+  /** A sign of life of a worker, which registers it. */
+  async beat(beat: Beat = {}): Promise<void> {
+    const exchanges = (beat.exchanges ?? ["binance"]).map((exchange) => ({
+      exchange,
+      filter: beat.filter ?? [{ fiat: "*", asset: "*" }],
+      rate_per_minute: beat.rate ?? 1_000_000,
+      ceiling_per_minute: null,
+      paused_seconds: beat.pausedSeconds ?? 0,
+      breaker: beat.breaker ?? "closed",
+      breaker_reason: beat.breakerReason ?? null,
+      breaker_memory: null,
+      requests: 0,
+      refused: 0,
+      retries: 0,
+    }));
+    const worker = beat.worker ?? WORKER;
+    await this.work(
+      "select p2p.beat($1, $2, '0.0.0', $3, $4, $5, $6::text::jsonb)",
+      worker,
+      beat.name ?? worker,
+      beat.purpose ?? "run",
+      beat.doing ?? "fetching",
+      beat.leaseSeconds ?? 3600,
+      JSON.stringify(exchanges),
+    );
+  }
+
+  /** Asks what the worker is to do. */
+  async join(
+    { worker = WORKER, due, intervalSeconds = 600, deadlineSeconds = 480 }: Join = {},
+  ): Promise<Row> {
+    return await this.work(
+      "select * from p2p.join_batch($1, $2::timestamptz, $3, $4)",
+      worker,
+      due ?? null,
+      due === undefined ? null : intervalSeconds,
+      deadlineSeconds,
+    );
+  }
+
   /** Opens a batch over these markets, at a time of the test's choice, and claims them all. */
   async openBatch({ at, markets, worker = WORKER }: BatchOptions): Promise<TestBatch> {
     await this.listMarkets(markets);
-    const { batch_id } = await this.work(
-      `select batch_id from p2p.open_batch('binance', $1, 60, '[{"fiat": "*", "asset": "*"}]')`,
-      worker,
-    );
+    await this.beat({ worker });
+    const { outcome, batch_id } = await this.join({ worker });
+    if (outcome !== "opened") throw new Error(`no batch was opened: ${outcome}`);
     const batchId = String(batch_id);
     if (at !== undefined) {
       await this.rows(
@@ -132,7 +195,7 @@ export class SqlFixture implements AsyncDisposable {
       batchId,
     ) as Date;
     const claimed = await this.rows(
-      "select * from p2p.claim_markets($1, $2, 100000)",
+      "select * from p2p.claim_markets($1, $2, 'binance', 100000)",
       batchId,
       worker,
     );
