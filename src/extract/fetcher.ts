@@ -3,13 +3,30 @@ import { describe } from "../errors.ts";
 import { AnswerError } from "../exchange/answer.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
 import { VERSION } from "../version.ts";
+import type { AccessState, RememberedAccess } from "./access.ts";
 import { type Body, readBody } from "./body.ts";
 import type { Clock } from "./clock.ts";
 import { RequestFailure } from "./failure.ts";
-import type { TokenBucket } from "./token_bucket.ts";
+import { TokenBucket } from "./token_bucket.ts";
+
+/** All per minute but `burst`, which is a number of requests. */
+export interface RateOptions {
+  /** Where nothing is remembered. */
+  readonly initialPerMinute: number;
+  readonly minPerMinute: number;
+  readonly maxPerMinute: number;
+  /** At most so many at once. */
+  readonly burst: number;
+  /** A refusal multiplies the rate by this, between 0 and 1. */
+  readonly backoffFactor: number;
+}
 
 export interface FetcherOptions {
-  readonly bucket: TokenBucket;
+  /** Code of the exchange. */
+  readonly exchange: string;
+  readonly rate: RateOptions;
+  /** What an earlier process of this name had learned. */
+  readonly remembered?: RememberedAccess | undefined;
   readonly clock: Clock;
   /** For one attempt, body included. */
   readonly timeoutSeconds: number;
@@ -46,18 +63,45 @@ const MAX_RETRY_AFTER_SECONDS = 120;
 export class Fetcher {
   readonly statistics: FetcherStatistics = { requests: 0, retries: 0, bytes: 0, answers: 0 };
 
-  constructor(readonly options: FetcherOptions) {}
+  readonly #bucket: TokenBucket;
+
+  constructor(readonly options: FetcherOptions) {
+    const { rate, clock } = options;
+    this.#bucket = new TokenBucket(rate.initialPerMinute, rate.burst, clock);
+  }
+
+  get state(): AccessState {
+    return {
+      ratePerMinute: this.options.rate.initialPerMinute,
+      ceilingPerMinute: undefined,
+      pausedSeconds: 0,
+      breaker: "closed",
+      breakerReason: undefined,
+      breakerMemory: null,
+      requests: this.statistics.requests,
+      refused: 0,
+      retries: this.statistics.retries,
+    };
+  }
+
+  /** Resolves at once unless the breaker is open, else when the next probe may be sent. */
+  ready(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    return Promise.resolve();
+  }
 
   /**
    * @param read reads the parsed JSON; may throw AnswerError
-   * @throws {RequestFailure} after the last attempt; the signal's reason when that comes first
+   * @throws {RequestFailure} after the last attempt; {ExchangeClosed} while the breaker is open; the signal's reason
+   *   when that comes first
    */
   async fetch<T>(
     request: HttpRequest,
     read: (document: unknown) => T,
     signal: AbortSignal,
   ): Promise<Received<T>> {
-    const { bucket, clock, maxRetries } = this.options;
+    const { clock, maxRetries } = this.options;
+    const bucket = this.#bucket;
     return await pRetry(async (attempt) => {
       await bucket.take(signal);
       this.statistics.requests++;

@@ -7,11 +7,11 @@ import type { LoadedBatch } from "../../src/extract/batch_types.ts";
 import { type Clock, systemClock } from "../../src/extract/clock.ts";
 import { Fetcher } from "../../src/extract/fetcher.ts";
 import { Progress } from "../../src/extract/progress.ts";
-import { TokenBucket } from "../../src/extract/token_bucket.ts";
 import { binance } from "../../src/exchange/binance.ts";
 import type { Exchange } from "../../src/exchange/exchange.ts";
 import { type MarketFilter, parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import { urlAs } from "./database.ts";
+import { fixedRate } from "./rates.ts";
 
 export interface TestBatchOptions {
   readonly markets?: string;
@@ -56,7 +56,8 @@ export async function batchOf(
   return await runBatch({
     exchange,
     fetcher: new Fetcher({
-      bucket: new TokenBucket(1_000_000, 1000, clock),
+      exchange: exchange.code,
+      rate: fixedRate(1_000_000, 1000),
       clock,
       timeoutSeconds: options.timeoutSeconds ?? 30,
       maxRetries: options.maxRetries ?? 3,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { AnswerError } from "../../src/exchange/answer.ts";
 import { Fetcher, type Received } from "../../src/extract/fetcher.ts";
-import { TokenBucket } from "../../src/extract/token_bucket.ts";
+import { fixedRate } from "../support/rates.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { gzip, serveAnswers, serveBytes, type TestHttpServer } from "../support/faulty_server.ts";
 
@@ -18,8 +18,8 @@ function asking(
   { maxRetries = 3, chance = (): number => 0.5 } = {},
 ): Asking {
   const clock = new FakeClock({ skips: true, chance });
-  const bucket = new TokenBucket(60_000, 1000, clock);
-  const fetcher = new Fetcher({ bucket, clock, timeoutSeconds: 10, maxRetries });
+  const rate = fixedRate(60_000, 1000);
+  const fetcher = new Fetcher({ exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries });
   const request = { method: "POST", url, body: { page: 1 } } as const;
   return {
     clock,
@@ -189,8 +189,8 @@ Deno.test("an abort ends a request that is under way, with its own reason", asyn
 Deno.test("an abort ends the wait before the next try", async () => {
   await using server = serveAnswers(status(500));
   const clock = new FakeClock();
-  const bucket = new TokenBucket(60_000, 10, clock);
-  const fetcher = new Fetcher({ bucket, clock, timeoutSeconds: 10, maxRetries: 3 });
+  const rate = fixedRate(60_000, 10);
+  const fetcher = new Fetcher({ exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries: 3 });
   const stop = new AbortController();
   const asked = fetcher.fetch({ method: "POST", url: server.url }, () => 0, stop.signal);
   while (clock.sleeping === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -201,8 +201,8 @@ Deno.test("an abort ends the wait before the next try", async () => {
 Deno.test("every attempt takes a token of the rate limit", async () => {
   await using server = serveAnswers(status(500));
   const clock = new FakeClock({ skips: true, chance: () => 0 });
-  const bucket = new TokenBucket(60, 1, clock);
-  const fetcher = new Fetcher({ bucket, clock, timeoutSeconds: 10, maxRetries: 3 });
+  const rate = fixedRate(60, 1);
+  const fetcher = new Fetcher({ exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries: 3 });
   const began = clock.now();
   const request = { method: "POST", url: server.url } as const;
   await assert.rejects(fetcher.fetch(request, () => 0, new AbortController().signal));
