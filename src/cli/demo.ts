@@ -62,8 +62,14 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
     signal,
   });
   const config = demoConfig(configured, simulator.url);
-  const exchange = configuredExchanges(config)[0];
-  const extraction = new Extraction({ config, database, exchange, signal, showProgress: true });
+  await using extraction = await Extraction.begin({
+    config,
+    database,
+    exchanges: configuredExchanges(config),
+    purpose: "once",
+    signal,
+    showProgress: true,
+  });
   let finished: FinishedBatch | undefined;
   for (let batch = 1; batch <= args.batches && !signal.aborted; batch++) {
     finished = await extraction.once();

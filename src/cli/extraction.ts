@@ -6,7 +6,7 @@ import type { Exchange } from "../exchange/exchange.ts";
 import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
 import { BatchStore, type WorkerIdentity } from "../extract/batch_store.ts";
 import type { DueTime, LoadedBatch } from "../extract/batch_types.ts";
-import { systemClock } from "../extract/clock.ts";
+import { type Clock, systemClock } from "../extract/clock.ts";
 import { type DiscoveryRequest, refreshMarkets, requireMarkets } from "../extract/discovery.ts";
 import { Fetcher } from "../extract/fetcher.ts";
 import { PatientDatabase } from "../extract/patient_database.ts";
@@ -23,6 +23,7 @@ export interface ExtractionOptions {
   readonly purpose: WorkerIdentity["purpose"];
   readonly signal: AbortSignal;
   readonly showProgress: boolean;
+  readonly clock?: Clock;
 }
 
 export interface FinishedBatch {
@@ -36,6 +37,7 @@ export interface FinishedBatch {
 export class Extraction implements AsyncDisposable {
   private constructor(
     readonly options: ExtractionOptions,
+    readonly clock: Clock,
     readonly store: BatchStore,
     readonly served: readonly ServedExchange[],
     readonly presence: Presence,
@@ -43,8 +45,7 @@ export class Extraction implements AsyncDisposable {
 
   /** Goes on with what the last process of this name had learned of the exchanges. */
   static async begin(options: ExtractionOptions): Promise<Extraction> {
-    const { config, database, exchanges, purpose, signal } = options;
-    const clock = systemClock;
+    const { config, database, exchanges, purpose, signal, clock = systemClock } = options;
     const worker = workerIdentity(config.WORKER_NAME ?? Deno.hostname(), VERSION, purpose);
     const patient = new PatientDatabase(database, clock, new Alerts(), signal);
     const store = new BatchStore(patient, worker);
@@ -67,7 +68,7 @@ export class Extraction implements AsyncDisposable {
       served.push({ exchange, fetcher });
     }
     const presence = new Presence(store, served, config.MARKETS, clock);
-    return new Extraction(options, store, served, presence);
+    return new Extraction(options, clock, store, served, presence);
   }
 
   /** Markets without which there is nothing to plan. Nothing is asked while batches are paused. */
@@ -138,7 +139,7 @@ export class Extraction implements AsyncDisposable {
       served: this.served,
       store: this.store,
       presence: this.presence,
-      clock: systemClock,
+      clock: this.clock,
       maxWorkers: config.MAX_WORKERS,
       deadlineSeconds: config.BATCH_DEADLINE_SECONDS,
       due,
@@ -153,7 +154,7 @@ export class Extraction implements AsyncDisposable {
   }
 
   #progress(): Progress {
-    return new Progress(() => performance.now());
+    return new Progress(() => this.clock.now());
   }
 
   #discovery(served: ServedExchange): DiscoveryRequest {
@@ -164,7 +165,7 @@ export class Extraction implements AsyncDisposable {
       presence,
       filter: config.MARKETS,
       concurrency: config.MAX_WORKERS,
-      clock: systemClock,
+      clock: this.clock,
       signal,
     };
   }

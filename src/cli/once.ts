@@ -30,10 +30,11 @@ export async function once(args: { json: boolean; quiet: boolean }): Promise<Exi
   const config = await readEnvironment();
   using signal = untilStopped();
   await using opened = await openDatabase({ config, purpose: "once", schema: "current", signal });
-  const extraction = new Extraction({
+  await using extraction = await Extraction.begin({
     config,
     database: opened.database,
-    exchange: configuredExchanges(config)[0],
+    exchanges: configuredExchanges(config),
+    purpose: "once",
     signal,
     showProgress: !args.quiet,
   });

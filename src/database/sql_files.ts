@@ -77,6 +77,7 @@ import announceBatch from "../../sql/functions/announce_batch.sql" with { type: 
 import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
 import batchAlerts from "../../sql/functions/batch_alerts.sql" with { type: "text" };
 import beat from "../../sql/functions/beat.sql" with { type: "text" };
+import beginDiscovery from "../../sql/functions/begin_discovery.sql" with { type: "text" };
 import beginImport from "../../sql/functions/begin_import.sql" with { type: "text" };
 import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
 import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
@@ -95,6 +96,7 @@ import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" 
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import endImport from "../../sql/functions/end_import.sql" with { type: "text" };
 import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
+import failuresInARow from "../../sql/functions/failures_in_a_row.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import giveBack from "../../sql/functions/give_back.sql" with { type: "text" };
@@ -368,6 +370,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/apply_retention.sql", body: applyRetention },
   { name: "functions/batch_alerts.sql", body: batchAlerts },
   { name: "functions/beat.sql", body: beat },
+  { name: "functions/begin_discovery.sql", body: beginDiscovery },
   { name: "functions/begin_import.sql", body: beginImport },
   { name: "functions/check_pages.sql", body: checkPages },
   { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
@@ -384,6 +387,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/end_import.sql", body: endImport },
   { name: "functions/fail_batch.sql", body: failBatch },
+  { name: "functions/failures_in_a_row.sql", body: failuresInARow },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/give_back.sql", body: giveBack },

@@ -89,10 +89,7 @@ export class BatchStore {
 
   /** The fiats seen so far, and whether their list is as fresh as the setting `discovery_every_hours` asks. */
   async knownFiats(exchange: string): Promise<KnownFiat[]> {
-    const rows = await this.database.call(
-      "select * from p2p.known_fiats($1, (p2p.setting_number('discovery_every_hours') * 3600)::integer)",
-      [exchange],
-    );
+    const rows = await this.database.call("select * from p2p.known_fiats($1)", [exchange]);
     return rows.map((row) => ({
       fiat: String(row["fiat_code"]),
       isFresh: row["is_fresh"] === true,

@@ -1,4 +1,4 @@
-import type { Ask, DiscoveryProblem, Exchange } from "../exchange/exchange.ts";
+import type { Ask, DiscoveryProblem } from "../exchange/exchange.ts";
 import { ExchangeError } from "../errors.ts";
 import { type MarketFilter, namedFiats } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";

@@ -68,10 +68,18 @@ export async function killSessions(database: Database): Promise<number> {
   );
 }
 
-/** As if the lease of a dead worker had run out. */
-export async function endLease(database: Database): Promise<void> {
+/** As if the leases of all workers had run out, and the server had not just been started. */
+export async function endLeases(database: Database): Promise<void> {
   await rowsOf(
     database,
-    `update p2p.ops_batch_runs set lease_expires_at = clock_timestamp() - interval '1 second' where status = 'running'`,
+    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '2 hours' where doing <> 'gone'`,
+  );
+}
+
+/** As if the time to fetch of the batch that runs were over. */
+export async function endWindow(database: Database): Promise<void> {
+  await rowsOf(
+    database,
+    "update p2p.ops_batch_runs set fetch_until = clock_timestamp() - interval '20 seconds' where status = 'running'",
   );
 }
