@@ -167,10 +167,14 @@ export const FAULTS: Readonly<Record<string, Act>> = {
   ),
 };
 
-/** Kinds of faults in a random order that holds each of them before any comes again. */
-export function* schedule(dice: Dice): Generator<readonly [kind: string, act: Act]> {
-  for (;;) {
-    const round = Object.entries(FAULTS).map((entry) => ({ entry, place: dice.next() }));
+/** Faults in a random order that holds each of the kinds before any comes again. */
+export function* schedule(
+  dice: Dice,
+  kinds: readonly string[] = Object.keys(FAULTS),
+): Generator<readonly [kind: string, act: Act]> {
+  const entries = Object.entries(FAULTS).filter(([kind]) => kinds.includes(kind));
+  while (entries.length > 0) {
+    const round = entries.map((entry) => ({ entry, place: dice.next() }));
     for (const { entry } of round.sort((a, b) => a.place - b.place)) yield entry;
   }
 }

@@ -3,7 +3,7 @@ import type { Row } from "../../src/database/connection.ts";
 import { isConnectionLost } from "../../src/database/errors.ts";
 import { rowsOf } from "../support/batches.ts";
 import type { KnownOffer } from "../support/truth.ts";
-import { FAULTS, pause, schedule } from "./faults.ts";
+import { pause, schedule } from "./faults.ts";
 import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
 import { Dice } from "./random.ts";
 import { World } from "./world.ts";
@@ -120,12 +120,10 @@ class Soak {
 
   async #injectFaults(): Promise<void> {
     const { world, options } = this;
-    const kinds = new Set(options.faults ?? Object.keys(FAULTS));
     await this.#calm(2 * options.tickSeconds);
     let round = 0;
-    for (const [kind, act] of schedule(this.#dice)) {
+    for (const [kind, act] of schedule(this.#dice, options.faults)) {
       if (this.#over.signal.aborted) return;
-      if (!kinds.has(kind)) continue;
       this.#underWay = kind;
       const detail = await act(world, this.#dice);
       this.#underWay = "";
@@ -169,6 +167,12 @@ class Soak {
     const { batches } = this.options;
     while (this.#seen.size < batches && this.#broken.length === 0) {
       await pause(LOOK_SECONDS);
+      for (const { name, process } of this.world.machines) {
+        if (process?.hasFailed) {
+          const { code } = await process.ended;
+          this.#break("no worker ends by itself", [{ name, code }]);
+        }
+      }
       try {
         await this.#lookAtBatches();
         if ((performance.now() - this.#lastBatch) / 1000 > PATIENCE_SECONDS) {

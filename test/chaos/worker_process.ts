@@ -9,6 +9,7 @@ export class WorkerProcess {
   readonly ended: Promise<Deno.CommandStatus>;
   readonly #child: Deno.ChildProcess;
   #isRunning = true;
+  #wasTold = false;
 
   constructor(
     readonly name: string,
@@ -39,7 +40,13 @@ export class WorkerProcess {
     return this.#isRunning;
   }
 
+  /** Whether it ended though nobody had told or killed it. */
+  get hasFailed(): boolean {
+    return !this.#isRunning && !this.#wasTold;
+  }
+
   kill(signal: Deno.Signal): void {
+    this.#wasTold = true;
     if (this.#isRunning) this.#child.kill(signal);
   }
 
