@@ -29,7 +29,7 @@ export const logSink: AlertSink = ({ kind, message, isOver }) => {
 
 /** Tells people of incidents: once when one begins, once when it is over. */
 export class Alerts {
-  readonly #open = new Map<string, AlertKind>();
+  readonly #open = new Set<string>();
 
   constructor(readonly sinks: readonly AlertSink[] = [logSink]) {}
 
@@ -37,17 +37,13 @@ export class Alerts {
   raise(kind: AlertKind, message: string, subject = ""): void {
     const incident = `${kind} ${subject}`;
     if (this.#open.has(incident)) return;
-    this.#open.set(incident, kind);
+    this.#open.add(incident);
     this.#tell({ kind, message, isOver: false });
   }
 
   /** Says that it is over, where it was raised. */
   resolve(kind: AlertKind, message: string, subject = ""): void {
     if (this.#open.delete(`${kind} ${subject}`)) this.#tell({ kind, message, isOver: true });
-  }
-
-  isOpen(kind: AlertKind): boolean {
-    return [...this.#open.values()].includes(kind);
   }
 
   #tell(alert: Alert): void {

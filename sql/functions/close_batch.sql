@@ -16,7 +16,8 @@ begin
   join p2p.dim_cryptocurrencies c using (crypto_id)
   where bm.batch_id = p_batch_id
     and bm.status = 'complete'
-    and (e.fiat_code, e.crypto_symbol, e.trade_type) = (f.currency_code, c.symbol, m.trade_type)
+    and (e.exchange_id, e.fiat_code, e.crypto_symbol, e.trade_type)
+      = (m.exchange_id, f.currency_code, c.symbol, m.trade_type)
     and e.error_timestamp < v_before.batch_start_time + interval '1 second' -- the start is cut to the second
     and not e.is_resolved;
 

@@ -88,7 +88,7 @@ begin
         outcome := 'paused';
         detail := (
           select 'paused' || coalesce(
-            format(' since %s by %s', to_char(p.paused_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"'), p.paused_by),
+            ' since ' || to_char(p.paused_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"') || ' by ' || p.paused_by,
             ''
           )
           from p2p.pause_state() p

@@ -30,10 +30,10 @@ begin
   end if;
 
   insert into p2p.ops_extraction_errors (
-    batch_id, fiat_code, crypto_symbol, trade_type, page_number, error_type, error_message, retry_count
+    batch_id, exchange_id, fiat_code, crypto_symbol, trade_type, page_number, error_type, error_message, retry_count
   )
   select
-    p_batch_id, f.currency_code, c.symbol, m.trade_type, p_page_number, p_error_type, left(p_error_message, 1000), p_retry_count
+    p_batch_id, m.exchange_id, f.currency_code, c.symbol, m.trade_type, p_page_number, p_error_type, left(p_error_message, 1000), p_retry_count
   from p2p.dim_markets m
   join p2p.dim_fiat_currencies f using (fiat_id)
   join p2p.dim_cryptocurrencies c using (crypto_id)

@@ -12,6 +12,7 @@ declare
 begin
   with planned as (
     select
+      e.code as exchange,
       format('%s/%s %s', f.currency_code, c.symbol, m.trade_type) as market,
       bm.status,
       bm.reason
@@ -19,6 +20,7 @@ begin
     join p2p.dim_markets m using (market_id)
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
+    join p2p.dim_exchanges e using (exchange_id)
     where bm.batch_id = p_batch_id
   )
   select
@@ -27,8 +29,8 @@ begin
       (count(*) > 0)::integer
     ),
     jsonb_agg(
-      jsonb_build_object('market', p.market, 'status', p.status, 'reason', p.reason)
-      order by p.status, p.market
+      jsonb_build_object('exchange', p.exchange, 'market', p.market, 'status', p.status, 'reason', p.reason)
+      order by p.status, p.market, p.exchange
     ) filter (where p.status not in ('complete', 'not_due'))
   into v_finding
   from planned p;

@@ -32,6 +32,10 @@ begin
       return 'closed';
     end if;
 
+    if not exists (select from p2p.live_workers() w where w.worker_id = p_worker_id) then
+      return 'wait'; -- until it has beaten again: nobody would count on it
+    end if;
+
     v_loader := (select w.worker_id from p2p.workers_at_work() w where w.worker_id = v_batch.loader_id);
 
     if v_loader = p_worker_id then

@@ -86,6 +86,22 @@ add column priority smallint not null default 0;
 
 comment on column p2p.dim_markets.priority is 'Yours to set: higher ones are fetched first, and in every batch; what they leave of the allowance is for the others';
 
+-- The view of release 0.2.0 stands on every column, also on the one that goes; changed live or not, it is the same without.
+do $$
+begin
+  if p2p.live_definition('view p2p.freshness') ~ 'lease_expires_at' then
+    execute regexp_replace(p2p.live_definition('view p2p.freshness'), '\w+\.lease_expires_at,\s*', '');
+
+    update p2p.schema_objects o
+    set
+      definition = regexp_replace(o.definition, '\w+\.lease_expires_at,\s*', ''),
+      base_definition = regexp_replace(o.base_definition, '\w+\.lease_expires_at,\s*', ''),
+      adopted_definition = regexp_replace(o.adopted_definition, '\w+\.lease_expires_at,\s*', '')
+    where o.name = 'views/freshness.sql';
+  end if;
+end
+$$;
+
 alter table p2p.ops_batch_runs
 drop column lease_expires_at,
 add column due_at timestamptz unique,

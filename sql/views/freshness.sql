@@ -28,9 +28,15 @@ left join lateral (
 left join p2p.ops_batch_runs good
   on good.batch_start_time = loaded.batch_start_time
   and good.status in ('completed', 'partial')
-left join p2p.settings paused on paused.name = 'paused';
+left join p2p.settings paused on paused.name = 'paused'
+-- One that nobody ever asked for anything is not late.
+where exists (
+  select
+  from p2p.dim_markets m
+  where m.exchange_id = e.exchange_id
+);
 
-comment on view p2p.freshness is 'How old the newest loaded batch of each exchange is';
+comment on view p2p.freshness is 'How old the newest loaded batch of each exchange is that was ever asked';
 comment on column p2p.freshness.last_good_batch is 'Its start: the time of its facts';
 comment on column p2p.freshness.markets_completed is 'Of all exchanges of the batch, as are markets_expected and offers';
 comment on column p2p.freshness.paused is 'on: no new batch is begun';

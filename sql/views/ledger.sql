@@ -13,7 +13,7 @@ select
   end as outcome,
   bm.pages_stored as pages,
   left(array_to_string(bm.lost_pages, ','), 12) as lost_pages,
-  left(bm.reason, 38) as why
+  left(bm.reason, 25) as why
 from p2p.ops_batch_runs r
 join p2p.ops_batch_markets bm using (batch_id)
 join p2p.dim_markets m using (market_id)

@@ -2,7 +2,7 @@ create or replace view p2p.schedule as
 select
   r.due_at,
   r.status as outcome,
-  left(r.error_summary, 40) as why,
+  left(r.error_summary, 34) as why,
   r.batch_id as batch
 from p2p.ops_batch_runs r
 where r.due_at is not null
@@ -10,7 +10,7 @@ union all
 select
   s.due_at,
   'skipped',
-  left(s.reason, 40),
+  left(s.reason, 34),
   null
 from p2p.ops_skipped_batches s
 order by 1 desc;

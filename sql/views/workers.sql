@@ -1,9 +1,5 @@
 create or replace view p2p.workers as
-with alive as materialized (
-  select w.worker_id
-  from p2p.live_workers() w
-),
-held as (
+with held as (
   select bm.worker_id, m.exchange_id, count(*) as markets
   from p2p.ops_batch_runs r
   join p2p.ops_batch_markets bm using (batch_id)
@@ -14,7 +10,7 @@ held as (
 )
 select
   left(w.worker_id, 40) as worker,
-  w.worker_id in (select a.worker_id from alive a) as alive,
+  p2p.is_alive(w.lease_expires_at, w.doing) as alive,
   w.doing,
   left(e.code, 10) as exchange,
   round(we.rate_per_minute) as rate,

@@ -31,6 +31,7 @@ import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" wi
 import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
 import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
 import migration0019 from "../../sql/migrations/0019_fleet.sql" with { type: "text" };
+import migration0020 from "../../sql/migrations/0020_bybit.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -104,6 +105,7 @@ import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "t
 import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
+import isAlive from "../../sql/functions/is_alive.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import joinBatch from "../../sql/functions/join_batch.sql" with { type: "text" };
 import judgeImportPages from "../../sql/functions/judge_import_pages.sql" with { type: "text" };
@@ -121,6 +123,9 @@ import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
 import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
 import noteVisits from "../../sql/functions/note_visits.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
+  type: "text",
+};
+import parseBybitOnlineV1 from "../../sql/functions/parse_bybit_online_v1.sql" with {
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
@@ -322,6 +327,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0017_imports.sql", body: migration0017 },
   { name: "migrations/0018_indexes.sql", body: migration0018 },
   { name: "migrations/0019_fleet.sql", body: migration0019 },
+  { name: "migrations/0020_bybit.sql", body: migration0020 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
@@ -395,6 +401,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/import_markets.sql", body: importMarkets },
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
+  { name: "functions/is_alive.sql", body: isAlive },
   { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/join_batch.sql", body: joinBatch },
   { name: "functions/judge_import_pages.sql", body: judgeImportPages },
@@ -412,6 +419,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
   { name: "functions/note_visits.sql", body: noteVisits },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
+  { name: "functions/parse_bybit_online_v1.sql", body: parseBybitOnlineV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
   { name: "functions/pause_state.sql", body: pauseState },

@@ -4,7 +4,8 @@ import { logger } from "../log.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { DueTime, EndedBatch, JoinedBatch, LoadedBatch, NoBatch } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
-import { fetchExchange, type Fetching, isReadyWithin } from "./fetching.ts";
+import type { Fetcher } from "./fetcher.ts";
+import { fetchExchange, isReadyWithin } from "./fetching.ts";
 import type { Ending } from "./market.ts";
 import { PageWriter } from "./page_writer.ts";
 import type { Presence, ServedExchange } from "./presence.ts";
@@ -81,7 +82,7 @@ async function workUntilLoaded(joined: JoinedBatch, options: BatchOptions): Prom
   const { batchId } = joined;
   using end = new FetchingEnd(joined.secondsLeft, options);
   if (joined.outcome === "joined") await store.giveBack(batchId); // what we left in the middle, before
-  let givenUp: string | undefined;
+  let givenUp: readonly GivenUp[] = [];
   let isThereWork = true;
   for (;;) {
     let pages = 0;
@@ -91,10 +92,10 @@ async function workUntilLoaded(joined: JoinedBatch, options: BatchOptions): Prom
       ({ pages, givenUp } = await fetchMarkets(batchId, options, end));
     }
     const isStopping = signal.aborted;
-    if (isStopping || givenUp !== undefined) {
-      await presence.tell(isStopping ? "stopping" : "waiting");
-    }
-    const next = await store.takeLoad(batchId, isStopping ? STOPPED : givenUp);
+    const reason = isStopping ? STOPPED : givenUp.map((one) => one.reason).join("; ") || undefined;
+    // Others go by what we say of ourselves.
+    if (reason !== undefined) await presence.tell(isStopping ? "stopping" : "waiting");
+    const next = await store.takeLoad(batchId, reason);
     if (next === "load") return { outcome: "loaded", ...await load(joined, options) };
     if (next === "closed" || (next === "others" && isStopping)) {
       return { outcome: "left", batchId, ended: await store.endedBatch(batchId) };
@@ -103,7 +104,7 @@ async function workUntilLoaded(joined: JoinedBatch, options: BatchOptions): Prom
     if (isThereWork && pages > 0) continue;
     progress.enter("waiting");
     await presence.enter(isStopping ? "stopping" : "waiting");
-    if (next === "others") isThereWork = await isAnExchangeBack(options);
+    if (next === "others") isThereWork = await isAnyBack(givenUp, options);
     else {
       await clock.sleep(PATIENCE.pollSeconds * 1000, isStopping ? undefined : signal)
         .catch(() => {});
@@ -127,12 +128,18 @@ async function load(
   return { batch, wasOver: joined.secondsLeft <= 0 };
 }
 
+/** An exchange that nothing may be sent to. */
+interface GivenUp {
+  readonly fetcher: Fetcher;
+  readonly reason: string;
+}
+
 /** Fetches with all exchanges at once until none has anything left for us. */
 async function fetchMarkets(
   batchId: string,
   options: BatchOptions,
   end: FetchingEnd,
-): Promise<Fetching> {
+): Promise<{ pages: number; givenUp: readonly GivenUp[] }> {
   const { served, store, clock, maxWorkers, progress } = options;
   const { alerts } = store.database;
   const writer = new PageWriter(store, batchId, (page, outcome) => progress.count(page, outcome));
@@ -142,28 +149,31 @@ async function fetchMarkets(
     now: AbortSignal.any([end.now, broken.signal]),
   };
   const common = { batchId, store, writer, alerts, clock, maxWorkers, ending };
-  const fetched = await Promise.all(
-    served.map((one) =>
-      fetchExchange({ ...common, served: one }).catch((error) => broken.abort(error))
-    ),
-  );
+  const givenUp: GivenUp[] = [];
+  let pages = 0;
+  await Promise.all(served.map(async (one) => {
+    try {
+      const fetched = await fetchExchange({ ...common, served: one });
+      pages += fetched.pages;
+      const reason = fetched.givenUp;
+      if (reason !== undefined) givenUp.push({ fetcher: one.fetcher, reason });
+    } catch (error) {
+      broken.abort(error);
+    }
+  }));
   broken.signal.throwIfAborted();
   await writer.drain();
   await store.giveBack(batchId); // claimed, and not fetched to the end
-  const done = fetched.filter((one) => one !== undefined);
-  return {
-    pages: done.reduce((sum, { pages }) => sum + pages, 0),
-    givenUp: done.map(({ givenUp }) => givenUp).filter((reason) => reason !== undefined)
-      .join("; ") || undefined,
-  };
+  return { pages, givenUp };
 }
 
-/** Waits a moment for an exchange that was given up. */
-async function isAnExchangeBack({ served, clock, signal }: BatchOptions): Promise<boolean> {
-  const closed = served.filter(({ fetcher }) => fetcher.state.breaker !== "closed");
+/** Waits a moment for the exchanges that were given up. */
+async function isAnyBack(
+  givenUp: readonly GivenUp[],
+  { clock, signal }: BatchOptions,
+): Promise<boolean> {
   const milliseconds = PATIENCE.pollSeconds * 1000;
-  if (closed.length === 0) await clock.sleep(milliseconds, signal).catch(() => {});
-  const ready = closed.map(({ fetcher }) => isReadyWithin(milliseconds, fetcher, clock, signal));
+  const ready = givenUp.map(({ fetcher }) => isReadyWithin(milliseconds, fetcher, clock, signal));
   return (await Promise.all(ready)).includes(true);
 }
 

@@ -116,11 +116,16 @@ export class BatchStore {
     ]);
   }
 
-  async recordDiscoveryProblem(fiat: string | undefined, error: Error): Promise<void> {
-    await this.database.call("select p2p.record_discovery_problem($1, $2, $3)", [
+  async recordDiscoveryProblem(
+    exchange: string,
+    fiat: string | undefined,
+    error: Error,
+  ): Promise<void> {
+    await this.database.call("select p2p.record_discovery_problem($1, $2, $3, $4)", [
       fiat ?? null,
       "kind" in error ? String(error.kind) : error.name,
       error.message,
+      exchange,
     ]);
   }
 

@@ -57,7 +57,7 @@ export async function refreshMarkets(request: DiscoveryRequest): Promise<boolean
     concurrency,
   });
   signal.throwIfAborted(); // what was cut short is no problem of the exchange, and its list not whole
-  await report(discovery.problems, store);
+  await report(discovery.problems, store, exchange.code);
   if (discovery.covered.length === 0) {
     if (isKnown(known, wanted)) return true;
     const reason = discovery.problems[0]?.error.message ?? "no answer";
@@ -72,7 +72,7 @@ export async function refreshMarkets(request: DiscoveryRequest): Promise<boolean
   const fiats = [...new Set(discovery.markets.map((market) => market.fiat))];
   const { methods, problems } = await exchange.discoverPaymentMethods(ask, fiats, concurrency);
   signal.throwIfAborted();
-  await report(problems, store);
+  await report(problems, store, exchange.code);
   await store.storePaymentMethods(exchange.code, methods);
   return true;
 }
@@ -98,14 +98,21 @@ function fiatsDue(
 }
 
 /** Every problem goes to the database; the log gets one line for all of them. What was never asked is none. */
-async function report(all: readonly DiscoveryProblem[], store: BatchStore): Promise<void> {
+async function report(
+  all: readonly DiscoveryProblem[],
+  store: BatchStore,
+  exchange: string,
+): Promise<void> {
   const problems = all.filter(({ error }) => !(error instanceof ExchangeClosed));
   const [first] = problems;
   if (first === undefined) return;
   log.warning("discovery calls failed: {count}; what was known from before stays", {
+    exchange,
     count: problems.length,
     fiats: problems.slice(0, 5).map(({ fiat }) => fiat ?? "all").join(" "),
     error: first.error.message,
   });
-  for (const { fiat, error } of problems) await store.recordDiscoveryProblem(fiat, error);
+  for (const { fiat, error } of problems) {
+    await store.recordDiscoveryProblem(exchange, fiat, error);
+  }
 }

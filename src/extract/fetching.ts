@@ -36,26 +36,28 @@ export async function fetchExchange(options: FetchingOptions): Promise<Fetching>
   const { batchId, served: { exchange, fetcher }, store, writer, alerts, clock, ending } = options;
   let pages = 0;
   let closedSince: number | undefined;
+  let reason = fetcher.state.breaker === "open" ? fetcher.state.breakerReason : undefined;
   while (!ending.soon.aborted) {
-    if (fetcher.state.breaker === "open") {
-      const reason = fetcher.state.breakerReason ?? "it is closed";
-      alerts.raise("breaker_open", `${exchange.code}: ${reason}`, exchange.code);
+    if (reason !== undefined) {
+      alerts.raise("breaker_open", `nothing is sent to ${exchange.code}: ${reason}`, exchange.code);
       closedSince ??= clock.now();
       const end = closedSince + PATIENCE.closedExchangeSeconds * 1000;
       const isReady = await isReadyWithin(end - clock.now(), fetcher, clock, ending.soon);
       if (ending.soon.aborted) break;
-      if (!isReady) return { pages, givenUp: `${exchange.code}: ${reason}` };
+      if (!isReady) return { pages, givenUp: `nothing is sent to ${exchange.code}: ${reason}` };
     }
     const round = await fetchRound(options);
     pages += round.pages;
-    if (fetcher.state.breaker === "closed") {
-      closedSince = undefined;
-      alerts.resolve("breaker_open", `${exchange.code} answers again`, exchange.code);
-    }
-    if (round.isQueueEmpty) break;
-    if (round.wasClosed) {
+    reason = round.closed;
+    if (reason !== undefined) {
       await writer.drain();
       await store.giveBack(batchId, exchange.code);
+    } else {
+      if (fetcher.state.breaker === "closed") {
+        closedSince = undefined;
+        alerts.resolve("breaker_open", `${exchange.code} answers again`, exchange.code);
+      }
+      if (round.isQueueEmpty) break;
     }
   }
   return { pages, givenUp: undefined };
@@ -64,8 +66,8 @@ export async function fetchExchange(options: FetchingOptions): Promise<Fetching>
 interface Round {
   readonly pages: number;
   readonly isQueueEmpty: boolean;
-  /** Whether it ended because nothing may be sent any more. */
-  readonly wasClosed: boolean;
+  /** Why nothing may be sent any more. */
+  readonly closed: string | undefined;
 }
 
 /** All fetchers until the queue is empty; while the exchange is on probation, one of them with one market. */
@@ -79,7 +81,7 @@ async function fetchRound(options: FetchingOptions): Promise<Round> {
     now: AbortSignal.any([ending.now, broken.signal]),
   };
   let pages = 0;
-  let wasClosed = false;
+  let closed: string | undefined;
 
   const work = async () => {
     do {
@@ -90,17 +92,17 @@ async function fetchRound(options: FetchingOptions): Promise<Round> {
         pages++;
         return writer.add(page);
       }, stop);
-    } while (!isProbe && !wasClosed && !stop.soon.aborted);
+    } while (!isProbe && closed === undefined && !stop.soon.aborted);
   };
   // A fetcher that cannot go on (the database is lost, say) stops all; being stopped is no failure.
   const guarded = () =>
     work().catch((error) => {
-      if (error instanceof ExchangeClosed) wasClosed = true;
+      if (error instanceof ExchangeClosed) closed ??= error.reason;
       else if (!stop.now.aborted) broken.abort(error);
     });
   await Promise.all(Array.from({ length: isProbe ? 1 : maxWorkers }, guarded));
   broken.signal.throwIfAborted();
-  return { pages, wasClosed, isQueueEmpty: claims.isEmpty && !wasClosed };
+  return { pages, closed, isQueueEmpty: claims.isEmpty };
 }
 
 /** Whether the exchange may be asked again within so many milliseconds, and before the signal. */

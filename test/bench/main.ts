@@ -3,11 +3,13 @@
 // embedded PostgreSQL as it is for users (fsync on), all on this machine. Prints one row a market size.
 // `deno task bench history …`: months of history, see history/main.ts.
 // `deno task bench fleet`: one worker against three. `deno task bench bounded`: memory where others are slow.
+// `deno task bench rate`: how near to a hidden limit it comes, see rate/main.ts.
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
 import { configureLog } from "../../src/log.ts";
 import { benchHistory } from "./history/main.ts";
+import { benchRate } from "./rate/main.ts";
 import { bareInsertSeconds } from "./bare_insert.ts";
 import { benchBounded } from "./bounded.ts";
 import { benchFleet } from "./fleet.ts";
@@ -26,6 +28,7 @@ const named: Readonly<Record<string, (args: readonly string[]) => Promise<void>>
   history: benchHistory,
   fleet: benchFleet,
   bounded: benchBounded,
+  rate: benchRate,
 };
 const bench = named[Deno.args[0] ?? ""];
 if (bench !== undefined) {

@@ -12,6 +12,8 @@ interface Target {
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
+  /** Where it is abandoned: never comes. */
+  held?: Promise<void>;
 }
 
 export class HalfOpenProxy implements AsyncDisposable {
@@ -81,6 +83,12 @@ export class HalfOpenProxy implements AsyncDisposable {
     }
   }
 
+  /** The connections of now are frozen for ever, and new ones pass: a server that lost its power, and is back. */
+  abandon(): void {
+    const never = Promise.withResolvers<void>().promise;
+    for (const pair of this.#pairs) pair.held = never;
+  }
+
   /** Resets all connections; new ones are welcome. */
   cut(): void {
     for (const pair of this.#pairs) reset(pair);
@@ -108,17 +116,17 @@ export class HalfOpenProxy implements AsyncDisposable {
     const server = connect({ ...this.#target, host: this.#target.hostname, allowHalfOpen: true });
     client.setNoDelay(true);
     server.setNoDelay(true);
-    const pair = { client, server };
+    const pair: Pair = { client, server };
     this.#pairs.add(pair);
     server.on("error", () => this.#end(pair));
     client.on("error", () => this.#end(pair));
     Promise.all([
-      this.#pump(client, server, "toServer"),
-      this.#pump(server, client, "toClient"),
+      this.#pump(pair, client, server, "toServer"),
+      this.#pump(pair, server, client, "toClient"),
     ]).catch(() => {}).finally(() => this.#end(pair));
   }
 
-  async #pump(from: Socket, to: Socket, direction: Direction): Promise<void> {
+  async #pump(pair: Pair, from: Socket, to: Socket, direction: Direction): Promise<void> {
     for await (const part of from) {
       const bytes = part as Uint8Array;
       if (direction === "toServer") this.bytesToServer += bytes.length;
@@ -126,18 +134,21 @@ export class HalfOpenProxy implements AsyncDisposable {
       for (let sent = 0; sent < bytes.length;) {
         const next = Math.max(1, Math.min(bytes.length - sent, this.bytesPerSecond / 20));
         if (this.bytesPerSecond !== Infinity) await sleep(1000 * next / this.bytesPerSecond);
+        await pair.held;
         await this.#frozen.get(direction)?.promise;
         if (to.destroyed) return;
         const piece = bytes.subarray(sent, sent += Math.ceil(next));
         if (!to.write(piece)) await once(to, "drain");
       }
     }
+    await pair.held;
     await this.#frozen.get(direction)?.promise;
     to.end();
   }
 
   /** What one end has lost, the other hears of, unless the way between them is frozen. */
   async #end(pair: Pair): Promise<void> {
+    await pair.held;
     await Promise.all([...this.#frozen.values()].map(({ promise }) => promise));
     this.#pairs.delete(pair);
     reset(pair);

@@ -1,4 +1,4 @@
-import type { RateOptions } from "../../src/extract/fetcher.ts";
+import type { RateOptions } from "../../src/extract/rate_limiter.ts";
 
 /** A rate that nothing changes. */
 export function fixedRate(perMinute: number, burst: number): RateOptions {

@@ -30,6 +30,25 @@ export async function holdTable(
   };
 }
 
+/** Runs a statement in a transaction that stays open until it is ended. */
+export async function holdStatement(
+  url: string,
+  statement: string,
+): Promise<{ commit(): Promise<void> }> {
+  const session = postgres(url, {
+    max: 1,
+    onnotice: () => {},
+    connection: { application_name: "test transaction" },
+  });
+  await session.unsafe(`begin; ${statement}`).simple();
+  return {
+    commit: async () => {
+      await session.unsafe("commit").simple();
+      await session.end({ timeout: 2 });
+    },
+  };
+}
+
 /** Waits until a session of the program waits for a lock. */
 export async function someoneWaits(database: Database): Promise<void> {
   await eventually("a session that waits for a lock", async () => {
@@ -68,11 +87,11 @@ export async function killSessions(database: Database): Promise<number> {
   );
 }
 
-/** As if the leases of all workers had run out, and the server had not just been started. */
+/** As if the leases of all workers had run out, longer ago than a start of the server makes up for. */
 export async function endLeases(database: Database): Promise<void> {
   await rowsOf(
     database,
-    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '2 hours' where doing <> 'gone'`,
+    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day' where doing <> 'gone'`,
   );
 }
 

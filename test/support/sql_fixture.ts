@@ -18,6 +18,7 @@ export interface PageOptions {
   /** Seconds after the start of the batch. */
   readonly seenAfter?: number;
   readonly worker?: string;
+  readonly parser?: string;
 }
 
 export interface BatchOptions {
@@ -40,6 +41,13 @@ export interface Beat {
   readonly pausedSeconds?: number;
   readonly breaker?: "closed" | "open" | "half_open";
   readonly breakerReason?: string;
+}
+
+export interface Claimed {
+  readonly name: string;
+  readonly id: number;
+  readonly nextPage: number;
+  readonly offersReported: unknown;
 }
 
 export interface Join {
@@ -124,15 +132,16 @@ export class SqlFixture implements AsyncDisposable {
     );
   }
 
-  /** Makes these the active markets, and no others. */
-  async listMarkets(markets: readonly MarketName[]): Promise<void> {
+  /** Makes these the active markets of an exchange, and no others. */
+  async listMarkets(markets: readonly MarketName[], exchange = "binance"): Promise<void> {
     const listed = markets.map(parts);
     const fiats = [...new Set(listed.map(({ fiat }) => fiat))].map((code) => ({ code }));
     await this.work(
-      `select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb,
+      `select p2p.store_market_list($3, $1::text::jsonb, $2::text::jsonb,
          array(select currency_code from p2p.dim_fiat_currencies), '{}')`,
       JSON.stringify(fiats),
       JSON.stringify(listed),
+      exchange,
     );
   }
 
@@ -174,6 +183,60 @@ export class SqlFixture implements AsyncDisposable {
       due === undefined ? null : intervalSeconds,
       deadlineSeconds,
     );
+  }
+
+  /** Markets that the worker gets, with what it is told of each. */
+  async claim(
+    batchId: unknown,
+    { worker = WORKER, exchange = "binance", count = 100_000 } = {},
+  ): Promise<Claimed[]> {
+    const rows = await this.rows(
+      "select * from p2p.claim_markets($1, $2, $3, $4)",
+      String(batchId),
+      worker,
+      exchange,
+      count,
+    );
+    return rows.map((row) => ({
+      name: `${row["fiat"]}/${row["asset"]} ${row["side"]}`,
+      id: Number(row["market_id"]),
+      nextPage: Number(row["next_page"]),
+      offersReported: row["offers_reported"],
+    }));
+  }
+
+  async takeLoad(batchId: unknown, worker: string = WORKER, giveUp = ""): Promise<unknown> {
+    const { outcome } = await this.work(
+      "select p2p.take_load($1, $2, $3) as outcome",
+      String(batchId),
+      worker,
+      giveUp === "" ? null : giveUp,
+    );
+    return outcome;
+  }
+
+  /** As if the worker had died long ago. */
+  async kill(worker: string): Promise<void> {
+    await this.rows(
+      "update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day' where worker_id = $1",
+      worker,
+    );
+  }
+
+  /** The batch of that id, as the worker that holds these markets sees it. */
+  async batch(batchId: unknown, worker = WORKER): Promise<TestBatch> {
+    const rows = await this.rows(
+      `select m.market_id, f.currency_code || '/' || c.symbol || ' ' || m.trade_type as name, r.batch_start_time
+       from p2p.ops_batch_markets bm
+       join p2p.ops_batch_runs r using (batch_id)
+       join p2p.dim_markets m using (market_id)
+       join p2p.dim_fiat_currencies f using (fiat_id)
+       join p2p.dim_cryptocurrencies c using (crypto_id)
+       where bm.batch_id = $1`,
+      String(batchId),
+    );
+    const ids = new Map(rows.map((row) => [String(row["name"]), Number(row["market_id"])]));
+    return new TestBatch(this, String(batchId), rows[0]?.["batch_start_time"] as Date, worker, ids);
   }
 
   /** Opens a batch over these markets, at a time of the test's choice, and claims them all. */
@@ -253,9 +316,10 @@ export class TestBatch {
   /** Stores the text of a page; what became of it. */
   async body(market: MarketName, text: string, options: PageOptions = {}): Promise<string> {
     const { page = 1, last = true, total, seenAfter = page, worker = this.worker } = options;
+    const { parser = "binance_search_v1" } = options;
     const sha256 = new Uint8Array(createHash("sha256").update(text).digest());
     const { outcome } = await this.fixture.work(
-      "select p2p.store_page($1, $2, $3, $4, $5, $6, 'binance_search_v1', $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
+      "select p2p.store_page($1, $2, $3, $4, $5, $6, $11, $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
       this.id,
       worker,
       this.market(market),
@@ -266,6 +330,7 @@ export class TestBatch {
       new TextEncoder().encode(text).length,
       sha256,
       text,
+      parser,
     );
     return String(outcome);
   }

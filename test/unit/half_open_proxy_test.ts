@@ -117,6 +117,23 @@ Deno.test("frozen one way: the server hears, the client does not", async () => {
   });
 });
 
+Deno.test("abandoned: the connections of now are dead and stay so, new ones pass", async () => {
+  await withEcho(async (proxy) => {
+    using client = await Client.of(proxy);
+    await client.send("before");
+    strictEqual(await client.hear(), "before");
+    proxy.abandon();
+    await client.send("lost");
+    proxy.pass();
+    ok(await client.hearsNothing());
+    using later = await Client.of(proxy);
+    await later.send("new");
+    strictEqual(await later.hear(), "new");
+    proxy.cut();
+    await rejects(client.hear(), { code: "ECONNRESET" });
+  });
+});
+
 Deno.test("cut and refused: the client meets a reset; afterwards it is welcome", async () => {
   await withEcho(async (proxy) => {
     using client = await Client.of(proxy);
