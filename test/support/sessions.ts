@@ -4,11 +4,14 @@ import type { Database } from "../../src/database/connection.ts";
 import { rowsOf, valueOf } from "./batches.ts";
 import { eventually } from "./program.ts";
 
-/** Holds a lock on a table until disposed; `access share` is what a reader holds until its transaction ends. */
+/**
+ * Holds a lock on a table until disposed; `access share` is what a reader holds until its transaction ends, under
+ * `exclusive` others may read.
+ */
 export async function holdTable(
   url: string,
   table: string,
-  mode: "access exclusive" | "access share" = "access exclusive",
+  mode: "access exclusive" | "access share" | "exclusive" = "access exclusive",
 ): Promise<AsyncDisposable> {
   const session = postgres(url, {
     max: 1,
