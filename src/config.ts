@@ -2,6 +2,13 @@ import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
 import { type MarketFilter, parseMarketFilter } from "./exchange/market_filter.ts";
 
+/** Every exchange that there is an adapter for, by its code in `dim_exchanges`. */
+export const EXCHANGE_CODES = ["binance", "bybit"] as const;
+
+export type ExchangeCode = typeof EXCHANGE_CODES[number];
+
+type ExchangeList = readonly [ExchangeCode, ...ExchangeCode[]];
+
 const wholeNumber = (least: number, most: number) =>
   z.string()
     .regex(/^\d+$/, "is not a whole number")
@@ -47,13 +54,41 @@ const markets = z.string().transform((text, context): MarketFilter => {
   return z.NEVER;
 });
 
+const exchanges = z.string().transform((text, context): ExchangeList => {
+  const codes: ExchangeCode[] = [];
+  for (const entry of text.split(",").map((part) => part.trim().toLowerCase())) {
+    const code = EXCHANGE_CODES.find((known) => known === entry);
+    if (code !== undefined && !codes.includes(code)) codes.push(code);
+    else {
+      context.addIssue(
+        code === undefined
+          ? `must be a list of ${EXCHANGE_CODES.join(", ")}, not ${JSON.stringify(entry)}`
+          : `names ${code} twice`,
+      );
+      return z.NEVER;
+    }
+  }
+  const [first, ...others] = codes;
+  return first === undefined ? z.NEVER : [first, ...others]; // a text has at least one part
+});
+
+/** Without line breaks and control characters: it stands in tables and log lines. */
+const workerName = z.string().regex(
+  /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u,
+  "must be 1 to 100 printable characters",
+);
+
 /** Every variable of the contract with its default. The README's table is checked against this. */
 const environment = z.object({
   DATABASE_URL: databaseUrl.optional(),
   DATA_DIR: z.string().min(1).optional(),
+  EXCHANGES: exchanges.default(["binance"]),
   BINANCE_BASE_URL: baseUrl.default("https://p2p.binance.com"),
   BINANCE_SEARCH_ENDPOINT: endpoint.default("/bapi/c2c/v2/friendly/c2c/adv/search"),
   BINANCE_PAIRS_ENDPOINT: endpoint.optional(),
+  BYBIT_BASE_URL: baseUrl.default("https://api2.bybit.com"),
+  BYBIT_SEARCH_ENDPOINT: endpoint.default("/fiat/otc/item/online"),
+  WORKER_NAME: workerName.optional(),
   EXTRACTION_INTERVAL_MINUTES: wholeNumber(1, 1440).default(10),
   MAX_WORKERS: wholeNumber(1, 100).default(20),
   REQUEST_TIMEOUT_SECONDS: decimal(0.1, 600).default(30),

@@ -5,8 +5,10 @@
 export const DEADLINES = {
   /** Reaching a database across a continent takes < 1 s; after 10 the host is not there. */
   connectSeconds: 10,
-  /** Reading a few rows, claiming markets, heartbeats. */
+  /** Reading a few rows, claiming markets. */
   statementSeconds: 30,
+  /** A heartbeat that takes longer is tried anew: the next one is due. */
+  beatSeconds: 4,
   /** Ten pages, 600 KB: milliseconds. Long enough for a disk that stalls while it checkpoints. */
   storeSeconds: 60,
   /** 50,000 offers load in 3 s. This is for a slow disk and ten times the market. */
@@ -25,5 +27,19 @@ export const DEADLINES = {
   disconnectSeconds: 2,
 } as const;
 
-/** The worker's claim on a batch: renewed this often, lost when silent for `leaseSeconds`. */
+/** A worker says this often that it lives; silent for `leaseSeconds` it is dead, and others take its markets. */
 export const LEASE = { leaseSeconds: 15, renewSeconds: 4 } as const;
+
+/** How long something is put up with before it is given up. */
+export const PATIENCE = {
+  /** Pages in hand when fetching ends; an exchange that answers at all does so within a second. */
+  pageSeconds: 2,
+  /** An exchange to which nothing may be sent (its breaker is open), before the batch goes on without it. */
+  closedExchangeSeconds: 60,
+  /** A lost database, where there is no window to wait for. */
+  databaseSeconds: 10,
+  /** A lost database, once the worker was told to stop. */
+  stoppingSeconds: 3,
+  /** Between looks at what the other workers of a batch do. */
+  pollSeconds: 1,
+} as const;

@@ -24,7 +24,7 @@ interface Outcome {
   code: number;
 }
 
-const ALL = ["test/unit", "test/sql", "test/plain", "test/integration"];
+const ALL = ["test/unit", "test/sql", "test/plain", "test/integration", "test/chaos"];
 /** What depends on the server's version. */
 const DATABASE_TESTS = [
   "test/sql",

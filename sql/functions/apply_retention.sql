@@ -129,6 +129,13 @@ begin
   where e.batch_id is null
     and e.error_timestamp < v_before;
 
+  -- Nor do due times that got no batch, and workers that are long dead.
+  delete from p2p.ops_skipped_batches s
+  where s.due_at < v_before;
+
+  delete from p2p.ops_workers w
+  where w.last_seen_at < clock_timestamp() - interval '30 days';
+
   -- Nor do pages of an import that was killed, which only another import would clear away.
   delete from p2p.stg_imports i
   where i.seen_at < clock_timestamp() - interval '1 day';

@@ -16,13 +16,15 @@ begin
   join p2p.dim_cryptocurrencies c using (crypto_id)
   where bm.batch_id = p_batch_id
     and bm.status = 'complete'
-    and (e.fiat_code, e.crypto_symbol, e.trade_type) = (f.currency_code, c.symbol, m.trade_type)
+    and (e.exchange_id, e.fiat_code, e.crypto_symbol, e.trade_type)
+      = (m.exchange_id, f.currency_code, c.symbol, m.trade_type)
     and e.error_timestamp < v_before.batch_start_time + interval '1 second' -- the start is cut to the second
     and not e.is_resolved;
 
   with ledger as (
     select
-      count(*) as expected,
+      count(*) filter (where bm.status <> 'not_due') as expected,
+      count(*) filter (where bm.status = 'not_due') as not_due,
       count(*) filter (where bm.status = 'complete') as complete,
       count(*) filter (where bm.status = 'incomplete') as incomplete,
       count(*) filter (where bm.status = 'failed') as failed,
@@ -53,14 +55,14 @@ begin
   outcome as (
     select
       case
-        when l.expected > 0 and l.complete = l.expected then 'completed'
+        when l.complete = l.expected and l.expected + l.not_due > 0 then 'completed'
         when l.complete + l.incomplete > 0 then 'partial'
         else 'failed'
       end as status,
       nullif(
         concat_ws(
           '; ',
-          case when l.expected = 0 then 'no market was planned' end,
+          case when l.expected + l.not_due = 0 then 'no market was planned' end,
           case when l.failed > 0 then format('markets failed: %s', l.failed) end,
           case when l.incomplete > 0 then format('markets incomplete: %s', l.incomplete) end,
           case when l.deferred > 0 then format('markets deferred: %s (%s)', l.deferred, l.why_deferred) end,

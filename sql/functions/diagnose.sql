@@ -61,7 +61,18 @@ as $function$
     select r.*
     from p2p.ops_batch_runs r
     where r.status = 'running'
-      and r.lease_expires_at < clock_timestamp()
+      and not exists (select from p2p.workers_at_work())
+  ),
+  closed_exchanges as (
+    select
+      e.code,
+      w.worker_name,
+      coalesce(we.breaker_reason, 'no reason is given') as reason,
+      we.breaker_since
+    from p2p.live_workers() w
+    join p2p.ops_worker_exchanges we using (worker_id)
+    join p2p.dim_exchanges e using (exchange_id)
+    where we.breaker <> 'closed'
   ),
   failing_rules as (
     select count(*) as rules, string_agg(q.metric_name, ', ' order by q.metric_name) as names
@@ -191,7 +202,7 @@ as $function$
       else 'ok'
     end,
     case
-      when a.batch_id is not null then format('the worker %s died in batch %s', a.worker_id, a.batch_id)
+      when a.batch_id is not null then format('nobody is at batch %s, which %s began', a.batch_id, a.worker_id)
       when g.age_seconds is null then 'no batch has been loaded yet'
       when g.age_seconds > 180 * p_interval_minutes
       then format('the last good batch ended %s minutes ago', round(g.age_seconds / 60))
@@ -206,6 +217,13 @@ as $function$
   from last_good g
   left join last_batch b on true
   left join abandoned a on true
+  union all
+  select
+    'workers',
+    'warning',
+    format('%s sends nothing to %s since %s: %s', worker_name, code, to_char(breaker_since, 'YYYY-MM-DD HH24:MI TZ'), reason),
+    'it tries by itself; select * from p2p.workers'
+  from closed_exchanges
   union all
   select
     'markets',

@@ -2,9 +2,10 @@
 -- fetched, no other.
 create or replace function p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text)
 returns void
-language sql
+language plpgsql
 set search_path = p2p, pg_temp
 as $function$
+begin
   update p2p.ops_batch_markets bm
   set
     status = case
@@ -19,7 +20,12 @@ as $function$
     )
   where bm.batch_id = p_batch_id
     and bm.market_id = p_market_id
-    and bm.status = 'fetching'
+    and bm.status = 'fetching';
+
+  if found then
+    perform p2p.note_visits(p_batch_id, array[p_market_id]);
+  end if;
+end
 $function$;
 
 comment on function p2p.finish_market(uuid, integer, text) is 'Ends the work on a market: complete, incomplete or failed';

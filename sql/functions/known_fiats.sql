@@ -1,6 +1,6 @@
--- The fiats of an exchange that were asked for, whether their markets were read within p_fresh_seconds, and how many
--- of those are active. fiat_code '*' stands for the list of all fiats. Changes nothing.
-create or replace function p2p.known_fiats(p_exchange text, p_fresh_seconds integer)
+-- The fiats of an exchange that were asked for, whether their markets were read within discovery_every_hours, and how
+-- many of those are active. fiat_code '*' stands for the list of all fiats. Changes nothing.
+create or replace function p2p.known_fiats(p_exchange text)
 returns table (fiat_code text, is_fresh boolean, active_markets bigint)
 language sql
 stable
@@ -22,7 +22,7 @@ as $function$
   )
   select
     fiat_code,
-    coalesce(d.discovered_at > clock_timestamp() - make_interval(secs => p_fresh_seconds), false),
+    coalesce(d.discovered_at > clock_timestamp() - make_interval(secs => p2p.setting_number('discovery_every_hours')::double precision * 3600), false),
     coalesce(m.active_markets, 0)
   from discoveries d
   full join markets m using (fiat_code)
@@ -30,6 +30,6 @@ as $function$
     or m.active_markets > 0 -- a fiat that only an import knows is not asked for
 $function$;
 
-comment on function p2p.known_fiats(text, integer) is 'Fiats seen so far (* = the list of them) and whether their markets were read within p_fresh_seconds';
+comment on function p2p.known_fiats(text) is 'Fiats seen so far (* = the list of them) and whether their markets were read lately enough (discovery_every_hours)';
 
-grant execute on function p2p.known_fiats(text, integer) to p2p_worker;
+grant execute on function p2p.known_fiats(text) to p2p_worker;

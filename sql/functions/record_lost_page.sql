@@ -15,6 +15,8 @@ language plpgsql
 set search_path = p2p, pg_temp
 as $function$
 begin
+  perform p2p.lock_queue(p_batch_id, false);
+
   update p2p.ops_batch_markets bm
   set lost_pages = bm.lost_pages || p_page_number
   where bm.batch_id = p_batch_id
@@ -28,10 +30,10 @@ begin
   end if;
 
   insert into p2p.ops_extraction_errors (
-    batch_id, fiat_code, crypto_symbol, trade_type, page_number, error_type, error_message, retry_count
+    batch_id, exchange_id, fiat_code, crypto_symbol, trade_type, page_number, error_type, error_message, retry_count
   )
   select
-    p_batch_id, f.currency_code, c.symbol, m.trade_type, p_page_number, p_error_type, left(p_error_message, 1000), p_retry_count
+    p_batch_id, m.exchange_id, f.currency_code, c.symbol, m.trade_type, p_page_number, p_error_type, left(p_error_message, 1000), p_retry_count
   from p2p.dim_markets m
   join p2p.dim_fiat_currencies f using (fiat_id)
   join p2p.dim_cryptocurrencies c using (crypto_id)

@@ -1,5 +1,5 @@
 -- Quality rule. Metric: share of the planned markets that were fetched whole, 0 to 1; a batch without any market is
--- not complete. Offending rows: the markets that are missing something. Speaks of the batch alone: the ledger
+-- not complete, one of markets that are all not due is. Offending rows: the markets that are missing something. Speaks of the batch alone: the ledger
 -- (primary key of ops_batch_markets). Only reads.
 create or replace function p2p.rule_completeness(p_batch_id uuid)
 returns p2p.rule_finding
@@ -12,6 +12,7 @@ declare
 begin
   with planned as (
     select
+      e.code as exchange,
       format('%s/%s %s', f.currency_code, c.symbol, m.trade_type) as market,
       bm.status,
       bm.reason
@@ -19,14 +20,18 @@ begin
     join p2p.dim_markets m using (market_id)
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
+    join p2p.dim_exchanges e using (exchange_id)
     where bm.batch_id = p_batch_id
   )
   select
-    coalesce(round(avg((p.status = 'complete')::integer), 6), 0),
+    coalesce(
+      round(avg((p.status = 'complete')::integer) filter (where p.status <> 'not_due'), 6),
+      (count(*) > 0)::integer
+    ),
     jsonb_agg(
-      jsonb_build_object('market', p.market, 'status', p.status, 'reason', p.reason)
-      order by p.status, p.market
-    ) filter (where p.status <> 'complete')
+      jsonb_build_object('exchange', p.exchange, 'market', p.market, 'status', p.status, 'reason', p.reason)
+      order by p.status, p.market, p.exchange
+    ) filter (where p.status not in ('complete', 'not_due'))
   into v_finding
   from planned p;
   return v_finding;

@@ -26,6 +26,7 @@ declare
 begin
   with books as (
     select
+      e.code as exchange,
       format('%s/%s %s', f.currency_code, c.symbol, d.trade_type) as market,
       d.median_price,
       history.usual_median,
@@ -33,6 +34,7 @@ begin
     from p2p.fact_market_depth d
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
+    join p2p.dim_exchanges e using (exchange_id)
     cross join lateral (
       select
         percentile_disc(0.5) within group (order by h.median_price) as usual_median,
@@ -56,12 +58,13 @@ begin
     round(max(b.percent_off), 2),
     jsonb_agg(
       jsonb_build_object(
+        'exchange', b.exchange,
         'market', b.market,
         'median', b.median_price,
         'usual_median', b.usual_median,
         'percent_off', round(b.percent_off, 2)
       )
-      order by b.percent_off desc, b.market
+      order by b.percent_off desc, b.market, b.exchange
     ) filter (where b.percent_off > v_threshold)
   into v_finding
   from books b;

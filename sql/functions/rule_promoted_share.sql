@@ -1,7 +1,7 @@
--- Quality rule. Metric: share of promoted offers, 0 to 1, in the books of 20 offers or more. The exchange puts at most
--- one on a page (62 % of first pages had one in 2026), so that more than 1 in 20 means that the mark has got another
--- meaning. Small books are left out: one promoted of three offers is nothing odd. NULL where all books are small.
--- Offending rows: books beyond the first threshold of rule promoted_share, the worst first.
+-- Quality rule. Metric: share of promoted offers, 0 to 1, in the books of 20 offers or more, of the exchange that has
+-- most. Binance puts at most one on a page (62 % of first pages had one in 2026), so that more than 1 in 20 means that
+-- the mark has got another meaning. Small books are left out: one promoted of three offers is nothing odd. NULL where
+-- all books are small. Offending rows: books beyond the first threshold of rule promoted_share, the worst first.
 -- Speaks of the batch alone (primary key of fact_offers). Only reads.
 create or replace function p2p.rule_promoted_share(p_batch_id uuid)
 returns p2p.rule_finding
@@ -21,6 +21,7 @@ declare
 begin
   with books as (
     select
+      o.exchange_id,
       o.fiat_id,
       o.crypto_id,
       o.trade_type,
@@ -33,6 +34,7 @@ begin
   ),
   named as (
     select
+      e.code as exchange,
       format('%s/%s %s', f.currency_code, c.symbol, b.trade_type) as market,
       b.offers,
       b.promoted,
@@ -40,12 +42,18 @@ begin
     from books b
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
+    join p2p.dim_exchanges e using (exchange_id)
+  ),
+  exchanges as (
+    select sum(n.promoted) / sum(n.offers) as share
+    from named n
+    group by n.exchange
   )
   select
-    round(sum(n.promoted) / sum(n.offers), 6),
+    (select round(max(x.share), 6) from exchanges x),
     jsonb_agg(
-      jsonb_build_object('market', n.market, 'offers', n.offers, 'promoted', n.promoted)
-      order by n.share desc, n.market
+      jsonb_build_object('exchange', n.exchange, 'market', n.market, 'offers', n.offers, 'promoted', n.promoted)
+      order by n.share desc, n.market, n.exchange
     ) filter (where n.share > v_threshold)
   into v_finding
   from named n;

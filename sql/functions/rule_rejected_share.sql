@@ -1,5 +1,6 @@
 -- Quality rule. Metric: share of the items on the pages that could not be offers, 0 to 1 (of those rejected and those
--- in the snapshot; repetitions count once). Offending rows: the reasons, with one item each as an example.
+-- in the snapshot; repetitions count once), of the exchange that has most: one of which nothing can be read any more
+-- is not to vanish behind a larger one. Offending rows: the reasons, with one item each as an example.
 -- One or two odd items of fewer than 150 say nothing (0.1 % of all items are rejected on a normal day): NULL. So does
 -- a batch without items. Speaks of the batch alone (primary keys). Only reads.
 create or replace function p2p.rule_rejected_share(p_batch_id uuid)
@@ -16,6 +17,8 @@ declare
 begin
   with reasons as (
     select
+      e.exchange_id,
+      e.code as exchange,
       r.reason,
       count(*) as items,
       (array_agg(
@@ -30,29 +33,49 @@ begin
     join p2p.dim_markets m using (market_id)
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
+    join p2p.dim_exchanges e using (exchange_id)
     where r.batch_id = p_batch_id
-    group by r.reason
+    group by e.exchange_id, e.code, r.reason
+  ),
+  taken as (
+    select
+      f.exchange_id,
+      count(*) as items
+    from p2p.fact_offers f
+    where f.extraction_timestamp = v_now
+    group by f.exchange_id
+  ),
+  refused as (
+    select
+      r.exchange_id,
+      sum(r.items) as items
+    from reasons r
+    group by r.exchange_id
   ),
   counted as (
     select
-      coalesce(sum(r.items), 0) as rejected,
-      coalesce(sum(r.items), 0) + (
-        select count(*)
-        from p2p.fact_offers f
-        where f.extraction_timestamp = v_now
-      ) as items,
-      jsonb_agg(r.example || jsonb_build_object('reason', r.reason, 'items', r.items) order by r.items desc, r.reason)
-        as reasons
-    from reasons r
+      coalesce(refused.items, 0) as rejected,
+      coalesce(refused.items, 0) + coalesce(taken.items, 0) as items
+    from refused
+    full join taken using (exchange_id)
   )
   select
-    case
-      when c.rejected = 0 or c.rejected >= c_few_rejected or c.items >= c_few_items
-      then round(c.rejected / nullif(c.items, 0), 6)
-    end,
-    c.reasons
-  into v_finding
-  from counted c;
+    (
+      select round(max(c.rejected / c.items), 6)
+      from counted c
+      where c.rejected = 0
+        or c.rejected >= c_few_rejected
+        or c.items >= c_few_items
+    ),
+    (
+      select
+        jsonb_agg(
+          r.example || jsonb_build_object('exchange', r.exchange, 'reason', r.reason, 'items', r.items)
+          order by r.items desc, r.reason, r.exchange
+        )
+      from reasons r
+    )
+  into v_finding;
   return v_finding;
 end
 $function$;

@@ -16,6 +16,7 @@ declare
 begin
   with pages as (
     select
+      e.code as exchange,
       format('%s/%s %s', f.currency_code, c.symbol, m.trade_type) as market,
       s.page_number,
       s.observed_at,
@@ -30,12 +31,19 @@ begin
     join p2p.dim_markets m using (market_id)
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
+    join p2p.dim_exchanges e using (exchange_id)
     where r.batch_id = p_batch_id
   )
   select
     case when count(*) > 0 then count(p.problem) end,
     jsonb_agg(
-      jsonb_build_object('market', p.market, 'page', p.page_number, 'observed_at', p.observed_at, 'problem', p.problem)
+      jsonb_build_object(
+        'exchange', p.exchange,
+        'market', p.market,
+        'page', p.page_number,
+        'observed_at', p.observed_at,
+        'problem', p.problem
+      )
       order by p.observed_at desc, p.market, p.page_number
     ) filter (where p.problem is not null)
   into v_finding

@@ -1,5 +1,5 @@
 -- Quality rule. Metric: percent of its available amount that an asset has lost since the same time of the day before
--- (median of the hour and a half on either side), the greatest of all assets; 0 where none lost anything. The same
+-- (median of the hour and a half on either side), the greatest of all assets of all exchanges; 0 where none lost anything. The same
 -- time, because books double between night and noon: the average of a day would call every night a drop.
 -- Comparable are books that are complete now and in at least 3 snapshots of then, with 10 offers or more then; amounts
 -- of one asset add up over fiats. NULL until there is a day of history, and for assets of fewer than 50 such offers.
@@ -30,6 +30,7 @@ declare
 begin
   with books as (
     select
+      d.exchange_id,
       d.crypto_id,
       d.total_available_volume as volume,
       d.total_offers_count as offers,
@@ -57,6 +58,7 @@ begin
   ),
   assets as (
     select
+      e.code as exchange,
       c.symbol as asset,
       count(*) as books,
       sum(b.volume) as volume,
@@ -67,7 +69,8 @@ begin
       100 * (1 - sum(b.offers)::numeric / sum(b.usual_offers)) as offers_lost_percent
     from books b
     join p2p.dim_cryptocurrencies c using (crypto_id)
-    group by c.symbol
+    join p2p.dim_exchanges e using (exchange_id)
+    group by e.code, c.symbol
     having sum(b.usual_offers) >= c_asset_offers
   ),
   judged as (
@@ -86,6 +89,7 @@ begin
     round(max(j.drop_percent), 2),
     jsonb_agg(
       jsonb_build_object(
+        'exchange', j.exchange,
         'asset', j.asset,
         'volume', j.volume,
         'usual_volume', j.usual_volume,
@@ -94,7 +98,7 @@ begin
         'books', j.books,
         'drop_percent', round(j.drop_percent, 2)
       )
-      order by j.drop_percent desc, j.asset
+      order by j.drop_percent desc, j.asset, j.exchange
     ) filter (where j.drop_percent > v_threshold)
   into v_finding
   from judged j;

@@ -27,22 +27,67 @@ as $function$
         from p2p.ops_batch_markets bm
         where bm.batch_id = r.batch_id
           and bm.finished_at is not null
+          and bm.status <> 'not_due'
       ) as markets_ended,
       r.markets_expected
     from p2p.ops_batch_runs r
     where r.status = 'running'
+  ),
+  served as (
+    select count(distinct m.exchange_id) as exchanges
+    from p2p.dim_markets m
+    where m.is_active
   ),
   missing as (
     select
       m.status,
       count(*) as markets,
       array_to_string(
-        (array_agg(format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type) order by m.fiat_code, m.crypto_symbol, m.trade_type))[1:4],
+        (array_agg(
+          concat_ws(
+            ' ',
+            case when served.exchanges > 1 then m.exchange end,
+            format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type)
+          )
+          order by m.fiat_code, m.crypto_symbol, m.trade_type, m.exchange
+        ))[1:4],
         ', '
       ) as examples
     from p2p.missing_markets m
     join last_batch using (batch_id)
+    cross join served
     group by m.status
+  ),
+  workers as (
+    select
+      w.worker_id as who,
+      w.doing,
+      e.code as exchange,
+      we.rate_per_minute,
+      we.breaker,
+      (
+        select count(*)
+        from p2p.ops_batch_runs r
+        join p2p.ops_batch_markets bm using (batch_id)
+        join p2p.dim_markets m using (market_id)
+        where r.status = 'running'
+          and bm.worker_id = w.worker_id
+          and bm.status = 'fetching'
+          and m.exchange_id = we.exchange_id
+      ) as markets,
+      round(extract(epoch from clock_timestamp() - w.last_seen_at)) as seconds_since_seen
+    from p2p.live_workers() w
+    join p2p.ops_worker_exchanges we using (worker_id)
+    join p2p.dim_exchanges e using (exchange_id)
+  ),
+  skipped as (
+    select
+      to_char(s.due_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') as due,
+      s.reason
+    from p2p.ops_skipped_batches s
+    where s.due_at > clock_timestamp() - interval '24 hours'
+    order by s.due_at desc
+    limit 5
   )
   select json_build_object(
     'seconds_since_last_good_batch', (
@@ -100,6 +145,14 @@ as $function$
       from p2p.failed_steps s
       join last_batch using (batch_id)
       where s.is_still_so
+    ),
+    'workers', (
+      select coalesce(json_agg(to_json(workers) order by workers.who, workers.exchange), '[]')
+      from workers
+    ),
+    'skipped_ticks', (
+      select coalesce(json_agg(to_json(skipped) order by skipped.due desc), '[]')
+      from skipped
     ),
     'tier', p2p.database_tier(),
     'violated_policies', (

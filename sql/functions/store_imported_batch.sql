@@ -33,7 +33,7 @@ begin
 
   insert into p2p.ops_batch_runs as r (
     batch_id, batch_start_time, batch_end_time, status, error_summary, execution_time_seconds, worker_id,
-    lease_expires_at, imported_from
+    imported_from
   )
   select
     -- The id follows from the time: the same history has the same ids everywhere.
@@ -44,7 +44,6 @@ begin
     'not loaded yet',
     extract(epoch from greatest(p_time, (select max(c.observed_at) from pg_temp.import_choices c)) - p_time),
     i.worker_id,
-    p_time,
     array(
       select i.files[c.file_number]
       from pg_temp.import_choices c

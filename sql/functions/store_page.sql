@@ -1,6 +1,7 @@
 -- Stores one page as received and marks it done in the ledger, both or neither. With p_ends_market the market
 -- is finished as well.
--- A second call with the same page changes nothing. A page of a market that is no longer this worker's is not stored.
+-- A second call with the same page changes nothing. A page of a market that is no longer this worker's is not stored:
+-- the worker was silent for longer than its lease, and another goes on with the market.
 -- Returns what became of it: stored; already (it was there); unreadable (the bytes are kept, but jsonb cannot hold
 -- them in any form: the page is lost and the error recorded); not_ours.
 -- stored_sha256 takes 0.2 ms for a page of 45 KB, nearly all of it for turning jsonb into text. jsonb_hash_extended takes
@@ -42,6 +43,8 @@ begin
     v_problem := case when v_document is null then sqlerrm end;
   end;
 
+  perform p2p.lock_queue(p_batch_id, false);
+
   -- The row of the ledger is locked before it is believed, and a page that another call is just storing is waited
   -- for: a worker that heard no answer calls again while its first call may still run.
   insert into p2p.stg_responses (
@@ -70,9 +73,12 @@ begin
         select
         from p2p.stg_responses s
         join p2p.ops_batch_runs r on r.batch_start_time = s.extraction_timestamp
+        join p2p.ops_batch_markets bm on bm.batch_id = r.batch_id
         where r.batch_id = p_batch_id
           and s.market_id = p_market_id
           and s.page_number = p_page_number
+          and bm.market_id = p_market_id
+          and bm.worker_id = p_worker_id
       ) then 'already'
       else 'not_ours'
     end;

@@ -1,5 +1,5 @@
 -- What stands on the watched pages of a batch, counted by page, path and JSON type. Only reads.
--- Watched are shape_pages_per_batch (25) pages a batch, all of them where there are no more: drawn by lot (a hash of batch, market and page),
+-- Watched are shape_pages_per_batch (25) pages a batch of each parser, all of them where there are no more: drawn by lot (a hash of batch, market and page),
 -- so that the same batch always shows the same pages. Pages with offers come first; an empty one tells nothing.
 -- Unfolding all keys of all pages would cost seconds. With p_only_needed only what leads to a key of parser_keys is.
 -- Bounded against garbage: 8 levels, keys of 100 characters, 500 keys an object, 100 elements an array.
@@ -38,16 +38,24 @@ begin
   return query
   with recursive pages as (
     select
-      s.parser,
+      drawn.parser,
       row_number() over ()::integer as page_id,
-      s.body
-    from p2p.ops_batch_runs r
-    join p2p.stg_responses s on s.extraction_timestamp = r.batch_start_time
-    where r.batch_id = p_batch_id
-    order by
-      s.body_bytes < c_empty_page_bytes,
-      md5(concat_ws(' ', p_batch_id, s.market_id, s.page_number))
-    limit v_pages
+      drawn.body
+    from (
+      select
+        s.parser,
+        s.body,
+        row_number() over (
+          partition by s.parser
+          order by
+            s.body_bytes < c_empty_page_bytes,
+            md5(concat_ws(' ', p_batch_id, s.market_id, s.page_number))
+        ) as place
+      from p2p.ops_batch_runs r
+      join p2p.stg_responses s on s.extraction_timestamp = r.batch_start_time
+      where r.batch_id = p_batch_id
+    ) as drawn
+    where drawn.place <= v_pages
   ),
   nodes as (
     select

@@ -28,6 +28,7 @@ join p2p.ops_batch_markets bm using (batch_id)
 join p2p.dim_markets m using (market_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
 join p2p.dim_exchanges e using (exchange_id)
+where bm.status <> 'not_due'
 group by e.code, f.currency_code
 order by complete_percent, f.currency_code;
 

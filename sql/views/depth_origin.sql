@@ -13,11 +13,13 @@ select
   left(v.fingerprint, 12) as depth_fingerprint,
   sv.state as depth_state,
   left(t.fingerprint, 12) as set_fingerprint,
-  l.sql_set_id
+  l.sql_set_id,
+  e.code as exchange
 from p2p.fact_market_depth d
 join p2p.dim_markets m using (exchange_id, fiat_id, crypto_id, trade_type)
 join p2p.dim_fiat_currencies fiat using (fiat_id)
 join p2p.dim_cryptocurrencies crypto using (crypto_id)
+join p2p.dim_exchanges e using (exchange_id)
 cross join lateral (
   select
     count(*) as pages,

@@ -8,12 +8,14 @@ select
   bm.reason,
   bm.lost_pages,
   bm.pages_stored,
-  r.batch_id
+  r.batch_id,
+  e.code as exchange
 from p2p.ops_batch_markets bm
 join p2p.ops_batch_runs r using (batch_id)
 join p2p.dim_markets m using (market_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
 join p2p.dim_cryptocurrencies c using (crypto_id)
+join p2p.dim_exchanges e using (exchange_id)
 where bm.status in ('incomplete', 'failed', 'deferred')
   and r.status <> 'running';
 

@@ -18,11 +18,13 @@ select
   sv.state as parser_state,
   left(t.fingerprint, 12) as set_fingerprint,
   l.sql_set_id,
-  array_to_string(r.imported_from, ', ') as imported_from
+  array_to_string(r.imported_from, ', ') as imported_from,
+  e.code as exchange
 from p2p.fact_offers f
 join p2p.dim_markets m using (exchange_id, fiat_id, crypto_id, trade_type)
 join p2p.dim_fiat_currencies fiat using (fiat_id)
 join p2p.dim_cryptocurrencies crypto using (crypto_id)
+join p2p.dim_exchanges e using (exchange_id)
 left join p2p.ops_batch_runs r on r.batch_id = f.batch_id
 left join p2p.stg_responses s
   on s.extraction_timestamp = f.extraction_timestamp

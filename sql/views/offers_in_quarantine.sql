@@ -12,12 +12,14 @@ select
   o.item_number,
   o.rejected_at,
   r.raw_deleted_at is null as can_be_loaded,
-  o.payload
+  o.payload,
+  e.code as exchange
 from p2p.ops_rejected_offers o
 join p2p.ops_batch_runs r using (batch_id)
 join p2p.dim_markets m using (market_id)
 join p2p.dim_fiat_currencies f using (fiat_id)
 join p2p.dim_cryptocurrencies c using (crypto_id)
+join p2p.dim_exchanges e using (exchange_id)
 where o.discarded_at is null;
 
 comment on view p2p.offers_in_quarantine is 'Rejected offers that nobody discarded, each with its place and its original JSON';

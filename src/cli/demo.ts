@@ -11,7 +11,7 @@ import { Database } from "../database/connection.ts";
 import { defaultDataDir, startDetached } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { startSimulator } from "../simulator/server.ts";
-import { configuredExchange, readEnvironment, untilStopped } from "./environment.ts";
+import { configuredExchanges, readEnvironment, untilStopped } from "./environment.ts";
 import { batchLine, exitCodeOf, Extraction, type FinishedBatch } from "./extraction.ts";
 import { examples } from "./help.ts";
 import { renderRecords } from "./table.ts";
@@ -62,11 +62,17 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
     signal,
   });
   const config = demoConfig(configured, simulator.url);
-  const exchange = configuredExchange(config);
-  const extraction = new Extraction({ config, database, exchange, signal, showProgress: true });
+  await using extraction = await Extraction.begin({
+    config,
+    database,
+    exchanges: configuredExchanges(config),
+    purpose: "once",
+    signal,
+    showProgress: true,
+  });
   let finished: FinishedBatch | undefined;
   for (let batch = 1; batch <= args.batches && !signal.aborted; batch++) {
-    finished = await extraction.batch();
+    finished = await extraction.once();
     tell(batchLine(finished.batch));
     minutes += MINUTES_BETWEEN_BATCHES;
   }

@@ -6,8 +6,9 @@ import type { Database } from "../database/connection.ts";
 import { isUpToDate, planMigration } from "../database/migrate.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import type { Exchange } from "../exchange/exchange.ts";
 import { VERSION } from "../version.ts";
-import { configuredExchange, openDatabase, readEnvironment } from "./environment.ts";
+import { configuredExchanges, openDatabase, readEnvironment } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print, style, tell } from "./terminal.ts";
 
@@ -41,7 +42,9 @@ export async function doctor(args: { json: boolean }): Promise<ExitCode> {
   if (config !== undefined) {
     findings.push(ok("configuration", `version ${VERSION}, every variable is valid`));
     await attempt(findings, "database", () => examineDatabase(config, findings));
-    findings.push(await examineExchange(config));
+    for (const exchange of configuredExchanges(config)) {
+      findings.push(await examineExchange(exchange, config));
+    }
   }
   if (args.json) print(JSON.stringify(findings) + "\n");
   else printFindings(findings);
@@ -109,8 +112,7 @@ async function examineSchema(database: Database, findings: Finding[]): Promise<b
 }
 
 /** One page of one market, without retries; and the exchange's clock, for what it sends. */
-async function examineExchange(config: Config): Promise<Finding> {
-  const exchange = configuredExchange(config);
+async function examineExchange(exchange: Exchange, config: Config): Promise<Finding> {
   const request = exchange.searchRequest({ fiat: "USD", asset: "USDT", side: "BUY" }, 1);
   const { hostname } = new URL(request.url);
   try {
@@ -137,7 +139,7 @@ async function examineExchange(config: Config): Promise<Finding> {
       state: "bad",
       finding: `${hostname} gives no usable answer: ${describe(error)}`,
       mend:
-        "check BINANCE_BASE_URL, proxy and firewall; HTTP 403 or 429 may be a block that ends by itself",
+        `check ${exchange.code.toUpperCase()}_BASE_URL, proxy and firewall; HTTP 403 or 429 may be a block that ends by itself`,
     };
   }
 }

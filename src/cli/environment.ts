@@ -1,4 +1,4 @@
-import { type Config, loadConfig } from "../config.ts";
+import { type Config, EXCHANGE_CODES, type ExchangeCode, loadConfig } from "../config.ts";
 import { Database } from "../database/connection.ts";
 import { migrate, requireSchema } from "../database/migrate.ts";
 import {
@@ -10,6 +10,7 @@ import {
   openCluster,
 } from "../embedded/cluster.ts";
 import { binance } from "../exchange/binance.ts";
+import { bybit } from "../exchange/bybit.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { EXIT } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
@@ -24,12 +25,26 @@ export async function readEnvironment(): Promise<Config> {
   return config;
 }
 
-export function configuredExchange(config: Config): Exchange {
-  return binance({
-    baseUrl: config.BINANCE_BASE_URL,
-    search: config.BINANCE_SEARCH_ENDPOINT,
-    pairs: config.BINANCE_PAIRS_ENDPOINT,
-  });
+const ADAPTERS: Readonly<Record<ExchangeCode, (config: Config) => Exchange>> = {
+  binance: (config) =>
+    binance({
+      baseUrl: config.BINANCE_BASE_URL,
+      search: config.BINANCE_SEARCH_ENDPOINT,
+      pairs: config.BINANCE_PAIRS_ENDPOINT,
+    }),
+  bybit: (config) =>
+    bybit({ baseUrl: config.BYBIT_BASE_URL, search: config.BYBIT_SEARCH_ENDPOINT }),
+};
+
+/** The exchanges of EXCHANGES, in its order; at least one. */
+export function configuredExchanges(config: Config): readonly [Exchange, ...Exchange[]] {
+  const [first, ...others] = config.EXCHANGES;
+  return [ADAPTERS[first](config), ...others.map((code) => ADAPTERS[code](config))];
+}
+
+/** Every exchange that there is an adapter for, by its code: what was recorded may be of any. */
+export function knownExchanges(config: Config): ReadonlyMap<string, Exchange> {
+  return new Map(EXCHANGE_CODES.map((code) => [code, ADAPTERS[code](config)]));
 }
 
 export interface OpenOptions {

@@ -1,69 +1,200 @@
+import { Alerts } from "../alerts.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
+import { LEASE, PATIENCE } from "../deadlines.ts";
+import { BatchError, EXIT, type ExitCode, PausedError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
-import { EXIT, type ExitCode } from "../errors.ts";
-import { BatchStore } from "../extract/batch_store.ts";
-import type { LoadedBatch } from "../extract/batch_types.ts";
-import { runBatch } from "../extract/batch.ts";
-import { systemClock } from "../extract/clock.ts";
+import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
+import { BatchStore, type WorkerIdentity } from "../extract/batch_store.ts";
+import type { DueTime, LoadedBatch } from "../extract/batch_types.ts";
+import { type Clock, systemClock } from "../extract/clock.ts";
+import { type DiscoveryRequest, refreshMarkets, requireMarkets } from "../extract/discovery.ts";
 import { Fetcher } from "../extract/fetcher.ts";
+import { PatientDatabase } from "../extract/patient_database.ts";
+import { Presence, type ServedExchange, workerIdentity } from "../extract/presence.ts";
 import { Progress, type Stage } from "../extract/progress.ts";
-import { TokenBucket } from "../extract/token_bucket.ts";
+import { logger } from "../log.ts";
+import { VERSION } from "../version.ts";
 import { ProgressReport } from "./progress_report.ts";
 
 export interface ExtractionOptions {
   readonly config: Config;
   readonly database: Database;
-  readonly exchange: Exchange;
+  readonly exchanges: readonly Exchange[];
+  readonly purpose: WorkerIdentity["purpose"];
   readonly signal: AbortSignal;
   readonly showProgress: boolean;
+  readonly clock?: Clock;
 }
 
 export interface FinishedBatch {
   readonly batch: LoadedBatch;
   readonly progress: Progress;
-  /** Whether the exchange sent any answer at all. */
+  /** Whether an exchange sent any answer at all. */
   readonly wasHeard: boolean;
 }
 
-/** Runs batches of one configuration; the rate limit holds across them. */
-export class Extraction {
-  readonly #fetcher: Fetcher;
-  readonly #store: BatchStore;
+/** This process as a worker of the fleet, with one configuration; what its exchanges allow is learned across batches. */
+export class Extraction implements AsyncDisposable {
+  private constructor(
+    readonly options: ExtractionOptions,
+    readonly clock: Clock,
+    readonly store: BatchStore,
+    readonly served: readonly ServedExchange[],
+    readonly presence: Presence,
+  ) {}
 
-  constructor(readonly options: ExtractionOptions) {
-    const { config, database, exchange } = options;
-    const clock = systemClock;
-    this.#fetcher = new Fetcher({
-      bucket: new TokenBucket(config.INITIAL_RATE_LIMIT, config.RATE_LIMIT_BURST, clock),
-      clock,
-      timeoutSeconds: config.REQUEST_TIMEOUT_SECONDS,
-      maxRetries: config.MAX_RETRIES,
-    });
-    const workerId = `${Deno.hostname()}:${Deno.pid}`;
-    this.#store = new BatchStore(database, exchange.code, workerId, clock);
+  /** Goes on with what the last process of this name had learned of the exchanges. */
+  static async begin(options: ExtractionOptions): Promise<Extraction> {
+    const { config, database, exchanges, purpose, signal, clock = systemClock } = options;
+    const worker = workerIdentity(config.WORKER_NAME ?? Deno.hostname(), VERSION, purpose);
+    const patient = new PatientDatabase(database, clock, new Alerts(), signal);
+    const store = new BatchStore(patient, worker);
+    const served: ServedExchange[] = [];
+    for (const exchange of exchanges) {
+      const fetcher = new Fetcher({
+        exchange: exchange.code,
+        rate: {
+          initialPerMinute: config.INITIAL_RATE_LIMIT,
+          minPerMinute: config.MIN_RATE_LIMIT,
+          maxPerMinute: config.MAX_RATE_LIMIT,
+          burst: config.RATE_LIMIT_BURST,
+          backoffFactor: config.RATE_LIMIT_BACKOFF_FACTOR,
+        },
+        remembered: await store.rememberedAccess(exchange.code),
+        clock,
+        timeoutSeconds: config.REQUEST_TIMEOUT_SECONDS,
+        maxRetries: config.MAX_RETRIES,
+      });
+      served.push({ exchange, fetcher });
+    }
+    const presence = new Presence(store, served, config.MARKETS, clock);
+    return new Extraction(options, clock, store, served, presence);
   }
 
-  /** One batch, with its progress on stderr. */
-  async batch(): Promise<FinishedBatch> {
-    const { config, exchange, signal, showProgress } = this.options;
-    const progress = new Progress(() => performance.now());
-    using report = new ProgressReport(progress, this.#fetcher.statistics);
-    if (showProgress) report.start();
-    const batch = await runBatch({
-      exchange,
-      fetcher: this.#fetcher,
-      store: this.#store,
-      clock: systemClock,
-      filter: config.MARKETS,
+  /** Markets without which there is nothing to plan. Nothing is asked while batches are paused. */
+  async requireMarkets(): Promise<void> {
+    await this.presence.register("idle");
+    if (await this.store.pauseState() !== undefined) return;
+    for (const served of this.served) await requireMarkets(this.#discovery(served));
+  }
+
+  /** Reads the lists of markets again where they are not fresh any more. */
+  async refreshMarkets(): Promise<void> {
+    try {
+      for (const served of this.served) await refreshMarkets(this.#discovery(served));
+    } finally {
+      await this.presence.enter("idle");
+    }
+  }
+
+  /**
+   * A batch of our own, by hand; one that nobody works on any more is ended first, or is ours where there is time left.
+   * @throws {BatchError} when other workers are at a batch; {PausedError} while batches are paused
+   */
+  async once(): Promise<FinishedBatch> {
+    await this.presence.register("idle");
+    const progress = this.#progress();
+    using _report = this.#report(progress);
+    progress.enter("discovering");
+    if (await this.store.pauseState() === undefined) {
+      await this.refreshMarkets();
+      await this.requireMarkets();
+    }
+    // A worker that died holds its batch for one lease.
+    const heldUntil = this.clock.now() + (LEASE.leaseSeconds + LEASE.renewSeconds) * 1000;
+    for (;;) {
+      const outcome = await this.#work(undefined, progress);
+      const wasHeard = this.served.some(({ fetcher }) => fetcher.statistics.answers > 0);
+      switch (outcome.outcome) {
+        case "loaded":
+          if (!outcome.wasOver) return { batch: outcome.batch, progress, wasHeard };
+          log.warning("loaded what a worker that died had stored", {
+            batchId: outcome.batch.batchId,
+            status: outcome.batch.status,
+            offersInserted: outcome.batch.offersInserted,
+          });
+          break;
+        case "left":
+          if (outcome.ended !== undefined) return { batch: outcome.ended, progress, wasHeard };
+          throw new BatchError(`stopped; other workers go on with batch ${outcome.batchId}`);
+        case "paused":
+          throw new PausedError(
+            `new batches are ${outcome.detail}`,
+            "update p2p.settings set value = 'off' where name = 'paused'",
+          );
+        default:
+          if (this.clock.now() > heldUntil) {
+            throw new BatchError(
+              `other workers are at a batch: ${outcome.detail}`,
+              "wait for it to end, or stop them",
+            );
+          }
+          if (progress.stage !== "waiting") {
+            log.info("other workers are at a batch; waiting a moment", { workers: outcome.detail });
+          }
+          progress.enter("waiting");
+          await this.clock.sleep(PATIENCE.pollSeconds * 1000, this.options.signal);
+      }
+    }
+  }
+
+  /** Works on the batch that is due, or on the one that runs. */
+  async batch(due: DueTime): Promise<BatchOutcome> {
+    const progress = this.#progress();
+    using _report = this.#report(progress);
+    return await this.#work(due, progress);
+  }
+
+  async #work(due: DueTime | undefined, progress: Progress): Promise<BatchOutcome> {
+    const { config, signal } = this.options;
+    return await workOnBatch({
+      served: this.served,
+      store: this.store,
+      presence: this.presence,
+      clock: this.clock,
       maxWorkers: config.MAX_WORKERS,
       deadlineSeconds: config.BATCH_DEADLINE_SECONDS,
+      due,
       progress,
+      alertOnFailures: config.ALERT_ON_FAILURES,
       signal,
     });
-    return { batch, progress, wasHeard: this.#fetcher.statistics.answers > 0 };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.presence[Symbol.asyncDispose]();
+  }
+
+  #progress(): Progress {
+    return new Progress(() => this.clock.now());
+  }
+
+  /** Shows it on stderr. */
+  #report(progress: Progress): ProgressReport {
+    const report = new ProgressReport(
+      progress,
+      () => this.served.reduce((sum, { fetcher }) => sum + fetcher.statistics.requests, 0),
+    );
+    if (this.options.showProgress) report.start();
+    return report;
+  }
+
+  #discovery(served: ServedExchange): DiscoveryRequest {
+    const { store, presence, options: { config, signal } } = this;
+    return {
+      served,
+      store,
+      presence,
+      filter: config.MARKETS,
+      concurrency: config.MAX_WORKERS,
+      clock: this.clock,
+      signal,
+    };
   }
 }
+
+const log = logger("batch");
 
 /** 0 for a completed batch; 69 where the exchange was never heard; 75 for anything between. */
 export function exitCodeOf({ batch, wasHeard }: FinishedBatch): ExitCode {
@@ -100,7 +231,7 @@ export function batchSummary(
 }
 
 /** The summary of a batch for people: one line, and a second one where something is missing or failed. */
-export function batchLine(batch: LoadedBatch): string {
+export function batchLine(batch: LoadedBatch, loaderId?: string): string {
   const number = new Intl.NumberFormat("en");
   const parts = [
     `batch ${batch.batchId} ${batch.status}`,
@@ -108,8 +239,20 @@ export function batchLine(batch: LoadedBatch): string {
     `${number.format(batch.offersInserted)} offers`,
     ...(batch.offersRejected > 0 ? [`${number.format(batch.offersRejected)} rejected`] : []),
     `${batch.seconds.toFixed(1)} s`,
+    ...(loaderId === undefined ? [] : [`loaded by ${loaderId}`]),
   ];
+  if (loaderId !== undefined) return `${parts.join(" · ")}\n`;
   const title = batch.status === "failed" ? "why" : "missing";
   const reason = batch.errorSummary === undefined ? "" : `  ${title}: ${batch.errorSummary}\n`;
   return `${parts.join(" · ")}\n${reason}`;
+}
+
+/** What `run` says of a batch; nothing where there was none. */
+export function outcomeLine(outcome: BatchOutcome): string {
+  if (outcome.outcome === "loaded") return batchLine(outcome.batch);
+  if (outcome.outcome !== "left") return "";
+  const { ended, batchId } = outcome;
+  return ended === undefined
+    ? `batch ${batchId} · left to the other workers\n`
+    : batchLine(ended, ended.loaderId ?? "another worker");
 }

@@ -9,7 +9,7 @@ import { EXIT, type ExitCode } from "../errors.ts";
 import { importFiles } from "../import/importer.ts";
 import { ImportStore } from "../import/import_store.ts";
 import { requireFiles, sizeOf } from "../import/source.ts";
-import { configuredExchange, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
+import { knownExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { ImportReport, type TimeRange } from "./import_report.ts";
 import { describeRefresh } from "./refresh_report.ts";
@@ -71,14 +71,13 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     connections: 1,
     signal,
   });
-  const exchange = configuredExchange(config);
   const { database } = opened;
   const before = await outdatedWindows(database);
   const store = await ImportStore.begin(database, `import:${Deno.hostname()}:${Deno.pid}`, files);
   using report = new ImportReport(files, await Promise.all(files.map(sizeOf)), isDryRun);
   const read = await importFiles(store, {
     files,
-    exchanges: new Map([[exchange.code, exchange]]),
+    exchanges: knownExchanges(config),
     windowMinutes: args.window,
     isDryRun,
     signal,

@@ -1,4 +1,3 @@
-import type { FetcherStatistics } from "../extract/fetcher.ts";
 import type { Progress } from "../extract/progress.ts";
 import { StatusLine, tell } from "./terminal.ts";
 
@@ -12,12 +11,13 @@ export class ProgressReport implements Disposable {
   #timer: ReturnType<typeof setInterval> | undefined;
   #requestsBefore = 0;
 
-  constructor(readonly progress: Progress, readonly statistics: FetcherStatistics) {}
+  /** @param requests all that were sent so far */
+  constructor(readonly progress: Progress, readonly requests: () => number) {}
 
   start(): void {
-    this.#requestsBefore = this.statistics.requests;
+    this.#requestsBefore = this.requests();
     const show = () => {
-      const text = describeProgress(this.progress, this.statistics.requests - this.#requestsBefore);
+      const text = describeProgress(this.progress, this.requests() - this.#requestsBefore);
       if (this.#line === undefined) tell(text + "\n");
       else this.#line.show(text);
     };

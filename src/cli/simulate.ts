@@ -2,7 +2,8 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { command, constant, option } from "@optique/core/primitives";
-import { integer, string } from "@optique/core/valueparser";
+import { choice, integer, string } from "@optique/core/valueparser";
+import { EXCHANGE_CODES, type ExchangeCode } from "../config.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { parseFaults } from "../simulator/fault.ts";
 import { startSimulator } from "../simulator/server.ts";
@@ -14,6 +15,12 @@ export const simulateCommand = command(
   "simulate",
   object({
     command: constant("simulate"),
+    exchange: withDefault(
+      option("--exchange", choice(EXCHANGE_CODES), {
+        description: message`Whose shapes it speaks; the market behind is the same.`,
+      }),
+      "binance" as const,
+    ),
     port: withDefault(
       option("--port", integer({ min: 0, max: 65_535 }), {
         description: message`Port on 127.0.0.1; 0 takes a free one.`,
@@ -52,9 +59,9 @@ export const simulateCommand = command(
     ),
   }),
   {
-    brief: message`A stand-in for the exchange on localhost.`,
+    brief: message`A stand-in for an exchange on localhost.`,
     description:
-      message`Serves a whole P2P market in the exchange's own shapes, with time: prices walk, offers come and go, advertisers get renamed. Point BINANCE_BASE_URL at it.`,
+      message`Serves a whole P2P market in the exchange's own shapes, with time: prices walk, offers come and go, advertisers get renamed. Point BINANCE_BASE_URL or BYBIT_BASE_URL at it.`,
     footer: examples(
       ["p2p-ingest simulate --port 8099 --faults all", "a difficult exchange"],
       [
@@ -66,6 +73,7 @@ export const simulateCommand = command(
 );
 
 export async function simulate(args: {
+  exchange: ExchangeCode;
   port: number;
   seed: number;
   offers: number;

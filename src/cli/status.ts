@@ -24,7 +24,7 @@ export const statusCommand = command(
     json: jsonFlag(),
   }),
   {
-    brief: message`Last batches, freshness, completeness, failed checks.`,
+    brief: message`Last batches, freshness, completeness, workers, failed checks.`,
     description:
       message`Reads only. Ends with 0 also when batches are missing: use --json in scripts, or look at seconds_since_last_good_batch.`,
     footer: examples(
@@ -33,6 +33,16 @@ export const statusCommand = command(
     ),
   },
 );
+
+interface WorkerReport {
+  readonly who: string;
+  readonly doing: string;
+  readonly exchange: string;
+  readonly rate_per_minute: number;
+  readonly breaker: string;
+  readonly markets: number;
+  readonly seconds_since_seen: number;
+}
 
 /** What `p2p.status_report(n)` returns. */
 interface StatusReport {
@@ -49,6 +59,8 @@ interface StatusReport {
   readonly is_paused: boolean;
   readonly tier: Tier;
   readonly violated_policies: number;
+  readonly workers: readonly WorkerReport[];
+  readonly skipped_ticks: readonly { due: string; reason: string }[];
   readonly missing_markets: readonly { status: string; markets: number; examples: string }[];
 }
 
@@ -86,13 +98,20 @@ function describeStatus(report: StatusReport): string {
       ? ""
       : `Running: batch ${running.batch_id} for ${describeAge(running.seconds)}, ` +
         `${running.markets_ended} of ${running.markets_expected} markets\n`,
+    report.workers.length === 0 ? "No worker is running.\n" : "",
     `Facts are kept in ${
       report.tier === "plain" ? "plain tables" : "hypertables of TimescaleDB"
     }.\n`,
     report.violated_policies === 0 ? "" : yellow(
       `${report.violated_policies} rules of p2p.policy_audit are violated: p2p-ingest doctor says what mends them\n`,
     ),
+    report.workers.length === 0
+      ? ""
+      : `\n${bold("Workers")} (view p2p.workers)\n` + recordTable(report.workers.map(workerRow)),
     report.batches.length === 0 ? "" : "\n" + batchTable(report.batches),
+    report.skipped_ticks.length === 0
+      ? ""
+      : `\n${bold("Skipped lately")} (view p2p.schedule)\n` + recordTable(report.skipped_ticks),
     report.missing_markets.length === 0
       ? ""
       : `\n${bold("Missing in the last batch")} (view p2p.missing_markets)\n` +
@@ -107,6 +126,18 @@ function describeStatus(report: StatusReport): string {
         recordTable(report.failed_steps),
   ];
   return sections.join("");
+}
+
+function workerRow(worker: WorkerReport): Readonly<Record<string, unknown>> {
+  return {
+    worker: worker.who,
+    doing: worker.doing,
+    exchange: worker.exchange,
+    requests_per_minute: Math.round(worker.rate_per_minute),
+    breaker: worker.breaker,
+    markets_in_hand: worker.markets,
+    seen: `${worker.seconds_since_seen} s ago`,
+  };
 }
 
 /** Batches that were imported say so; where there are none, there is no such column. */

@@ -3,7 +3,7 @@ import { DEADLINES } from "../deadlines.ts";
 import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
-import { explain } from "./errors.ts";
+import { DatabaseTimeout, explain } from "./errors.ts";
 
 export type Row = Record<string, unknown>;
 export type Parameter = string | number | boolean | Date | Uint8Array | null;
@@ -16,6 +16,18 @@ export interface DatabaseOptions {
   /** Looks after a server that was lost, where one can. */
   readonly explainLoss?: () => Promise<Loss>;
 }
+
+/**
+ * With these the server ends the sessions of a client whose machine is gone within a minute, also in the middle of a load,
+ * and frees what they lock. Any user may set them.
+ */
+const NOTICES_DEAD_CLIENTS = {
+  client_connection_check_interval: 10_000,
+  tcp_keepalives_idle: 20,
+  tcp_keepalives_interval: 10,
+  tcp_keepalives_count: 3,
+  tcp_user_timeout: 50_000,
+} as const;
 
 /** What is known of a server that was lost. */
 export interface Loss {
@@ -31,7 +43,10 @@ export interface Loss {
  * (and the driver hangs or dies when a backend is killed inside either).
  */
 export class Database implements AsyncDisposable {
-  readonly #sql: postgres.Sql;
+  #pool: Pool;
+  /** Those that hold a connection on which nothing came any more; each ends with its last statement. */
+  readonly #abandoned = new Set<Pool>();
+  readonly #open: () => Pool;
   readonly #explainLoss: (() => Promise<Loss>) | undefined;
   /** host:port/database, without user and password */
   readonly where: string;
@@ -40,16 +55,21 @@ export class Database implements AsyncDisposable {
     this.where = placeOf(url);
     this.#explainLoss = options.explainLoss;
     const log = logger("database");
-    this.#sql = postgres(url, {
-      max: options.connections ?? 4,
-      connect_timeout: DEADLINES.connectSeconds,
-      backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1), // the driver's own goes up to 20 s
-      // Unnamed statements and no look-up of types: works through poolers that switch servers between statements.
-      prepare: false,
-      fetch_types: false,
-      onnotice: (notice) => log.debug("{message}", { message: notice["message"] }),
-      connection: { application_name: options.applicationName },
+    this.#open = () => ({
+      running: 0,
+      hasAnswered: false,
+      sql: postgres(url, {
+        max: options.connections ?? 4,
+        connect_timeout: DEADLINES.connectSeconds,
+        backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1), // the driver's own goes up to 20 s
+        // Unnamed statements and no look-up of types: works through poolers that switch servers between statements.
+        prepare: false,
+        fetch_types: false,
+        onnotice: (notice) => log.debug("{message}", { message: notice["message"] }),
+        connection: { application_name: options.applicationName, ...NOTICES_DEAD_CLIENTS },
+      }),
     });
+    this.#pool = this.#open();
   }
 
   /**
@@ -65,7 +85,7 @@ export class Database implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<Row[]> {
     return await this.#answer(
-      this.#sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
+      (sql) => sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
       seconds,
       signal,
     );
@@ -73,25 +93,73 @@ export class Database implements AsyncDisposable {
 
   /** Runs a script of several statements as one implicit transaction. */
   async runScript(script: string, seconds: number): Promise<void> {
-    await this.#answer(this.#sql.unsafe(script).simple(), seconds);
+    await this.#answer((sql) => sql.unsafe(script).simple(), seconds);
   }
 
-  async #answer<T>(query: RunningQuery<T>, seconds: number, signal?: AbortSignal): Promise<T> {
+  async #answer<T>(
+    begin: (sql: postgres.Sql) => RunningQuery<T>,
+    seconds: number,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const pool = this.#pool;
+    pool.running++;
     try {
-      return await withDeadline(query, seconds, this.where, signal);
+      const answer = await withDeadline(begin(pool.sql), seconds, this.where, signal);
+      pool.hasAnswered = true;
+      return answer;
     } catch (error) {
+      if (isPoolersRefusal(error)) {
+        const { connection } = pool.sql.options;
+        for (const name of Object.keys(NOTICES_DEAD_CLIENTS)) connection[name] = undefined;
+        return await this.#answer(begin, seconds, signal);
+      }
+      if (error instanceof DatabaseTimeout) this.#abandon(pool);
       const known = explain(error, this.where);
       if (this.#explainLoss === undefined || !(known instanceof DatabaseError)) throw known;
       const { reason, isOver } = await this.#explainLoss();
       if (reason !== undefined) known.message += ` (${reason})`;
       // Without its cause, the loss of a connection, the error is final: nobody tries again.
       throw isOver ? new DatabaseError(known.message, known.hint) : known;
+    } finally {
+      pool.running--;
+      this.#endIfDone(pool);
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#sql.end({ timeout: DEADLINES.disconnectSeconds });
+  /**
+   * The connection of a statement that was not answered may be half open, and the driver would wait on it for ever. It
+   * cannot drop one connection: further statements take new ones. One that never answered is still connecting.
+   */
+  #abandon(pool: Pool): void {
+    if (pool !== this.#pool || !pool.hasAnswered) return;
+    this.#abandoned.add(pool);
+    this.#pool = this.#open();
   }
+
+  #endIfDone(pool: Pool): void {
+    if (pool.running === 0 && this.#abandoned.delete(pool)) pool.sql.end({ timeout: 0 });
+  }
+
+  /** Waits at most `DEADLINES.disconnectSeconds` for what is under way. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const timeout = DEADLINES.disconnectSeconds;
+    await Promise.all([this.#pool, ...this.#abandoned].map(({ sql }) => sql.end({ timeout })));
+  }
+}
+
+interface Pool {
+  readonly sql: postgres.Sql;
+  /** Statements under way. */
+  running: number;
+  hasAnswered: boolean;
+}
+
+/** PgBouncer takes no setting at the start of a session that it does not know; it looks after dead clients itself. */
+function isPoolersRefusal(error: unknown): boolean {
+  const [, name = ""] = error instanceof Error
+    ? /^unsupported startup parameter: (\w+)/.exec(error.message) ?? []
+    : [];
+  return name in NOTICES_DEAD_CLIENTS;
 }
 
 /** host:port/database of a URL, for messages: without user and password. */

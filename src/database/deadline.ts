@@ -1,9 +1,7 @@
 import { DatabaseTimeout } from "./errors.ts";
 
 /** A statement under way, as the driver gives it. */
-export interface RunningQuery<T> extends Promise<T> {
-  cancel(): void;
-}
+export type RunningQuery<T> = Promise<T>;
 
 /**
  * Waits for a statement, but no longer than this side allows: a server-side timeout never reaches a half-open
@@ -20,14 +18,14 @@ export async function withDeadline<T>(
   const deadline = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       reject(new DatabaseTimeout(`the database at ${where} did not answer within ${seconds} s`));
-      query.cancel();
+      cancel(query);
     }, seconds * 1000);
   });
   let stop: () => void = () => {};
   const stopped = new Promise<never>((_, reject) => {
     stop = () => {
       reject(signal?.reason);
-      query.cancel();
+      cancel(query);
     };
   });
   if (signal?.aborted) stop();
@@ -39,4 +37,13 @@ export async function withDeadline<T>(
     query.catch(() => {}); // what comes after the deadline is nobody's
     clearTimeout(timer);
   }
+}
+
+/**
+ * Asks the server to end a statement, over a connection of its own. The driver's `cancel` drops the promise of that, and
+ * a server that cannot be reached would end this process.
+ */
+function cancel(query: RunningQuery<unknown>): void {
+  const { canceller } = query as { canceller?: (query: RunningQuery<unknown>) => Promise<void> };
+  canceller?.(query).catch(() => {});
 }

@@ -30,6 +30,8 @@ import migration0015 from "../../sql/migrations/0015_summaries.sql" with { type:
 import migration0016 from "../../sql/migrations/0016_columnstore_setting.sql" with { type: "text" };
 import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "text" };
 import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
+import migration0019 from "../../sql/migrations/0019_fleet.sql" with { type: "text" };
+import migration0020 from "../../sql/migrations/0020_bybit.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -71,12 +73,12 @@ import timescaledbTimescaledbSchema from "../../sql/timescaledb/functions/timesc
 import timescaledbWantedPolicies from "../../sql/timescaledb/functions/wanted_policies.sql" with {
   type: "text",
 };
-import adoptAbandonedBatch from "../../sql/functions/adopt_abandoned_batch.sql" with {
-  type: "text",
-};
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
 import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
+import batchAlerts from "../../sql/functions/batch_alerts.sql" with { type: "text" };
+import beat from "../../sql/functions/beat.sql" with { type: "text" };
+import beginDiscovery from "../../sql/functions/begin_discovery.sql" with { type: "text" };
 import beginImport from "../../sql/functions/begin_import.sql" with { type: "text" };
 import checkPages from "../../sql/functions/check_pages.sql" with { type: "text" };
 import checkPipelineStep from "../../sql/functions/check_pipeline_step.sql" with { type: "text" };
@@ -95,30 +97,42 @@ import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" 
 import endFetching from "../../sql/functions/end_fetching.sql" with { type: "text" };
 import endImport from "../../sql/functions/end_import.sql" with { type: "text" };
 import failBatch from "../../sql/functions/fail_batch.sql" with { type: "text" };
+import failuresInARow from "../../sql/functions/failures_in_a_row.sql" with { type: "text" };
 import findObject from "../../sql/functions/find_object.sql" with { type: "text" };
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
+import giveBack from "../../sql/functions/give_back.sql" with { type: "text" };
 import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
 import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
+import isAlive from "../../sql/functions/is_alive.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
+import joinBatch from "../../sql/functions/join_batch.sql" with { type: "text" };
 import judgeImportPages from "../../sql/functions/judge_import_pages.sql" with { type: "text" };
 import knownFiats from "../../sql/functions/known_fiats.sql" with { type: "text" };
+import leave from "../../sql/functions/leave.sql" with { type: "text" };
+import liveWorkers from "../../sql/functions/live_workers.sql" with { type: "text" };
 import loadAdvertisers from "../../sql/functions/load_advertisers.sql" with { type: "text" };
 import loadBatch from "../../sql/functions/load_batch.sql" with { type: "text" };
 import loadDepth from "../../sql/functions/load_depth.sql" with { type: "text" };
 import loadDimensions from "../../sql/functions/load_dimensions.sql" with { type: "text" };
 import loadOffers from "../../sql/functions/load_offers.sql" with { type: "text" };
+import lockQueue from "../../sql/functions/lock_queue.sql" with { type: "text" };
 import logChange from "../../sql/functions/log_change.sql" with { type: "text" };
 import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
 import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
-import openBatch from "../../sql/functions/open_batch.sql" with { type: "text" };
+import marketPatterns from "../../sql/functions/market_patterns.sql" with { type: "text" };
+import noteVisits from "../../sql/functions/note_visits.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
+  type: "text",
+};
+import parseBybitOnlineV1 from "../../sql/functions/parse_bybit_online_v1.sql" with {
   type: "text",
 };
 import parsePages from "../../sql/functions/parse_pages.sql" with { type: "text" };
 import parserCannotRead from "../../sql/functions/parser_cannot_read.sql" with { type: "text" };
 import pauseState from "../../sql/functions/pause_state.sql" with { type: "text" };
+import planBatch from "../../sql/functions/plan_batch.sql" with { type: "text" };
 import previewLoad from "../../sql/functions/preview_load.sql" with { type: "text" };
 import quarantineBatches from "../../sql/functions/quarantine_batches.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
@@ -126,8 +140,11 @@ import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem
 };
 import recordLoad from "../../sql/functions/record_load.sql" with { type: "text" };
 import recordLostPage from "../../sql/functions/record_lost_page.sql" with { type: "text" };
+import recordMissedBatches from "../../sql/functions/record_missed_batches.sql" with {
+  type: "text",
+};
 import rejectOffers from "../../sql/functions/reject_offers.sql" with { type: "text" };
-import renewLease from "../../sql/functions/renew_lease.sql" with { type: "text" };
+import rememberedAccess from "../../sql/functions/remembered_access.sql" with { type: "text" };
 import repairJson from "../../sql/functions/repair_json.sql" with { type: "text" };
 import replayBatch from "../../sql/functions/replay_batch.sql" with { type: "text" };
 import replayQuarantine from "../../sql/functions/replay_quarantine.sql" with { type: "text" };
@@ -179,9 +196,12 @@ import storePage from "../../sql/functions/store_page.sql" with { type: "text" }
 import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" with {
   type: "text",
 };
+import takeLoad from "../../sql/functions/take_load.sql" with { type: "text" };
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
+import whyLate from "../../sql/functions/why_late.sql" with { type: "text" };
+import workersAtWork from "../../sql/functions/workers_at_work.sql" with { type: "text" };
 import writeImportedBooks from "../../sql/functions/write_imported_books.sql" with { type: "text" };
 import plainFromFactsMarketHours from "../../sql/plain/views/from_facts_market_hours.sql" with {
   type: "text",
@@ -240,6 +260,7 @@ import freshness from "../../sql/views/freshness.sql" with { type: "text" };
 import gaps from "../../sql/views/gaps.sql" with { type: "text" };
 import help from "../../sql/views/help.sql" with { type: "text" };
 import lastFailures from "../../sql/views/last_failures.sql" with { type: "text" };
+import ledger from "../../sql/views/ledger.sql" with { type: "text" };
 import marketDaily from "../../sql/views/market_daily.sql" with { type: "text" };
 import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text" };
 import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
@@ -253,11 +274,13 @@ import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql"
 };
 import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
+import schedule from "../../sql/views/schedule.sql" with { type: "text" };
 import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import shapeEvents from "../../sql/views/shape_events.sql" with { type: "text" };
 import sqlHistory from "../../sql/views/sql_history.sql" with { type: "text" };
 import tableSizes from "../../sql/views/table_sizes.sql" with { type: "text" };
 import vPriceHistory from "../../sql/views/v_price_history.sql" with { type: "text" };
+import workers from "../../sql/views/workers.sql" with { type: "text" };
 
 /** A file of sql/. */
 export interface SqlFile {
@@ -303,6 +326,8 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0016_columnstore_setting.sql", body: migration0016 },
   { name: "migrations/0017_imports.sql", body: migration0017 },
   { name: "migrations/0018_indexes.sql", body: migration0018 },
+  { name: "migrations/0019_fleet.sql", body: migration0019 },
+  { name: "migrations/0020_bybit.sql", body: migration0020 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
@@ -346,10 +371,12 @@ export const OBJECTS: readonly SqlFile[] = [
     tier: "timescaledb",
   },
   { name: "functions/wanted_policies.sql", body: timescaledbWantedPolicies, tier: "timescaledb" },
-  { name: "functions/adopt_abandoned_batch.sql", body: adoptAbandonedBatch },
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
   { name: "functions/apply_retention.sql", body: applyRetention },
+  { name: "functions/batch_alerts.sql", body: batchAlerts },
+  { name: "functions/beat.sql", body: beat },
+  { name: "functions/begin_discovery.sql", body: beginDiscovery },
   { name: "functions/begin_import.sql", body: beginImport },
   { name: "functions/check_pages.sql", body: checkPages },
   { name: "functions/check_pipeline_step.sql", body: checkPipelineStep },
@@ -366,35 +393,46 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/end_fetching.sql", body: endFetching },
   { name: "functions/end_import.sql", body: endImport },
   { name: "functions/fail_batch.sql", body: failBatch },
+  { name: "functions/failures_in_a_row.sql", body: failuresInARow },
   { name: "functions/find_object.sql", body: findObject },
   { name: "functions/finish_market.sql", body: finishMarket },
+  { name: "functions/give_back.sql", body: giveBack },
   { name: "functions/guard_setting.sql", body: guardSetting },
   { name: "functions/import_markets.sql", body: importMarkets },
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
+  { name: "functions/is_alive.sql", body: isAlive },
   { name: "functions/is_beyond.sql", body: isBeyond },
+  { name: "functions/join_batch.sql", body: joinBatch },
   { name: "functions/judge_import_pages.sql", body: judgeImportPages },
   { name: "functions/known_fiats.sql", body: knownFiats },
+  { name: "functions/leave.sql", body: leave },
+  { name: "functions/live_workers.sql", body: liveWorkers },
   { name: "functions/load_advertisers.sql", body: loadAdvertisers },
   { name: "functions/load_batch.sql", body: loadBatch },
   { name: "functions/load_depth.sql", body: loadDepth },
   { name: "functions/load_dimensions.sql", body: loadDimensions },
   { name: "functions/load_offers.sql", body: loadOffers },
+  { name: "functions/lock_queue.sql", body: lockQueue },
   { name: "functions/log_change.sql", body: logChange },
   { name: "functions/make_room.sql", body: makeRoom },
   { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
-  { name: "functions/open_batch.sql", body: openBatch },
+  { name: "functions/market_patterns.sql", body: marketPatterns },
+  { name: "functions/note_visits.sql", body: noteVisits },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
+  { name: "functions/parse_bybit_online_v1.sql", body: parseBybitOnlineV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
   { name: "functions/parser_cannot_read.sql", body: parserCannotRead },
   { name: "functions/pause_state.sql", body: pauseState },
+  { name: "functions/plan_batch.sql", body: planBatch },
   { name: "functions/preview_load.sql", body: previewLoad },
   { name: "functions/quarantine_batches.sql", body: quarantineBatches },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_load.sql", body: recordLoad },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
+  { name: "functions/record_missed_batches.sql", body: recordMissedBatches },
   { name: "functions/reject_offers.sql", body: rejectOffers },
-  { name: "functions/renew_lease.sql", body: renewLease },
+  { name: "functions/remembered_access.sql", body: rememberedAccess },
   { name: "functions/repair_json.sql", body: repairJson },
   { name: "functions/replay_batch.sql", body: replayBatch },
   { name: "functions/replay_quarantine.sql", body: replayQuarantine },
@@ -432,9 +470,12 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/store_market_list.sql", body: storeMarketList },
   { name: "functions/store_page.sql", body: storePage },
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
+  { name: "functions/take_load.sql", body: takeLoad },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
+  { name: "functions/why_late.sql", body: whyLate },
+  { name: "functions/workers_at_work.sql", body: workersAtWork },
   { name: "functions/write_imported_books.sql", body: writeImportedBooks },
   { name: "views/from_facts_market_hours.sql", body: plainFromFactsMarketHours, tier: "plain" },
   { name: "views/from_facts_merchant_hours.sql", body: plainFromFactsMerchantHours, tier: "plain" },
@@ -467,6 +508,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/gaps.sql", body: gaps },
   { name: "views/help.sql", body: help },
   { name: "views/last_failures.sql", body: lastFailures },
+  { name: "views/ledger.sql", body: ledger },
   { name: "views/market_daily.sql", body: marketDaily },
   { name: "views/market_hourly.sql", body: marketHourly },
   { name: "views/merchant_daily.sql", body: merchantDaily },
@@ -478,9 +520,11 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },
+  { name: "views/schedule.sql", body: schedule },
   { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/shape_events.sql", body: shapeEvents },
   { name: "views/sql_history.sql", body: sqlHistory },
   { name: "views/table_sizes.sql", body: tableSizes },
   { name: "views/v_price_history.sql", body: vPriceHistory },
+  { name: "views/workers.sql", body: workers },
 ];

@@ -1,5 +1,5 @@
 /** Why an answer that arrived whole and is JSON is still not what was asked for. */
-export type AnswerProblem = "refused" | "unexpected_shape";
+export type AnswerProblem = "refused" | "rate_limited" | "unexpected_shape";
 
 /** Thrown by an exchange's reader of answers. */
 export class AnswerError extends Error {
@@ -25,6 +25,32 @@ export function objectsIn(value: unknown): readonly JsonObject[] {
 export function textOf(value: unknown): string | undefined {
   if (typeof value !== "string") return undefined;
   return value.replaceAll("\0", "").toWellFormed() || undefined;
+}
+
+/** The code of a fiat or an asset, as exchanges write them; anything else is not asked for. */
+export function codeOf(value: unknown): string | undefined {
+  return typeof value === "string" && /^[A-Z0-9]{1,20}$/.test(value) ? value : undefined;
+}
+
+/** An identifier, which one exchange sends as text and another as a number. */
+export function idOf(value: unknown): string | undefined {
+  return typeof value === "number" ? String(value) : textOf(value);
+}
+
+/** A number of things that PostgreSQL's integer holds. */
+export function countOf(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 31
+    ? value
+    : undefined;
+}
+
+const LONGEST_MESSAGE = 300;
+
+/** Whatever an exchange says goes into a log line and an error row: control characters do not. */
+export function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  const line = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
+  return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE).toWellFormed()}…` : line;
 }
 
 /** What a JSON value is, for messages. */

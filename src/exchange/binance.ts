@@ -1,6 +1,15 @@
-import { AnswerError, isObject, type JsonObject, kindOf, objectsIn } from "./answer.ts";
+import {
+  AnswerError,
+  countOf,
+  idOf,
+  isObject,
+  type JsonObject,
+  kindOf,
+  objectsIn,
+} from "./answer.ts";
 import { discoverMarkets, discoverPaymentMethods } from "./binance_discovery.ts";
 import { successful } from "./binance_envelope.ts";
+import { endpointUrl } from "./endpoint.ts";
 import type { Exchange, HttpRequest, Market, PageEnvelope } from "./exchange.ts";
 
 export interface BinanceEndpoints {
@@ -33,11 +42,6 @@ export function binance(endpoints: BinanceEndpoints): Exchange {
   };
 }
 
-/** The base URL keeps its own path: a proxy may serve the exchange below one. */
-function endpointUrl(path: string, baseUrl: string): string {
-  return new URL(path.startsWith("/") ? baseUrl.replace(/\/+$/, "") + path : path).href;
-}
-
 /** What the exchange's own page sends: without the filters some answers leave offers out. */
 function searchBody(market: Market, page: number): JsonObject {
   return {
@@ -62,7 +66,6 @@ function searchBody(market: Market, page: number): JsonObject {
 
 function readPage(document: unknown): PageEnvelope {
   const { data, total } = successful(document);
-  const count = isCount(total) ? total : undefined;
   // An empty page is an empty list; null was never seen, and would lose a market without a word.
   if (!Array.isArray(data)) {
     throw new AnswerError(
@@ -71,13 +74,8 @@ function readPage(document: unknown): PageEnvelope {
     );
   }
   const offerIds = objectsIn(data).flatMap(({ adv }) => {
-    const id = isObject(adv) ? adv["advNo"] : undefined;
-    return typeof id === "string" || typeof id === "number" ? [String(id)] : [];
+    const id = isObject(adv) ? idOf(adv["advNo"]) : undefined;
+    return id === undefined ? [] : [id];
   });
-  return { items: data.length, total: count, offerIds };
-}
-
-/** A number that PostgreSQL's integer holds. */
-function isCount(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
+  return { items: data.length, total: countOf(total), offerIds };
 }

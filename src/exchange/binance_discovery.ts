@@ -1,6 +1,6 @@
 import { mapConcurrently } from "../extract/concurrency.ts";
 import { RequestFailure } from "../extract/failure.ts";
-import { AnswerError, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
+import { AnswerError, codeOf, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
 import { successful } from "./binance_envelope.ts";
 import {
   type Ask,
@@ -26,9 +26,6 @@ const UNLISTED_FIATS = ["NGN", "GHS"];
 
 /** Fiats without any answer, one after the other, after which no further one is asked: the exchange is gone. */
 const SILENT_FIATS_IN_A_ROW = 20;
-
-/** Codes as the exchange writes them; anything else in a list of codes is not asked for. */
-const CODE = /^[A-Z0-9]{1,20}$/;
 
 /**
  * fiat-list, then portal/config of each fiat. Where the list cannot be had, the fiats known from before
@@ -118,10 +115,8 @@ async function askEach(
 
 function readFiatList(document: unknown): ListedFiat[] {
   const fiats = objectsIn(successful(document)["data"]).flatMap((fiat) => {
-    const code = textOf(fiat["currencyCode"]);
-    return code !== undefined && CODE.test(code)
-      ? [{ code, country: textOf(fiat["countryCode"]) }]
-      : [];
+    const code = codeOf(fiat["currencyCode"]);
+    return code === undefined ? [] : [{ code, country: textOf(fiat["countryCode"]) }];
   });
   if (fiats.length === 0) {
     throw new AnswerError("unexpected_shape", "the list of fiats names no fiat");
@@ -147,10 +142,8 @@ function readPortalConfig(fiat: string, document: unknown): ListedMarket[] {
     .flatMap((listed) => {
       const side = SIDES.find((known) => known === listed["side"]);
       return side === undefined ? [] : objectsIn(listed["assets"]).flatMap((item) => {
-        const asset = textOf(item["asset"]);
-        return asset !== undefined && CODE.test(asset)
-          ? [{ fiat, asset, side, assetName: names.get(asset) }]
-          : [];
+        const asset = codeOf(item["asset"]);
+        return asset === undefined ? [] : [{ fiat, asset, side, assetName: names.get(asset) }];
       });
     });
 }
@@ -174,11 +167,9 @@ function readFilterConditions(document: unknown): PaymentMethod[] {
 function readPairs(document: unknown): ListedMarket[] {
   const { data } = successful(document);
   const pairs = objectsIn(data).flatMap((pair) => {
-    const asset = textOf(pair["asset"]);
-    const fiat = textOf(pair["fiat"]) ?? textOf(pair["fiatUnit"]) ?? textOf(pair["currencyCode"]);
-    if (asset === undefined || fiat === undefined || !CODE.test(asset) || !CODE.test(fiat)) {
-      return [];
-    }
+    const asset = codeOf(pair["asset"]);
+    const fiat = codeOf(pair["fiat"]) ?? codeOf(pair["fiatUnit"]) ?? codeOf(pair["currencyCode"]);
+    if (asset === undefined || fiat === undefined) return [];
     return SIDES.map((side: Side) => ({ fiat, asset, side, assetName: textOf(pair["assetName"]) }));
   });
   if (pairs.length === 0) {

@@ -1,6 +1,4 @@
-import { AnswerError, isObject, type JsonObject, kindOf, textOf } from "./answer.ts";
-
-const LONGEST_MESSAGE = 300;
+import { AnswerError, isObject, type JsonObject, kindOf, oneLine, textOf } from "./answer.ts";
 
 /**
  * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
@@ -24,11 +22,4 @@ export function successful(document: unknown): JsonObject {
     "refused",
     oneLine(`the exchange answered code ${shownCode}: ${words}`),
   );
-}
-
-/** Whatever the exchange says goes into a log line and an error row: control characters do not. */
-function oneLine(text: string): string {
-  // deno-lint-ignore no-control-regex
-  const line = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
-  return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE).toWellFormed()}…` : line;
 }

@@ -1,200 +1,227 @@
-import { LEASE } from "../deadlines.ts";
-import { BatchError } from "../errors.ts";
-import type { Exchange } from "../exchange/exchange.ts";
-import type { MarketFilter } from "../exchange/market_filter.ts";
+import { PATIENCE } from "../deadlines.ts";
+import { describe, P2pError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { BatchStore } from "./batch_store.ts";
-import type { ClaimedMarket, LoadedBatch, OpenedBatch } from "./batch_types.ts";
+import type { DueTime, EndedBatch, JoinedBatch, LoadedBatch, NoBatch } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
-import { refreshMarkets } from "./discovery.ts";
 import type { Fetcher } from "./fetcher.ts";
-import { fetchMarket } from "./market.ts";
+import { fetchExchange, isReadyWithin } from "./fetching.ts";
+import type { Ending } from "./market.ts";
 import { PageWriter } from "./page_writer.ts";
+import type { Presence, ServedExchange } from "./presence.ts";
 import type { Progress } from "./progress.ts";
 
 export interface BatchOptions {
-  readonly exchange: Exchange;
-  readonly fetcher: Fetcher;
+  readonly served: readonly ServedExchange[];
   readonly store: BatchStore;
+  readonly presence: Presence;
   readonly clock: Clock;
-  readonly filter: MarketFilter;
-  /** Markets at once. */
+  /** Markets of an exchange at once. */
   readonly maxWorkers: number;
   readonly deadlineSeconds: number;
+  /** The time of the schedule; undefined for a batch by hand. */
+  readonly due: DueTime | undefined;
   readonly progress: Progress;
-  /** Ends fetching early; what came is loaded. */
+  /** Consecutive batches that are not `completed`, after which people are told. */
+  readonly alertOnFailures: number;
+  /** Ends fetching early: another worker goes on, or what came is loaded. */
   readonly signal: AbortSignal;
 }
 
-/** Markets lost one after the other, with nothing fetched in between, after which the exchange counts as gone. */
-const LOST_MARKETS_IN_A_ROW = 40;
+export type BatchOutcome =
+  | NoBatch
+  | {
+    readonly outcome: "loaded";
+    readonly batch: LoadedBatch;
+    /** Whether its time to fetch was over before we came: it was only closed. */
+    readonly wasOver: boolean;
+  }
+  | {
+    readonly outcome: "left";
+    readonly batchId: string;
+    /** Undefined where the others are still at it. */
+    readonly ended: EndedBatch | undefined;
+  };
+
+const log = logger("batch");
+
+const STOPPED = "the worker was told to stop";
 
 /**
- * One batch from discovery to load. A batch that somebody left under way is finished first, also while paused.
- * @throws {BatchError} when another worker holds a batch; {PausedError} while batches are paused;
- *   {ExchangeError} when no market is known
+ * Opens a batch or joins the one that runs; fetches with the other workers of the fleet until nothing is left; loads it
+ * where this worker is the one to do so.
+ * @throws {DatabaseError} when the database was lost for longer than it is waited for, or refuses to store
  */
-export async function runBatch(options: BatchOptions): Promise<LoadedBatch> {
-  const { exchange, fetcher, store, filter, maxWorkers, progress, signal } = options;
-  await finishAbandonedBatch(options);
-  await store.requireNotPaused(); // before the exchange is asked for anything
-  progress.enter("discovering");
-  await refreshMarkets(exchange, fetcher, store, filter, maxWorkers, signal);
-
-  const batch = await openBatch(options);
-  progress.enter("fetching", batch.marketsExpected);
-  const heartbeat = startHeartbeat(batch, options);
+export async function workOnBatch(options: BatchOptions): Promise<BatchOutcome> {
+  const { store, presence, progress, clock, due, deadlineSeconds } = options;
+  const { database } = store;
+  await presence.register("idle");
+  const joined = await store.joinBatch(due, deadlineSeconds);
+  if (!("batchId" in joined)) return joined;
+  if (due !== undefined) {
+    // Waiting for a lost database is worth it as long as there is time to fetch, or until the next batch is due.
+    const seconds = Math.max(joined.secondsLeft, due.intervalSeconds);
+    database.patientUntil = clock.now() + seconds * 1000;
+  }
+  progress.enter("fetching", joined.marketsExpected);
   try {
-    await fetchMarkets(batch, options, heartbeat.lost);
-    progress.enter("loading");
-    const loaded = await store.loadBatch(batch.batchId);
-    progress.enter("done");
-    return loaded;
+    return await workUntilLoaded(joined, options);
   } catch (error) {
-    await heartbeat.stop();
-    // The pages are safe; whoever comes next loads them. That need not wait for the lease, unless we cannot say so.
-    await store.releaseLease(batch.batchId).catch(() => {});
+    // What is stored is safe. Others may have our markets now; unless we cannot say so, then with the lease.
+    database.patientUntil = 0;
+    await store.giveBack(joined.batchId).catch(() => {});
     throw error;
   } finally {
-    await heartbeat.stop();
+    database.patientUntil = 0;
+    await presence.enter("idle");
   }
 }
 
-/** Loads what a worker that died had stored, so that nothing of it is fetched in vain. */
-async function finishAbandonedBatch({ store }: BatchOptions): Promise<void> {
-  const batchId = await store.adoptAbandonedBatch();
-  if (batchId === undefined) return;
-  const { status, offersInserted } = await store.loadBatch(batchId);
-  logger("batch").warning("loaded what a worker that died had stored", {
-    batchId,
-    status,
-    offersInserted,
-  });
-}
-
-/** Waits at most one lease: a worker that lives renews its own before that. */
-async function openBatch(options: BatchOptions): Promise<OpenedBatch> {
-  const { store, clock, filter, progress, signal } = options;
-  const until = clock.now() + (LEASE.leaseSeconds + LEASE.renewSeconds) * 1000;
+async function workUntilLoaded(joined: JoinedBatch, options: BatchOptions): Promise<BatchOutcome> {
+  const { store, presence, progress, clock, signal } = options;
+  const { batchId } = joined;
+  using end = new FetchingEnd(joined.secondsLeft, options);
+  if (joined.outcome === "joined") await store.giveBack(batchId); // what we left in the middle, before
+  let givenUp: readonly GivenUp[] = [];
+  let isThereWork = true;
   for (;;) {
-    const opened = await store.openBatch(filter);
-    if ("batchId" in opened) return opened;
-    if (clock.now() > until) {
-      throw new BatchError(
-        `a batch is running since ${opened.startedAt.toISOString()}, held by ${opened.heldBy}`,
-        "wait for it to end, or stop that worker",
-      );
+    let pages = 0;
+    if (isThereWork && !end.soon.aborted) {
+      progress.enter("fetching");
+      await presence.enter("fetching");
+      ({ pages, givenUp } = await fetchMarkets(batchId, options, end));
     }
+    const isStopping = signal.aborted;
+    const reason = isStopping ? STOPPED : givenUp.map((one) => one.reason).join("; ") || undefined;
+    // Others go by what we say of ourselves.
+    if (reason !== undefined) await presence.tell(isStopping ? "stopping" : "waiting");
+    const next = await store.takeLoad(batchId, reason);
+    if (next === "load") return { outcome: "loaded", ...await load(joined, options) };
+    if (next === "closed" || (next === "others" && isStopping)) {
+      return { outcome: "left", batchId, ended: await store.endedBatch(batchId) };
+    }
+    isThereWork = next === "fetch";
+    if (isThereWork && pages > 0) continue;
     progress.enter("waiting");
-    const wait = Math.max(opened.leaseEndsInSeconds, 0) + 0.1;
-    logger("batch").info("a batch is held by {heldBy}; waiting for its lease", {
-      heldBy: opened.heldBy,
-    });
-    await clock.sleep(wait * 1000, signal);
-    await finishAbandonedBatch(options);
+    await presence.enter(isStopping ? "stopping" : "waiting");
+    if (next === "others") isThereWork = await isAnyBack(givenUp, options);
+    else {
+      await clock.sleep(PATIENCE.pollSeconds * 1000, isStopping ? undefined : signal)
+        .catch(() => {});
+    }
   }
 }
 
-async function fetchMarkets(
-  batch: OpenedBatch,
+async function load(
+  joined: JoinedBatch,
   options: BatchOptions,
-  lease: AbortSignal,
-): Promise<void> {
-  const { exchange, fetcher, store, maxWorkers, deadlineSeconds, progress } = options;
-  const deadline = AbortSignal.timeout(deadlineSeconds * 1000);
-  const gone = new AbortController();
-  const broken = new AbortController();
-  const stop = AbortSignal.any([options.signal, deadline, gone.signal, lease, broken.signal]);
-  let lostMarkets = 0;
-
-  const writer = new PageWriter(store, batch.batchId, (page, outcome) => {
-    progress.count(page, outcome);
-    if ("body" in page) lostMarkets = 0;
-    else if (page.endsMarket && ++lostMarkets === LOST_MARKETS_IN_A_ROW) gone.abort();
+): Promise<{ batch: LoadedBatch; wasOver: boolean }> {
+  const { store, presence, progress } = options;
+  progress.enter("loading");
+  await presence.enter("loading");
+  const batch = await store.loadBatch(joined.batchId);
+  progress.enter("done");
+  await tellOf(batch, options).catch((error) => {
+    if (!(error instanceof P2pError)) throw error;
+    log.warning("what to alert of could not be read", { error: describe(error) });
   });
-  const claims = new Claims(batch, store, maxWorkers);
-  const work = async () => {
-    while (!stop.aborted) {
-      const market = await claims.next();
-      if (market === undefined) return;
-      await fetchMarket(market, exchange, fetcher, (page) => writer.add(page), stop);
-    }
+  return { batch, wasOver: joined.secondsLeft <= 0 };
+}
+
+/** An exchange that nothing may be sent to. */
+interface GivenUp {
+  readonly fetcher: Fetcher;
+  readonly reason: string;
+}
+
+/** Fetches with all exchanges at once until none has anything left for us. */
+async function fetchMarkets(
+  batchId: string,
+  options: BatchOptions,
+  end: FetchingEnd,
+): Promise<{ pages: number; givenUp: readonly GivenUp[] }> {
+  const { served, store, clock, maxWorkers, progress } = options;
+  const { alerts } = store.database;
+  const writer = new PageWriter(store, batchId, (page, outcome) => progress.count(page, outcome));
+  const broken = new AbortController();
+  const ending: Ending = {
+    soon: AbortSignal.any([end.soon, broken.signal]),
+    now: AbortSignal.any([end.now, broken.signal]),
   };
-  // One worker that cannot go on (the database is lost, say) stops all; being stopped is no failure.
-  const guarded = () => work().catch((error) => stop.aborted ? undefined : broken.abort(error));
-  await Promise.all(Array.from({ length: maxWorkers }, guarded));
+  const common = { batchId, store, writer, alerts, clock, maxWorkers, ending };
+  const givenUp: GivenUp[] = [];
+  let pages = 0;
+  await Promise.all(served.map(async (one) => {
+    try {
+      const fetched = await fetchExchange({ ...common, served: one });
+      pages += fetched.pages;
+      const reason = fetched.givenUp;
+      if (reason !== undefined) givenUp.push({ fetcher: one.fetcher, reason });
+    } catch (error) {
+      broken.abort(error);
+    }
+  }));
   broken.signal.throwIfAborted();
   await writer.drain();
-  if (lease.aborted) throw lease.reason;
-  if (stop.aborted) {
-    await store.endFetching(batch.batchId, stopReason(deadline, gone.signal, deadlineSeconds));
+  await store.giveBack(batchId); // claimed, and not fetched to the end
+  return { pages, givenUp };
+}
+
+/** Waits a moment for the exchanges that were given up. */
+async function isAnyBack(
+  givenUp: readonly GivenUp[],
+  { clock, signal }: BatchOptions,
+): Promise<boolean> {
+  const milliseconds = PATIENCE.pollSeconds * 1000;
+  const ready = givenUp.map(({ fetcher }) => isReadyWithin(milliseconds, fetcher, clock, signal));
+  return (await Promise.all(ready)).includes(true);
+}
+
+/** Alerts about what was loaded; those of earlier batches are over when this one gives no cause for them. */
+async function tellOf(batch: LoadedBatch, options: BatchOptions): Promise<void> {
+  const { store, alertOnFailures } = options;
+  const { alerts } = store.database;
+  const found = await store.batchAlerts(batch.batchId);
+  for (const kind of ["structure_changed", "rule_failed", "step_failed", "completeness"] as const) {
+    const messages = found.filter((alert) => alert.kind === kind).map(({ message }) => message);
+    if (messages.length > 0) alerts.raise(kind, messages.join("; "));
+    else alerts.resolve(kind, `batch ${batch.batchId} gives no cause for it any more`);
+  }
+  const failures = await store.failuresInARow(batch.batchId);
+  if (failures >= alertOnFailures) {
+    const why = batch.errorSummary === undefined ? "" : `: ${batch.errorSummary}`;
+    alerts.raise("batch_failed", `${failures} batches in a row were not completed${why}`);
+  } else if (failures === 0) {
+    alerts.resolve("batch_failed", `batch ${batch.batchId} was completed`);
   }
 }
 
-function stopReason(deadline: AbortSignal, gone: AbortSignal, deadlineSeconds: number): string {
-  if (gone.aborted) {
-    return `the exchange stopped answering (${LOST_MARKETS_IN_A_ROW} markets lost in a row)`;
-  }
-  if (deadline.aborted) return `the deadline of ${deadlineSeconds} s came first`;
-  return "the worker was told to stop";
-}
+/** When fetching ends: at the deadline, or when the worker is told to stop; pages in hand get a moment more. */
+class FetchingEnd implements Ending, Disposable {
+  readonly #soon = new AbortController();
+  readonly #now = new AbortController();
+  readonly #over = new AbortController();
 
-/** Hands out the markets of the queue, claiming several a call. */
-class Claims {
-  #ready: ClaimedMarket[] = [];
-  #claiming: Promise<void> | undefined;
-  #isEmpty = false;
-
-  constructor(readonly batch: OpenedBatch, readonly store: BatchStore, readonly count: number) {}
-
-  async next(): Promise<ClaimedMarket | undefined> {
-    while (this.#ready.length === 0 && !this.#isEmpty) {
-      this.#claiming ??= this.#claim();
-      await this.#claiming;
-    }
-    return this.#ready.shift();
+  constructor(secondsLeft: number, { clock, signal }: BatchOptions) {
+    const either = AbortSignal.any([signal, this.#over.signal]);
+    const wait = async () => {
+      if (secondsLeft > 0) await clock.sleep(secondsLeft * 1000, either).catch(() => {});
+      this.#soon.abort();
+      await clock.sleep(PATIENCE.pageSeconds * 1000, this.#over.signal).catch(() => {});
+      this.#now.abort();
+    };
+    wait();
   }
 
-  async #claim(): Promise<void> {
-    try {
-      this.#ready = await this.store.claimMarkets(this.batch.batchId, this.count);
-      this.#isEmpty = this.#ready.length === 0;
-    } finally {
-      this.#claiming = undefined;
-    }
+  get soon(): AbortSignal {
+    return this.#soon.signal;
   }
-}
 
-interface Heartbeat {
-  /** Aborted when the batch is no longer ours. */
-  readonly lost: AbortSignal;
-  stop(): Promise<void>;
-}
+  get now(): AbortSignal {
+    return this.#now.signal;
+  }
 
-/** Renews the lease until stopped. A renewal that fails is tried again at the next beat. */
-function startHeartbeat(batch: OpenedBatch, { store, clock }: BatchOptions): Heartbeat {
-  const stopped = new AbortController();
-  const lost = new AbortController();
-  const beat = async () => {
-    while (!stopped.signal.aborted) {
-      await clock.sleep(LEASE.renewSeconds * 1000, stopped.signal).catch(() => {});
-      if (stopped.signal.aborted) return;
-      try {
-        if (!await store.renewLease(batch.batchId)) {
-          lost.abort(new BatchError("another worker has taken this batch over"));
-          return;
-        }
-      } catch (error) {
-        logger("batch").warning("the lease could not be renewed", { error: String(error) });
-      }
-    }
-  };
-  const beating = beat();
-  return {
-    lost: lost.signal,
-    stop: async () => {
-      stopped.abort();
-      await beating;
-    },
-  };
+  [Symbol.dispose](): void {
+    this.#over.abort();
+  }
 }

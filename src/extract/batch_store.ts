@@ -1,47 +1,95 @@
-import type { Database, Parameter, Row } from "../database/connection.ts";
-import { isConnectionLost } from "../database/errors.ts";
+import type { Parameter, Row } from "../database/connection.ts";
 import { DEADLINES, LEASE } from "../deadlines.ts";
-import { describe, PausedError } from "../errors.ts";
 import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
-import type { MarketFilter } from "../exchange/market_filter.ts";
-import { logger } from "../log.ts";
+import type { RememberedAccess } from "./access.ts";
 import type {
+  BatchAlert,
   ClaimedMarket,
+  DueTime,
+  EndedBatch,
   FetchedPage,
-  HeldBatch,
+  JoinedBatch,
   KnownFiat,
   LoadedBatch,
   LostPage,
-  OpenedBatch,
+  NextStep,
+  NoBatch,
   StoreOutcome,
 } from "./batch_types.ts";
-import type { Clock } from "./clock.ts";
+import type { PatientDatabase } from "./patient_database.ts";
 
-const log = logger("database");
+const BEAT = "select p2p.beat($1, $2, $3, $4, $5, $6, $7::text::jsonb)";
 
-/** Waits before the second, third, … try of a call that met a lost connection. */
-const RETRY_SECONDS = [0.2, 1, 3, 5];
+/** What a worker is at, as the view `workers` has it. */
+export type Doing = "idle" | "discovering" | "fetching" | "waiting" | "loading" | "stopping";
+
+/** Who calls. */
+export interface WorkerIdentity {
+  /** `<name>:<pid>:<8 random hex>` */
+  readonly id: string;
+  readonly name: string;
+  readonly version: string;
+  readonly purpose: "run" | "once";
+}
 
 /**
  * The worker's side of the database: each method is one call of one SQL function, and each of those may be
  * repeated, so that a lost connection costs nothing but time.
  */
 export class BatchStore {
-  #isLost = false;
+  constructor(readonly database: PatientDatabase, readonly worker: WorkerIdentity) {}
 
-  constructor(
-    readonly database: Database,
-    readonly exchange: string,
-    readonly workerId: string,
-    readonly clock: Clock,
-  ) {}
+  /**
+   * Says that the worker lives, and what it does. Tried once: another one comes soon.
+   * @param exchanges JSON, see beat.sql
+   */
+  async beat(doing: Doing, exchanges: string): Promise<void> {
+    await this.database.callOnce(BEAT, this.#beatValues(doing, exchanges), DEADLINES.beatSeconds);
+  }
 
-  /** @param freshSeconds how old a list of markets may be */
-  async knownFiats(freshSeconds: number): Promise<KnownFiat[]> {
-    const rows = await this.#call("select * from p2p.known_fiats($1, $2)", [
-      this.exchange,
-      freshSeconds,
+  /** The same, but a lost database is waited for. */
+  async register(doing: Doing, exchanges: string): Promise<void> {
+    await this.database.call(BEAT, this.#beatValues(doing, exchanges));
+  }
+
+  /** Gives everything back. Tried once: the lease would end anyway. */
+  async leave(): Promise<void> {
+    await this.database.callOnce("select p2p.leave($1)", [this.worker.id], DEADLINES.beatSeconds);
+  }
+
+  /** What an earlier process of this name had learned of the exchange. */
+  async rememberedAccess(exchange: string): Promise<RememberedAccess | undefined> {
+    const [row] = await this.database.call("select * from p2p.remembered_access($1, $2)", [
+      this.worker.name,
+      exchange,
     ]);
+    if (row === undefined) return undefined;
+    const ceiling = row["ceiling_per_minute"];
+    return {
+      ratePerMinute: Number(row["rate_per_minute"]),
+      ceilingPerMinute: ceiling === null ? undefined : Number(ceiling),
+      breaker: row["breaker"] as RememberedAccess["breaker"],
+      breakerReason: textOf(row["breaker_reason"]),
+      breakerMemory: row["breaker_memory"] ?? undefined,
+      secondsAgo: Number(row["seconds_ago"]),
+    };
+  }
+
+  /**
+   * Whether this worker is the one to ask for the markets of the exchange: one of the fleet is enough. Its next beat
+   * that says something else gives the task up.
+   */
+  async beginDiscovery(exchange: string): Promise<boolean> {
+    const [row] = await this.database.call("select p2p.begin_discovery($1, $2) as ours", [
+      this.worker.id,
+      exchange,
+    ]);
+    return row?.["ours"] === true;
+  }
+
+  /** The fiats seen so far, and whether their list is as fresh as the setting `discovery_every_hours` asks. */
+  async knownFiats(exchange: string): Promise<KnownFiat[]> {
+    const rows = await this.database.call("select * from p2p.known_fiats($1)", [exchange]);
     return rows.map((row) => ({
       fiat: String(row["fiat_code"]),
       isFresh: row["is_fresh"] === true,
@@ -50,83 +98,77 @@ export class BatchStore {
   }
 
   /** @returns how many markets are active now */
-  async storeMarketList(discovery: Discovery): Promise<number> {
+  async storeMarketList(exchange: string, discovery: Discovery): Promise<number> {
     const { fiats, markets, covered, missed } = discovery;
-    const [row] = await this.#call(
+    const [row] = await this.database.call(
       "select p2p.store_market_list($1, $2::text::jsonb, $3::text::jsonb, " +
         "array(select jsonb_array_elements_text($4::text::jsonb)), " +
         "array(select jsonb_array_elements_text($5::text::jsonb))) as active",
-      [this.exchange, ...[fiats, markets, covered, missed].map((list) => JSON.stringify(list))],
+      [exchange, ...[fiats, markets, covered, missed].map((list) => JSON.stringify(list))],
     );
     return Number(row?.["active"]);
   }
 
-  async storePaymentMethods(methods: readonly PaymentMethod[]): Promise<void> {
-    await this.#call("select p2p.store_payment_methods($1, $2::text::jsonb)", [
-      this.exchange,
+  async storePaymentMethods(exchange: string, methods: readonly PaymentMethod[]): Promise<void> {
+    await this.database.call("select p2p.store_payment_methods($1, $2::text::jsonb)", [
+      exchange,
       JSON.stringify(methods),
     ]);
   }
 
-  async recordDiscoveryProblem(fiat: string | undefined, error: Error): Promise<void> {
-    await this.#call("select p2p.record_discovery_problem($1, $2, $3)", [
+  async recordDiscoveryProblem(
+    exchange: string,
+    fiat: string | undefined,
+    error: Error,
+  ): Promise<void> {
+    await this.database.call("select p2p.record_discovery_problem($1, $2, $3, $4)", [
       fiat ?? null,
       "kind" in error ? String(error.kind) : error.name,
       error.message,
+      exchange,
     ]);
   }
 
-  /** The batch of a dead worker, now ours to load. */
-  async adoptAbandonedBatch(): Promise<string | undefined> {
-    const [row] = await this.#call("select p2p.adopt_abandoned_batch($1, $2) as batch_id", [
-      this.workerId,
-      LEASE.leaseSeconds,
-    ]);
-    return row?.["batch_id"] ? String(row["batch_id"]) : undefined;
-  }
-
-  /** @throws {PausedError} while the setting `paused` is on */
-  async requireNotPaused(): Promise<void> {
-    const [row] = await this.#call("select * from p2p.pause_state()", []);
-    if (row === undefined) return;
+  /** Since when and by whom new batches are paused; undefined while they are not. */
+  async pauseState(): Promise<string | undefined> {
+    const [row] = await this.database.call("select * from p2p.pause_state()", []);
+    if (row === undefined) return undefined;
     const since = row["paused_since"] as Date | null;
-    const who = since === null ? "" : ` since ${since.toISOString()} by ${row["paused_by"]}`;
-    throw new PausedError(
-      `new batches are paused${who}`,
-      "update p2p.settings set value = 'off' where name = 'paused'",
-    );
+    return since === null ? "" : `since ${since.toISOString()} by ${row["paused_by"]}`;
   }
 
-  /** @throws {PausedError} while the setting `paused` is on */
-  async openBatch(filter: MarketFilter): Promise<OpenedBatch | HeldBatch> {
-    const [row = {}] = await this.#call(
-      "select * from p2p.open_batch($1, $2, $3, $4::text::jsonb)",
-      [
-        this.exchange,
-        this.workerId,
-        LEASE.leaseSeconds,
-        JSON.stringify(filter),
-      ],
-    );
-    if (row["batch_id"] === null && row["held_by"] === null) await this.requireNotPaused();
-    const startedAt = row["batch_start_time"] as Date;
-    return row["batch_id"] === null
-      ? {
-        heldBy: String(row["held_by"]),
-        startedAt,
-        leaseEndsInSeconds: Number(row["lease_ends_in_seconds"]),
-      }
-      : {
-        batchId: String(row["batch_id"]),
-        startedAt,
-        marketsExpected: Number(row["markets_expected"]),
-      };
+  /**
+   * Opens a batch or joins the one that runs.
+   * @param due undefined for a batch by hand
+   */
+  async joinBatch(
+    due: DueTime | undefined,
+    deadlineSeconds: number,
+  ): Promise<JoinedBatch | NoBatch> {
+    const [row = {}] = await this.database.call("select * from p2p.join_batch($1, $2, $3, $4)", [
+      this.worker.id,
+      due?.at ?? null,
+      due?.intervalSeconds ?? null,
+      deadlineSeconds,
+    ]);
+    const outcome = row["outcome"] as (JoinedBatch | NoBatch)["outcome"];
+    if (outcome !== "opened" && outcome !== "joined") {
+      return { outcome, detail: textOf(row["detail"]) ?? "" };
+    }
+    return {
+      outcome,
+      batchId: String(row["batch_id"]),
+      startedAt: row["batch_start_time"] as Date,
+      marketsExpected: Number(row["markets_expected"]),
+      secondsLeft: Number(row["seconds_left"]),
+    };
   }
 
-  async claimMarkets(batchId: string, count: number): Promise<ClaimedMarket[]> {
-    const rows = await this.#call("select * from p2p.claim_markets($1, $2, $3)", [
+  async claimMarkets(batchId: string, exchange: string, count: number): Promise<ClaimedMarket[]> {
+    const rows = await this.database.call("select * from p2p.claim_markets($1, $2, $3, $4)", [
       batchId,
-      this.workerId,
+      this.worker.id,
+      exchange,
       count,
     ]);
     return rows.map((row) => ({
@@ -134,26 +176,28 @@ export class BatchStore {
       fiat: String(row["fiat"]),
       asset: String(row["asset"]),
       side: row["side"] as Market["side"],
+      nextPage: Number(row["next_page"]),
+      offersReported: row["offers_reported"] === null ? undefined : Number(row["offers_reported"]),
     }));
   }
 
-  /** @returns whether the batch is still ours */
-  async renewLease(batchId: string): Promise<boolean> {
-    const [row] = await this.#call("select p2p.renew_lease($1, $2, $3) as ours", [
+  /** Lets other workers have the markets in our hands; their stored pages stay. */
+  async giveBack(batchId: string, exchange?: string): Promise<void> {
+    await this.database.call("select p2p.give_back($1, $2, $3)", [
       batchId,
-      this.workerId,
-      LEASE.leaseSeconds,
+      this.worker.id,
+      exchange ?? null,
     ]);
-    return row?.["ours"] === true;
   }
 
-  /** Lets another worker take the batch over at once, instead of waiting for our lease to run out. */
-  async releaseLease(batchId: string): Promise<void> {
-    await this.database.run(
-      "select p2p.renew_lease($1, $2, 0)",
-      [batchId, this.workerId],
-      DEADLINES.statementSeconds,
-    );
+  /** @param giveUpReason why this worker fetches no more, although something may be left */
+  async takeLoad(batchId: string, giveUpReason: string | undefined): Promise<NextStep> {
+    const [row] = await this.database.call("select p2p.take_load($1, $2, $3) as next", [
+      batchId,
+      this.worker.id,
+      giveUpReason ?? null,
+    ]);
+    return row?.["next"] as NextStep;
   }
 
   /** Stores pages and writes down lost ones, all in one statement. Outcomes stand in the order of `pages`. */
@@ -170,45 +214,60 @@ export class BatchStore {
       parameters.push(...values);
       return `p2p.${name}(${marks}) as r${index}`;
     });
-    const [row] = await this.#call(
+    const [row] = await this.database.call(
       `select ${calls.join(", ")}`,
       parameters,
       DEADLINES.storeSeconds,
     );
+    this.database.hasRoom();
     return pages.map((page, i) => "body" in page ? row?.[`r${i}`] as StoreOutcome : "lost");
   }
 
-  async endFetching(batchId: string, reason: string): Promise<void> {
-    await this.#call("select p2p.end_fetching($1, $2)", [batchId, reason]);
-  }
-
   async loadBatch(batchId: string): Promise<LoadedBatch> {
-    const [row = {}] = await this.#call(
+    const [row = {}] = await this.database.call(
       "select * from p2p.load_batch($1)",
       [batchId],
       DEADLINES.loadSeconds,
     );
-    return {
-      batchId: String(row["batch_id"]),
-      startedAt: row["batch_start_time"] as Date,
-      status: row["status"] as LoadedBatch["status"],
-      marketsExpected: Number(row["markets_expected"]),
-      marketsCompleted: Number(row["markets_completed"]),
-      offersExtracted: Number(row["total_offers_extracted"]),
-      offersInserted: Number(row["total_offers_inserted"]),
-      offersRejected: Number(row["total_offers_rejected"]),
-      offersDuplicate: Number(row["total_offers_duplicate"]),
-      errors: Number(row["total_errors"]),
-      errorSummary: row["error_summary"] === null ? undefined : String(row["error_summary"]),
-      seconds: Number(row["execution_time_seconds"]),
-    };
+    return loadedBatch(row);
+  }
+
+  /** What became of a batch that others load; undefined while it runs. */
+  async endedBatch(batchId: string): Promise<EndedBatch | undefined> {
+    const [row] = await this.database.call(
+      "select * from p2p.ops_batch_runs where batch_id = $1 and status <> 'running'",
+      [batchId],
+    );
+    return row && { ...loadedBatch(row), loaderId: textOf(row["loader_id"]) };
+  }
+
+  /** What a person should be told of a batch that was loaded. */
+  async batchAlerts(batchId: string): Promise<BatchAlert[]> {
+    const rows = await this.database.call("select * from p2p.batch_alerts($1)", [batchId]);
+    return rows.map((row) => ({
+      kind: row["kind"] as BatchAlert["kind"],
+      message: String(row["message"]),
+    }));
+  }
+
+  /** How many batches up to this one did not end `completed`, without a completed one between. */
+  async failuresInARow(batchId: string): Promise<number> {
+    const [row] = await this.database.call("select p2p.failures_in_a_row($1) as failures", [
+      batchId,
+    ]);
+    return Number(row?.["failures"]);
+  }
+
+  #beatValues(doing: Doing, exchanges: string): Parameter[] {
+    const { id, name, version, purpose } = this.worker;
+    return [id, name, version, purpose, doing, LEASE.leaseSeconds, exchanges];
   }
 
   #storePageValues(batchId: string, page: FetchedPage): Parameter[] {
     const { text, bytes, sha256, original } = page.body;
     return [
       batchId,
-      this.workerId,
+      this.worker.id,
       page.marketId,
       page.page,
       page.endsMarket,
@@ -229,7 +288,7 @@ export class BatchStore {
   #lostPageValues(batchId: string, page: LostPage): Parameter[] {
     return [
       batchId,
-      this.workerId,
+      this.worker.id,
       page.marketId,
       page.page,
       page.endsMarket,
@@ -238,28 +297,26 @@ export class BatchStore {
       page.retries,
     ];
   }
+}
 
-  async #call(
-    statement: string,
-    parameters: readonly Parameter[],
-    seconds: number = DEADLINES.statementSeconds,
-  ): Promise<Row[]> {
-    for (const wait of RETRY_SECONDS) {
-      try {
-        const rows = await this.database.run(statement, parameters, seconds);
-        if (this.#isLost) log.info("the database is back");
-        this.#isLost = false;
-        return rows;
-      } catch (error) {
-        if (!isConnectionLost(error)) throw error;
-        // Several calls meet the same loss: it is one event.
-        if (!this.#isLost) {
-          log.warning("lost the database, trying again", { error: describe(error) });
-        }
-        this.#isLost = true;
-        await this.clock.sleep(wait * 1000);
-      }
-    }
-    return await this.database.run(statement, parameters, seconds);
-  }
+function textOf(value: unknown): string | undefined {
+  return value === null || value === undefined ? undefined : String(value);
+}
+
+/** A row of ops_batch_runs. */
+function loadedBatch(row: Row): LoadedBatch {
+  return {
+    batchId: String(row["batch_id"]),
+    startedAt: row["batch_start_time"] as Date,
+    status: row["status"] as LoadedBatch["status"],
+    marketsExpected: Number(row["markets_expected"]),
+    marketsCompleted: Number(row["markets_completed"]),
+    offersExtracted: Number(row["total_offers_extracted"]),
+    offersInserted: Number(row["total_offers_inserted"]),
+    offersRejected: Number(row["total_offers_rejected"]),
+    offersDuplicate: Number(row["total_offers_duplicate"]),
+    errors: Number(row["total_errors"]),
+    errorSummary: textOf(row["error_summary"]),
+    seconds: Number(row["execution_time_seconds"]),
+  };
 }

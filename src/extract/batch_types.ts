@@ -1,9 +1,20 @@
+import type { AlertKind } from "../alerts.ts";
 import type { Market } from "../exchange/exchange.ts";
 import type { Body } from "./body.ts";
 import type { FailureKind } from "./failure.ts";
 
 export interface ClaimedMarket extends Market {
   readonly marketId: number;
+  /** 1, or the one after what another worker had stored. */
+  readonly nextPage: number;
+  /** The last total that the exchange gave in this batch. */
+  readonly offersReported: number | undefined;
+}
+
+/** An incident that a load found. */
+export interface BatchAlert {
+  readonly kind: AlertKind;
+  readonly message: string;
 }
 
 /** A fiat that the exchange was asked for; `*` is the list of them. */
@@ -15,18 +26,30 @@ export interface KnownFiat {
   readonly markets: number;
 }
 
-export interface OpenedBatch {
+/** A time of the schedule. */
+export interface DueTime {
+  readonly at: Date;
+  readonly intervalSeconds: number;
+}
+
+/** A batch to work on: a new one, or one that runs. */
+export interface JoinedBatch {
+  readonly outcome: "opened" | "joined";
   readonly batchId: string;
   readonly startedAt: Date;
   readonly marketsExpected: number;
+  /** Until fetching ends; ≤ 0 where only loading is left. */
+  readonly secondsLeft: number;
 }
 
-/** Another worker's batch is in the way. */
-export interface HeldBatch {
-  readonly heldBy: string;
-  readonly startedAt: Date;
-  readonly leaseEndsInSeconds: number;
+/** Why there is no batch to work on; see join_batch.sql. */
+export interface NoBatch {
+  readonly outcome: "held" | "done" | "late" | "paused";
+  readonly detail: string;
 }
+
+/** What a worker that has nothing to fetch does next; see take_load.sql. */
+export type NextStep = "fetch" | "wait" | "load" | "others" | "closed";
 
 export interface FetchedPage {
   readonly marketId: number;
@@ -69,4 +92,9 @@ export interface LoadedBatch {
   readonly errors: number;
   readonly errorSummary: string | undefined;
   readonly seconds: number;
+}
+
+/** A batch that others loaded. */
+export interface EndedBatch extends LoadedBatch {
+  readonly loaderId: string | undefined;
 }

@@ -1,33 +1,54 @@
-import type { Ask, DiscoveryProblem, Exchange } from "../exchange/exchange.ts";
+import type { Ask, DiscoveryProblem } from "../exchange/exchange.ts";
 import { ExchangeError } from "../errors.ts";
 import { type MarketFilter, namedFiats } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";
+import { PATIENCE } from "../deadlines.ts";
+import { ExchangeClosed } from "./access.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { KnownFiat } from "./batch_types.ts";
-import type { Fetcher } from "./fetcher.ts";
+import type { Clock } from "./clock.ts";
+import type { Presence, ServedExchange } from "./presence.ts";
 
-/** Markets come and go by the week; a discovery costs 240 requests. */
-const FRESH_SECONDS = 24 * 3600;
+export interface DiscoveryRequest {
+  readonly served: ServedExchange;
+  readonly store: BatchStore;
+  readonly presence: Presence;
+  readonly filter: MarketFilter;
+  /** Calls at once. */
+  readonly concurrency: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
 
 /**
- * Makes sure the database knows the markets that the filter asks for. What was read within a day is not asked again;
- * what cannot be read stays as it was known last, and is asked again at the next batch.
+ * Makes sure that the database knows markets that the filter asks for. What is known, however old, will do.
  * @throws {ExchangeError} when the exchange gives no list and none is known
  */
-export async function refreshMarkets(
-  exchange: Exchange,
-  fetcher: Fetcher,
-  store: BatchStore,
-  filter: MarketFilter,
-  concurrency: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const known = await store.knownFiats(FRESH_SECONDS);
+export async function requireMarkets(request: DiscoveryRequest): Promise<void> {
+  const { served: { exchange }, store, filter, clock, signal } = request;
+  while (!isKnown(await store.knownFiats(exchange.code), namedFiats(filter))) {
+    if (await refreshMarkets(request)) return;
+    // Another worker of the fleet is asking.
+    await clock.sleep(PATIENCE.pollSeconds * 1000, signal);
+  }
+}
+
+/**
+ * Asks the exchange for markets whose list is not fresh any more. What cannot be read stays as it was known last, and
+ * is asked again at the next time.
+ * @returns false where another worker is asking already
+ * @throws {ExchangeError} when the exchange gives no list and none is known
+ */
+export async function refreshMarkets(request: DiscoveryRequest): Promise<boolean> {
+  const { served: { exchange, fetcher }, store, presence, filter, concurrency, signal } = request;
+  const known = await store.knownFiats(exchange.code);
   const wanted = namedFiats(filter);
   const due = fiatsDue(known, wanted);
-  if (due?.length === 0) return;
+  if (due?.length === 0) return true;
+  if (!await store.beginDiscovery(exchange.code)) return false;
+  await presence.enter("discovering");
 
-  log.info("asking the exchange for its markets");
+  log.info("asking the exchange for its markets", { exchange: exchange.code });
   const ask: Ask = async (request, read) => (await fetcher.fetch(request, read, signal)).value;
   const discovery = await exchange.discoverMarkets(ask, {
     fiats: due,
@@ -36,29 +57,31 @@ export async function refreshMarkets(
     concurrency,
   });
   signal.throwIfAborted(); // what was cut short is no problem of the exchange, and its list not whole
-  await report(discovery.problems, store);
-  const isKnown = known.some(({ fiat, markets }) =>
-    markets > 0 && (wanted?.includes(fiat) ?? true)
-  );
+  await report(discovery.problems, store, exchange.code);
   if (discovery.covered.length === 0) {
-    if (isKnown) return;
+    if (isKnown(known, wanted)) return true;
     const reason = discovery.problems[0]?.error.message ?? "no answer";
     throw new ExchangeError(
       `the exchange gives no list of markets, and none is known from before: ${reason}`,
-      "check BINANCE_BASE_URL and the way to it",
+      `check ${exchange.code.toUpperCase()}_BASE_URL and the way to it`,
     );
   }
-  const active = await store.storeMarketList(discovery);
+  const active = await store.storeMarketList(exchange.code, discovery);
   log.info("markets known: {active}", { active });
 
   const fiats = [...new Set(discovery.markets.map((market) => market.fiat))];
   const { methods, problems } = await exchange.discoverPaymentMethods(ask, fiats, concurrency);
   signal.throwIfAborted();
-  await report(problems, store);
-  await store.storePaymentMethods(methods);
+  await report(problems, store, exchange.code);
+  await store.storePaymentMethods(exchange.code, methods);
+  return true;
 }
 
 const log = logger("discovery");
+
+function isKnown(known: readonly KnownFiat[], wanted: readonly string[] | undefined): boolean {
+  return known.some(({ fiat, markets }) => markets > 0 && (wanted?.includes(fiat) ?? true));
+}
 
 function codesOf(fiats: readonly KnownFiat[]): string[] {
   return fiats.map(({ fiat }) => fiat);
@@ -74,14 +97,22 @@ function fiatsDue(
   return fresh.includes("*") ? codesOf(known.filter(({ isFresh }) => !isFresh)) : undefined;
 }
 
-/** Every problem goes to the database; the log gets one line for all of them. */
-async function report(problems: readonly DiscoveryProblem[], store: BatchStore): Promise<void> {
+/** Every problem goes to the database; the log gets one line for all of them. What was never asked is none. */
+async function report(
+  all: readonly DiscoveryProblem[],
+  store: BatchStore,
+  exchange: string,
+): Promise<void> {
+  const problems = all.filter(({ error }) => !(error instanceof ExchangeClosed));
   const [first] = problems;
   if (first === undefined) return;
   log.warning("discovery calls failed: {count}; what was known from before stays", {
+    exchange,
     count: problems.length,
     fiats: problems.slice(0, 5).map(({ fiat }) => fiat ?? "all").join(" "),
     error: first.error.message,
   });
-  for (const { fiat, error } of problems) await store.recordDiscoveryProblem(fiat, error);
+  for (const { fiat, error } of problems) {
+    await store.recordDiscoveryProblem(exchange, fiat, error);
+  }
 }

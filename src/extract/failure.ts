@@ -31,6 +31,17 @@ const RETRIES: Readonly<Record<FailureKind, number>> = {
   unreadable: 0,
 };
 
+const REFUSALS: ReadonlySet<FailureKind> = new Set(["rate_limited", "forbidden", "challenge"]);
+
+const OF_ONE_MARKET: ReadonlySet<FailureKind> = new Set([
+  "refused",
+  "unexpected_shape",
+  "http_error",
+  "too_large",
+  "page_loop",
+  "unreadable",
+]);
+
 /** A request that failed, after all attempts when it leaves the fetcher. */
 export class RequestFailure extends Error {
   override readonly name = "RequestFailure";
@@ -50,6 +61,16 @@ export class RequestFailure extends Error {
   /** @param retries how many there were already */
   mayRetry(retries: number): boolean {
     return retries < RETRIES[this.kind];
+  }
+
+  /** Refused for the rate, or for what the exchange thinks of us. */
+  get isRefusal(): boolean {
+    return REFUSALS.has(this.kind);
+  }
+
+  /** Whether another market would most likely have failed the same way. */
+  get isOfExchange(): boolean {
+    return !OF_ONE_MARKET.has(this.kind);
   }
 
   /** Whether the exchange was not heard at all. */

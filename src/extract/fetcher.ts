@@ -1,20 +1,30 @@
-import pRetry from "p-retry";
+import pRetry, { AbortError } from "p-retry";
+import { z } from "zod";
 import { describe } from "../errors.ts";
 import { AnswerError } from "../exchange/answer.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
 import { VERSION } from "../version.ts";
+import { type AccessState, ExchangeClosed, type RememberedAccess } from "./access.ts";
 import { type Body, readBody } from "./body.ts";
+import { Breaker, type Pass } from "./breaker.ts";
 import type { Clock } from "./clock.ts";
 import { RequestFailure } from "./failure.ts";
-import type { TokenBucket } from "./token_bucket.ts";
+import { type Permit, RateLimiter, type RateOptions } from "./rate_limiter.ts";
+import { RetryBudget } from "./retry_budget.ts";
 
 export interface FetcherOptions {
-  readonly bucket: TokenBucket;
+  /** Code of the exchange. */
+  readonly exchange: string;
+  readonly rate: RateOptions;
+  /** What an earlier process of this name had learned. */
+  readonly remembered?: RememberedAccess | undefined;
   readonly clock: Clock;
   /** For one attempt, body included. */
   readonly timeoutSeconds: number;
   /** Attempts after the first. */
   readonly maxRetries: number;
+  /** In the place of the network, for simulated time. */
+  readonly send?: typeof fetch;
 }
 
 /** An answer that was accepted. */
@@ -29,11 +39,14 @@ export interface Received<T> {
 }
 
 export interface FetcherStatistics {
+  /** Attempts. Deno's `fetch` may send one twice without telling: when a connection that was idle turns out to be reset. */
   requests: number;
   retries: number;
   bytes: number;
   /** Answers of any kind: the exchange is there. */
   answers: number;
+  /** Answers that were a 429, a 403 or a challenge. */
+  refused: number;
 }
 
 /** First back-off; doubles with each further one. Jitter takes it from anywhere between 0 and this. */
@@ -41,51 +54,176 @@ const BACKOFF_SECONDS = 1;
 const MAX_BACKOFF_SECONDS = 30;
 /** A `Retry-After` beyond this does not fit any batch: the page is given up instead of waited for. */
 const MAX_RETRY_AFTER_SECONDS = 120;
+/** And beyond this it is not believed; users were blocked for 30 to 60 minutes. */
+const MAX_PAUSE_SECONDS = 3600;
 
-/** Sends requests under one rate limit and retries what is worth it. */
+/** A pause outlives the process, too. */
+const memorySchema = z.object({ pausedSeconds: z.number().min(0).max(MAX_PAUSE_SECONDS) });
+
+/**
+ * All requests of this process to one exchange: sends them at the rate it has learned, retries what is worth it, and
+ * sends nothing to an exchange that only fails.
+ */
 export class Fetcher {
-  readonly statistics: FetcherStatistics = { requests: 0, retries: 0, bytes: 0, answers: 0 };
+  readonly statistics: FetcherStatistics = {
+    requests: 0,
+    retries: 0,
+    bytes: 0,
+    answers: 0,
+    refused: 0,
+  };
+  readonly #limiter: RateLimiter;
+  readonly #breaker: Breaker;
+  readonly #budget: RetryBudget;
+  /** Requests that the exchange refused in words since it last answered one. */
+  readonly #refusedRequests = new Set<string>();
+  #waiting: { signal: AbortSignal; interrupted: AbortSignal; either: AbortSignal } | undefined;
 
-  constructor(readonly options: FetcherOptions) {}
+  constructor(readonly options: FetcherOptions) {
+    const { exchange, rate, clock, maxRetries, remembered } = options;
+    this.#limiter = new RateLimiter(rate, clock, remembered);
+    this.#breaker = new Breaker(exchange, clock, remembered);
+    this.#budget = new RetryBudget(maxRetries);
+    const paused = memorySchema.safeParse(remembered?.breakerMemory).data?.pausedSeconds ?? 0;
+    this.#limiter.pause(Math.max(0, paused - (remembered?.secondsAgo ?? 0)));
+  }
+
+  get state(): AccessState {
+    return {
+      ratePerMinute: this.#limiter.ratePerMinute,
+      ceilingPerMinute: this.#limiter.ceilingPerMinute,
+      pausedSeconds: this.#limiter.pausedSeconds,
+      breaker: this.#breaker.state,
+      breakerReason: this.#breaker.reason,
+      breakerMemory: { ...this.#breaker.memory, pausedSeconds: this.#limiter.pausedSeconds },
+      requests: this.statistics.requests,
+      refused: this.statistics.refused,
+      retries: this.statistics.retries,
+    };
+  }
+
+  /**
+   * Resolves at once where requests are sent, else when the next probe may be sent or a long pause is over.
+   * @throws the signal's reason
+   */
+  async ready(signal: AbortSignal): Promise<void> {
+    while (this.#isPausedForLong) {
+      await this.options.clock.sleep(this.#limiter.pausedSeconds * 1000, signal);
+    }
+    await this.#breaker.ready(signal);
+  }
 
   /**
    * @param read reads the parsed JSON; may throw AnswerError
-   * @throws {RequestFailure} after the last attempt; the signal's reason when that comes first
+   * @throws {RequestFailure} after the last attempt; {ExchangeClosed} while the breaker is open or the exchange has
+   *   asked for a long pause; the signal's reason when that comes first
    */
   async fetch<T>(
     request: HttpRequest,
     read: (document: unknown) => T,
     signal: AbortSignal,
   ): Promise<Received<T>> {
-    const { bucket, clock, maxRetries } = this.options;
+    const { clock, maxRetries } = this.options;
     return await pRetry(async (attempt) => {
-      await bucket.take(signal);
-      this.statistics.requests++;
-      if (attempt > 1) this.statistics.retries++;
       try {
-        return await this.#attempt(request, read, attempt, signal);
+        return await this.#tryOnce(request, read, attempt, signal);
       } catch (error) {
         signal.throwIfAborted();
-        const failure = error instanceof AnswerError
-          ? new RequestFailure(error.problem, error.message, undefined, { cause: error })
-          : error;
-        if (failure instanceof RequestFailure) failure.attempts = attempt;
-        throw failure;
+        if (error instanceof RequestFailure) {
+          if (this.#breaker.state === "open" && error.isOfExchange) {
+            throw new AbortError(this.#closed(this.#breaker.reason ?? error.message));
+          }
+          error.attempts = attempt;
+          if (attempt <= maxRetries && this.#mayRetry(error, attempt)) throw error;
+        }
+        throw error instanceof Error ? new AbortError(error) : error; // final
       }
     }, {
       retries: maxRetries,
       minTimeout: 0, // the wait is in onFailedAttempt: p-retry's own jitter is not full
       signal,
-      shouldRetry: ({ error, attemptNumber }) => isWorthRetrying(error, attemptNumber),
-      onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
-        if (!(error instanceof RequestFailure)) return;
-        const asked = error.retryAfterSeconds;
-        if (asked !== undefined) bucket.pause(Math.min(asked, MAX_RETRY_AFTER_SECONDS) * 1000);
-        if (retriesLeft === 0 || !isWorthRetrying(error, attemptNumber)) return;
+      onFailedAttempt: async ({ attemptNumber }) => {
         const ceiling = Math.min(BACKOFF_SECONDS * 2 ** (attemptNumber - 1), MAX_BACKOFF_SECONDS);
         await clock.sleep(clock.random() * ceiling * 1000, signal);
       },
     });
+  }
+
+  get #isPausedForLong(): boolean {
+    return this.#limiter.pausedSeconds > MAX_RETRY_AFTER_SECONDS;
+  }
+
+  #closed(reason: string): ExchangeClosed {
+    return new ExchangeClosed(this.options.exchange, reason, this.#limiter.pausedSeconds);
+  }
+
+  /** What the rate limiter slows down adds no load; everything else takes from the budget. */
+  #mayRetry(failure: RequestFailure, attempt: number): boolean {
+    return failure.mayRetry(attempt - 1) && this.#breaker.state === "closed" &&
+      (failure.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS &&
+      (failure.isRefusal || this.#budget.spend());
+  }
+
+  async #tryOnce<T>(
+    request: HttpRequest,
+    read: (document: unknown) => T,
+    attempt: number,
+    signal: AbortSignal,
+  ): Promise<Received<T>> {
+    if (this.#isPausedForLong) throw this.#closed("it asked for a pause (Retry-After)");
+    const pass = await this.#breaker.admit(signal);
+    let permit: Permit;
+    try {
+      permit = await this.#limiter.take(this.#unlessInterrupted(signal));
+    } catch (error) {
+      this.#breaker.withdrawn(pass);
+      throw error;
+    }
+    this.statistics.requests++;
+    if (attempt > 1) this.statistics.retries++;
+    else this.#budget.earn();
+    try {
+      const received = await this.#attempt(request, read, attempt, signal);
+      this.#limiter.accepted(permit);
+      this.#refusedRequests.clear();
+      if (this.#breaker.succeeded(pass)) this.#limiter.dropBurst();
+      return received;
+    } catch (error) {
+      const failure = error instanceof AnswerError
+        ? new RequestFailure(error.problem, error.message, undefined, { cause: error })
+        : error;
+      if (signal.aborted || !(failure instanceof RequestFailure)) this.#breaker.withdrawn(pass);
+      else this.#learn(failure, request, permit, pass);
+      throw failure;
+    }
+  }
+
+  /** Ends the wait for the rate also when the breaker opens. */
+  #unlessInterrupted(signal: AbortSignal): AbortSignal {
+    const { interrupted } = this.#breaker;
+    if (this.#waiting?.signal !== signal || this.#waiting.interrupted !== interrupted) {
+      this.#waiting = { signal, interrupted, either: AbortSignal.any([signal, interrupted]) };
+    }
+    return this.#waiting.either;
+  }
+
+  /** Tells the rate and the breaker of a failure. */
+  #learn(failure: RequestFailure, request: HttpRequest, permit: Permit, pass: Pass): void {
+    const asked = failure.retryAfterSeconds;
+    const pause = asked === undefined ? undefined : Math.min(asked, MAX_PAUSE_SECONDS);
+    let isNews = true;
+    if (failure.isRefusal) {
+      this.statistics.refused++;
+      isNews = this.#limiter.refused(permit, pause);
+    } else if (failure.kind === "timeout") this.#limiter.timedOut(permit);
+    else if (pause !== undefined) this.#limiter.pause(pause);
+    if (failure.kind === "refused") { // a market that is refused again and again says it once
+      const key = request.url + JSON.stringify(request.body);
+      isNews = !this.#refusedRequests.has(key);
+      this.#refusedRequests.add(key);
+    }
+    if (isNews || pass.isProbe) this.#breaker.failed(pass, failure.message);
+    if (this.#isPausedForLong) this.#breaker.sendAway(this.#closed(failure.message));
   }
 
   async #attempt<T>(
@@ -116,7 +254,7 @@ export class Fetcher {
     const { timeoutSeconds } = this.options;
     const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
     try {
-      const response = await fetch(request.url, {
+      const response = await (this.options.send ?? fetch)(request.url, {
         method: request.method,
         ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
         headers: {
@@ -137,11 +275,6 @@ export class Fetcher {
       throw error instanceof RequestFailure ? error : faultOnTheWay(error, timeoutSeconds);
     }
   }
-}
-
-function isWorthRetrying(error: Error, attempt: number): boolean {
-  return error instanceof RequestFailure && error.mayRetry(attempt - 1) &&
-    (error.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS;
 }
 
 function refusedByStatus(response: Response): RequestFailure {

@@ -6,31 +6,41 @@ import type { Fetcher } from "./fetcher.ts";
 /** 10,000 offers, six times the largest market ever seen: beyond this, paging does not end by itself. */
 export const MAX_PAGES = 500;
 
+/** When work on markets ends. */
+export interface Ending {
+  /** No further page is begun. */
+  readonly soon: AbortSignal;
+  /** Pages under way are given up, too. */
+  readonly now: AbortSignal;
+}
+
 /**
- * Fetches one market from its first page to its end, and hands every page on as it comes.
+ * Fetches one market from its next page to its end, and hands every page on as it comes.
  *
  * The end is a page with fewer offers than fit, once the exchange's own total agrees, or an empty one. The total
  * alone is not believed: it moves, and page 1 may hold a promoted offer more. A lost page does not end the
  * market, two in a row do, and so does a lost first page.
+ * @param handOn answers whether the market is still ours; if not, it is left
+ * @throws {ExchangeClosed} when nothing may be sent: that is no lost page
  */
 export async function fetchMarket(
   market: ClaimedMarket,
   exchange: Exchange,
   fetcher: Fetcher,
-  handOn: (page: FetchedPage | LostPage) => Promise<void>,
-  signal: AbortSignal,
+  handOn: (page: FetchedPage | LostPage) => Promise<boolean>,
+  ending: Ending,
 ): Promise<void> {
   const seen = new Set<string>();
-  let total: number | undefined;
+  let total = market.offersReported;
   let lostInARow = 0;
   let pagesWithoutNews = 0;
 
-  for (let page = 1;; page++) {
+  for (let page = market.nextPage; !ending.soon.aborted; page++) {
     try {
       const received = await fetcher.fetch(
         exchange.searchRequest(market, page),
         (document) => exchange.readPage(document),
-        signal,
+        ending.now,
       );
       const { items, offerIds } = received.value;
       total = received.value.total ?? total;
@@ -41,7 +51,7 @@ export async function fetchMarket(
 
       const isShort = items < exchange.rowsPerPage;
       const endsMarket = items === 0 || (isShort && (total ?? 0) <= page * exchange.rowsPerPage);
-      await handOn({
+      const isOurs = await handOn({
         marketId: market.marketId,
         page,
         endsMarket,
@@ -54,18 +64,18 @@ export async function fetchMarket(
         durationMilliseconds: received.durationMilliseconds,
         body: received.body,
       });
-      if (endsMarket) return;
+      if (endsMarket || !isOurs) return;
     } catch (error) {
       if (!(error instanceof RequestFailure)) throw error;
       lostInARow++;
       const endsMarket = page === 1 || lostInARow === 2 ||
         (total ?? Infinity) <= page * exchange.rowsPerPage;
-      await handOn(lost(market, page, endsMarket, error));
-      if (endsMarket) return;
+      const isOurs = await handOn(lost(market, page, endsMarket, error));
+      if (endsMarket || !isOurs) return;
     }
     // One page of nothing but repetitions can happen when the book slides by a whole page; two in a row do not.
-    if (pagesWithoutNews === 2 || page === MAX_PAGES) {
-      const message = page === MAX_PAGES
+    if (pagesWithoutNews === 2 || page >= MAX_PAGES) {
+      const message = page >= MAX_PAGES
         ? `still going on after ${MAX_PAGES} pages`
         : "two pages in a row brought no new offer";
       await handOn(lost(market, page + 1, true, new RequestFailure("page_loop", message)));

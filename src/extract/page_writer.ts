@@ -1,4 +1,3 @@
-import { BatchError } from "../errors.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { FetchedPage, LostPage, StoreOutcome } from "./batch_types.ts";
 
@@ -18,23 +17,32 @@ const WAITING_PAGES = 60;
 export class PageWriter {
   readonly #lanes: Page[][] = Array.from({ length: LANES }, () => []);
   readonly #flushing: (Promise<void> | undefined)[] = Array.from({ length: LANES });
+  /** Markets that went to another worker. */
+  readonly #gone = new Set<number>();
   #waiting = 0;
   #room: (() => void)[] = [];
   #failure: unknown;
 
-  /** @param onOutcome told what became of each page, once it is committed */
+  /** @param onOutcome told what became of each page of ours, once it is committed */
   constructor(
     readonly store: BatchStore,
     readonly batchId: string,
     readonly onOutcome: (page: Page, outcome: StoreOutcome) => void,
   ) {}
 
+  /** A market was claimed, maybe once more. */
+  begin(marketId: number): void {
+    this.#gone.delete(marketId);
+  }
+
   /**
    * Takes a page; returns when there is room for another.
+   * @returns whether its market is still ours, as far as is known
    * @throws what made storing impossible, then and ever after
    */
-  async add(page: Page): Promise<void> {
+  async add(page: Page): Promise<boolean> {
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#gone.has(page.marketId)) return false;
     const lane = page.marketId % LANES;
     this.#lanes[lane]?.push(page);
     this.#waiting++;
@@ -43,6 +51,7 @@ export class PageWriter {
       await new Promise<void>((resolve) => this.#room.push(resolve));
     }
     if (this.#failure !== undefined) throw this.#failure;
+    return !this.#gone.has(page.marketId);
   }
 
   /** Waits until every page taken is committed. */
@@ -70,14 +79,10 @@ export class PageWriter {
     if (this.#failure !== undefined) this.#makeRoom(0);
   }
 
+  /** A page of a market that went to another worker is dropped: that worker fetches it. */
   #report(page: Page, outcome: StoreOutcome): void {
-    if (outcome === "not_ours") {
-      throw new BatchError(
-        "another worker has taken this batch over",
-        "this worker was silent for longer than its lease: is the machine overloaded?",
-      );
-    }
-    this.onOutcome(page, outcome);
+    if (outcome === "not_ours") this.#gone.add(page.marketId);
+    else this.onOutcome(page, outcome);
   }
 
   #makeRoom(pages: number): void {

@@ -243,6 +243,9 @@ function answerOf(text: string, line: JsonObject, exchange: Exchange): Answer {
     throw new LineError(`the body is larger than ${MAX_BODY_BYTES} bytes`);
   }
   if (Array.isArray(answer)) {
+    if (exchange.code !== DEFAULT_EXCHANGE) {
+      throw new LineError(`of ${exchange.code} only whole answers can be read`);
+    }
     return {
       text: `{"data": ${recorded}}`,
       items: answer,
@@ -262,7 +265,8 @@ function answerIn(text: string): unknown {
 
 /** @throws {LineError} where the exchange refused, or the answer is no page */
 function itemsOf(answer: unknown, exchange: Exchange): readonly unknown[] {
-  const isListAlone = isObject(answer) && answer["code"] === undefined &&
+  const isListAlone = exchange.code === DEFAULT_EXCHANGE && isObject(answer) &&
+    answer["code"] === undefined &&
     answer["success"] === undefined && Array.isArray(answer["data"]);
   try {
     if (!isListAlone) exchange.readPage(answer);

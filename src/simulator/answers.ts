@@ -1,6 +1,7 @@
 import type { Market, Side } from "./layout.ts";
 import { FIATS } from "./fiats.ts";
 import type { World } from "./market.ts";
+import type { Body, Search, WrongShape } from "./personality.ts";
 
 /** Paths of the calls that the exchange answers. */
 export const PATH = {
@@ -9,17 +10,6 @@ export const PATH = {
   config: "/bapi/c2c/v2/friendly/c2c/portal/config",
   filters: "/bapi/c2c/v2/public/c2c/adv/filter-conditions",
 } as const;
-
-/** A page of a market, as a request asks for it. */
-export interface Search {
-  readonly fiat: string;
-  readonly asset: string;
-  readonly side: Side;
-  /** From 1. */
-  readonly page: number;
-  /** 1 to 20. */
-  readonly rows: number;
-}
 
 const MOST_ROWS = 20;
 const ILLEGAL = "illegal parameter";
@@ -39,19 +29,8 @@ function success(data: unknown): string {
   });
 }
 
-/** A JSON object as a map of its keys; undefined for anything else. */
-export function parseObject(body: string): ReadonlyMap<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(body);
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-    return new Map<string, unknown>(Object.entries(value));
-  } catch {
-    return undefined;
-  }
-}
-
 /** Reads the body of a search; undefined for one that the exchange calls illegal. */
-export function readSearch(body: ReadonlyMap<string, unknown> | undefined): Search | undefined {
+export function readSearch(body: Body): Search | undefined {
   const fiat = body?.get("fiat");
   const asset = body?.get("asset");
   const side = body?.get("tradeType");
@@ -66,9 +45,23 @@ export function readSearch(body: ReadonlyMap<string, unknown> | undefined): Sear
   return { fiat, asset, side, page, rows };
 }
 
-/** The answer for a market that does not exist. */
-export const NO_OFFERS =
-  `{"code":"000000","message":null,"messageDetail":null,"data":[],"total":0,"success":true}`;
+/** A page of offers, each in JSON. */
+export function page(items: readonly string[], total: number): string {
+  return `{"code":"000000","message":null,"messageDetail":null,"data":[${
+    items.join(",")
+  }],"total":${total},"success":true}`;
+}
+
+/** Success without a list of offers. */
+export function wrongShape(how: WrongShape): string {
+  const data = {
+    null: `"data":null,`,
+    object: `"data":{"list":[]},`,
+    string: `"data":"none",`,
+    missing: "",
+  }[how];
+  return `{"code":"000000","message":null,"messageDetail":null,${data}"total":0,"success":true}`;
+}
 
 /** `fiat-list`: all fiats but a few live ones. */
 export function fiatList(): string {
@@ -112,7 +105,7 @@ function area(
  * `portal/config`: the assets of a fiat, in the area named `P2P`, which is not always the first. The other
  * areas hold fewer assets, and one that no market has. The payment methods are not to be trusted.
  */
-export function portalConfig(world: World, body: ReadonlyMap<string, unknown> | undefined): string {
+export function portalConfig(world: World, body: Body): string {
   const code = body?.get("fiat");
   if (typeof code !== "string" || code === "") return refusal();
   const fiat = FIATS.find((known) => known.code === code);
@@ -141,7 +134,7 @@ export function portalConfig(world: World, body: ReadonlyMap<string, unknown> | 
 /** `filter-conditions`: the payment methods of a fiat. */
 export function filterConditions(
   world: World,
-  body: ReadonlyMap<string, unknown> | undefined,
+  body: Body,
 ): string {
   const code = body?.get("fiat");
   if (typeof code !== "string" || code === "") return refusal();

@@ -1,4 +1,5 @@
 import { gzipSync } from "node:zlib";
+import { BINANCE } from "./binance.ts";
 import { bookAt, type Offer } from "./book.ts";
 import {
   type Awkwardness,
@@ -10,18 +11,11 @@ import {
   NICKNAME_WAYS,
   OFFER_WAYS,
 } from "./fault.ts";
-import { FIATS } from "./fiats.ts";
 import { type Layout, layOut, type Market, type Side } from "./layout.ts";
-import { catalogue, type PaymentMethod } from "./methods.ts";
+import type { PaymentMethod } from "./methods.ts";
+import type { Personality } from "./personality.ts";
 import { hash, pick, SALT, unit } from "./random.ts";
-import {
-  type MethodText,
-  methodTexts,
-  type Privilege,
-  renderOffer,
-  type SentOffer,
-} from "./render.ts";
-import { makeAwkward, malform } from "./spoil.ts";
+import type { MethodText, Privilege, SentOffer } from "./render.ts";
 
 /** One item of a book, as an answer at its own place carries it, and what a reader should make of it. */
 export interface BookItem {
@@ -79,11 +73,14 @@ export interface WorldOptions {
   readonly tickSeconds: number;
   readonly now: () => number;
   readonly faults: Partial<FaultRates>;
+  /** Default Binance. */
+  readonly personality?: Personality;
 }
 
 /** The market with everything that is made once a tick: books, and the bytes of their pages. */
 export class World implements MarketModel {
   readonly layout: Layout;
+  readonly #personality: Personality;
   readonly #methods: readonly (readonly PaymentMethod[])[];
   readonly #texts: readonly (readonly MethodText[])[];
   readonly #books = new Map<number, Book>();
@@ -92,8 +89,15 @@ export class World implements MarketModel {
 
   constructor(private readonly options: WorldOptions) {
     this.layout = layOut(options.seed, options.offers);
-    this.#methods = FIATS.map((fiat) => catalogue(options.seed, fiat));
-    this.#texts = this.#methods.map(methodTexts);
+    this.#personality = options.personality ?? BINANCE;
+    this.#methods = this.#personality.methods(options.seed);
+    this.#texts = this.#methods.map((methods) =>
+      methods.map((method) => ({
+        method,
+        usual: this.#personality.methodText(method, false),
+        bare: this.#personality.methodText(method, true),
+      }))
+    );
   }
 
   get markets(): readonly Market[] {
@@ -147,9 +151,7 @@ export class World implements MarketModel {
     const count = book.offers.length;
     const drift = hash(this.options.seed, SALT.total, market.id, this.#tick, page) % 5 - 2;
     const total = count < PROMOTED_FROM ? count : count + drift;
-    return `{"code":"000000","message":null,"messageDetail":null,"data":[${
-      items.join(",")
-    }],"total":${total},"success":true}`;
+    return this.#personality.page(items, total);
   }
 
   /** The same as bytes, kept until the next tick. */
@@ -179,7 +181,8 @@ export class World implements MarketModel {
     const offers = bookAt(this.layout, market, tick, this.options.tickSeconds);
     const { seed } = this.options;
     let promoted: Offer | undefined;
-    if (offers.length >= PROMOTED_FROM && unit(seed, SALT.promoted, market.id, tick) < 0.6) {
+    const mayPromote = this.#personality.hasPromoted && offers.length >= PROMOTED_FROM;
+    if (mayPromote && unit(seed, SALT.promoted, market.id, tick) < 0.6) {
       const from = 1 + hash(seed, SALT.promoted, market.id, tick, 1) % (offers.length - 1);
       promoted = offers.slice(from).find((offer) => this.#malformation(offer) === undefined);
     }
@@ -226,15 +229,21 @@ export class World implements MarketModel {
 
   #render(offer: Offer, privilege: Privilege, spoiling?: Spoiling, place = 0): Rendered {
     const texts = this.#texts[offer.market.fiat.index] ?? [];
-    const usual = renderOffer(this.layout, offer, this.#tick, texts, privilege);
+    const usual = this.#personality.renderOffer(this.layout, offer, this.#tick, texts, privilege);
     const bad = spoiling?.kind === "malformedOffers"
       ? spoiling.how ?? MALFORMATIONS[place % MALFORMATIONS.length]
       : this.#malformation(offer);
-    if (bad !== undefined) return { text: malform(usual.text, bad), state: "malformed", how: bad };
+    if (bad !== undefined) {
+      return { text: this.#personality.malform(usual.text, bad), state: "malformed", how: bad };
+    }
     const odd = spoiling?.kind === "awkwardOffers"
       ? spoiling.how ?? AWKWARDNESSES[place % AWKWARDNESSES.length]
       : this.#awkwardness(offer, usual.sent.userNo);
     if (odd === undefined) return { ...usual, state: "valid" };
-    return { ...makeAwkward(usual.text, usual.sent, odd), state: "awkward", how: odd };
+    return {
+      ...this.#personality.makeAwkward(usual.text, usual.sent, odd),
+      state: "awkward",
+      how: odd,
+    };
   }
 }

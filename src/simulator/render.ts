@@ -1,7 +1,7 @@
 import { type Advertiser } from "./advertiser.ts";
 import { advNo, type Offer, ownerOf, type Terms, termsOf } from "./book.ts";
 import type { Layout } from "./layout.ts";
-import { methodJson, type PaymentMethod } from "./methods.ts";
+import type { PaymentMethod } from "./methods.ts";
 import { hash, SALT } from "./random.ts";
 
 /** Why an item stands out in its book: 1 best price, 2 featured, 8 promoted (paid). */
@@ -27,16 +27,12 @@ export interface MethodText {
   readonly bare: string;
 }
 
-/** Makes the JSON of all methods of a catalogue. */
-export function methodTexts(methods: readonly PaymentMethod[]): MethodText[] {
-  return methods.map((method) => ({
-    method,
-    usual: methodJson(method),
-    bare: methodJson(method, true),
-  }));
-}
-
-function methodsOf(layout: Layout, offer: Offer, texts: readonly MethodText[]): [string[], string] {
+/** The methods of an offer, and their JSON, repetitions included. */
+export function methodsOf(
+  layout: Layout,
+  offer: Offer,
+  texts: readonly MethodText[],
+): [string[], string] {
   const { seed } = layout;
   const key = offer.market.firstSlot + offer.slot;
   const h = hash(seed, SALT.methods, key, offer.generation);

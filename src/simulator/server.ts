@@ -1,23 +1,18 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import {
-  fiatList,
-  filterConditions,
-  NO_OFFERS,
-  parseObject,
-  PATH,
-  portalConfig,
-  readSearch,
-  refusal,
-  type Search,
-} from "./answers.ts";
+import type { ExchangeCode } from "../config.ts";
 import { ConfigurationError } from "../errors.ts";
+import { BINANCE } from "./binance.ts";
+import { BYBIT } from "./bybit.ts";
 import { type Fault, faultByChance, type FaultName, type FaultRates } from "./fault.ts";
 import { type MarketModel, World } from "./market.ts";
+import { parseObject, type Personality, type Search } from "./personality.ts";
 import { SALT, unit } from "./random.ts";
 import { acceptsGzip, misbehave, send, sendTooMany } from "./wire.ts";
 
 export interface SimulatorOptions {
+  /** Default `binance`. The same seed is the same market on both: same ads, people and prices, told differently. */
+  readonly exchange?: ExchangeCode;
   /** Default 127.0.0.1. */
   readonly hostname?: string;
   /** Default 0: a free one. */
@@ -75,6 +70,11 @@ export interface Simulator {
   close(): Promise<void>;
 }
 
+const PERSONALITIES: Readonly<Record<ExchangeCode, Personality>> = {
+  binance: BINANCE,
+  bybit: BYBIT,
+};
+
 const MINUTE = 60_000;
 const LONGEST_BODY = 64 * 1024;
 const decoder = new TextDecoder();
@@ -100,7 +100,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   const { now = Date.now, tickSeconds = 30, offers = 50_000, requestsPerMinute = Infinity } =
     options;
   options.signal?.throwIfAborted();
-  const world = new World({ seed, offers, tickSeconds, now, faults });
+  const personality = PERSONALITIES[options.exchange ?? "binance"];
+  const world = new World({ seed, offers, tickSeconds, now, faults, personality });
   const limit = requestsPerMinute === Infinity ? () => 0 : rateLimiter(requestsPerMinute, now);
   const byPath: Record<string, number> = {};
   const byFault: Partial<Record<FaultName | "rateLimited", number>> = {};
@@ -115,25 +116,20 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     spoiling?: Parameters<World["pageText"]>[3],
   ): string => {
     const { search } = request;
-    switch (request.path) {
-      case PATH.fiats:
-        return fiatList();
-      case PATH.config:
-        return portalConfig(world, parseObject(request.body));
-      case PATH.filters:
-        return filterConditions(world, parseObject(request.body));
+    if (request.path !== personality.searchPath) {
+      return personality.answer(request.path, world, parseObject(request.body));
     }
-    if (search === undefined) return refusal();
+    if (search === undefined) return personality.refusal();
     const market = world.market(search.fiat, search.asset, search.side);
     return market === undefined
-      ? NO_OFFERS
+      ? personality.page([], 0)
       : world.pageText(market, search.page, search.rows, spoiling);
   };
 
   const answer = (message: IncomingMessage, response: ServerResponse, body: string): void => {
     const path = (message.url ?? "/").replace(/\?.*$/, "");
     const method = message.method ?? "GET";
-    const known = Object.values<string>(PATH).includes(path);
+    const known = Object.hasOwn(personality.calls, path);
     stats.requests++;
     const counted = known ? path : "other";
     byPath[counted] = (byPath[counted] ?? 0) + 1;
@@ -145,8 +141,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       return sendTooMany(response, wait);
     }
     const number = stats.requests;
-    const search = path === PATH.search && method === "POST"
-      ? readSearch(parseObject(body))
+    const search = path === personality.searchPath && method === "POST"
+      ? personality.readSearch(parseObject(body))
       : undefined;
     const request = { number, method, path, body, ...(search === undefined ? {} : { search }) };
     const key = `${path} ${body}`;
@@ -161,10 +157,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       ? fault
       : undefined;
     if (fault !== undefined && fault.kind !== "malformedOffers" && fault.kind !== "awkwardOffers") {
-      return misbehave(message, response, fault, () => usualText(request), number);
+      return misbehave(message, response, fault, personality, () => usualText(request), number);
     }
     if (!known) return send(response, 404, `{"status":404,"error":"Not Found"}`);
-    if (method !== "POST") return send(response, 400, refusal("000001", "method not allowed"));
+    if (method !== personality.calls[path]) {
+      return send(response, 400, personality.refusal("000001", "method not allowed"));
+    }
     const zip = gzip && acceptsGzip(message);
     const market = search && world.market(search.fiat, search.asset, search.side);
     if (search === undefined || market === undefined) {

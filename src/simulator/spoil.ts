@@ -1,4 +1,5 @@
 import type { Awkwardness, Malformation } from "./fault.ts";
+import type { Personality } from "./personality.ts";
 import type { SentOffer } from "./render.ts";
 
 /** End of the JSON value that begins at `start`. */
@@ -28,15 +29,51 @@ function put(text: string, key: string, value: string | undefined): string {
     : text.slice(0, text[at - 1] === "," ? at - 1 : at) + text.slice(end);
 }
 
-/** Makes an offer one that must be refused. */
-export function malform(text: string, how: Malformation): string {
+/** What an exchange calls the things that are spoiled, and what is odd to it. */
+export interface Vocabulary {
+  /** The object that holds the ad; undefined where the item itself does. */
+  readonly ad: string | undefined;
+  readonly id: string;
+  /** The object, or else the key, that names the advertiser. */
+  readonly advertiser: string;
+  readonly userNo: string;
+  readonly nickName: string;
+  readonly methods: string;
+  readonly numbers:
+    & Readonly<Record<Needed, string>>
+    & Readonly<Partial<Record<SentNumber, string>>>;
+  /** Keys that an offer may go without. */
+  readonly optional: readonly string[];
+  readonly unknown: Changes;
+  readonly wrongTypes: (sent: SentOffer) => Changes;
+  /** JSON of a list of payment methods of which none has an identifier. */
+  readonly unidentified: string;
+}
+
+type Needed = "price" | "surplusAmount" | "minSingleTransAmount" | "maxSingleTransAmount";
+type SentNumber = Needed | "tradableQuantity" | "dynamicMaxSingleTransAmount";
+
+/** Texts of values to put in place of the usual ones, by key; none for a key that goes missing. */
+type Changes = readonly (readonly [key: string, value: string | undefined])[];
+
+/** Spoils the offers of an exchange. */
+export function spoiler(words: Vocabulary): Pick<Personality, "malform" | "makeAwkward"> {
+  return {
+    malform: (text, how) => malform(words, text, how),
+    makeAwkward: (text, sent, how) => makeAwkward(words, text, sent, how),
+  };
+}
+
+function malform(words: Vocabulary, text: string, how: Malformation): string {
+  const { price, surplusAmount, minSingleTransAmount: min, maxSingleTransAmount: max } =
+    words.numbers;
   switch (how) {
     case "advNoMissing":
-      return put(text, "advNo", undefined);
+      return put(text, words.id, undefined);
     case "advNoEmpty":
-      return put(text, "advNo", `""`);
+      return put(text, words.id, `""`);
     case "advMissing":
-      return put(text, "adv", undefined);
+      return words.ad === undefined ? "{}" : put(text, words.ad, undefined);
     case "itemString":
       return `"offer"`;
     case "itemNull":
@@ -44,31 +81,31 @@ export function malform(text: string, how: Malformation): string {
     case "itemNumber":
       return "42";
     case "advertiserMissing":
-      return put(text, "advertiser", undefined);
+      return put(text, words.advertiser, undefined);
     case "userNoMissing":
-      return put(text, "userNo", undefined);
+      return put(text, words.userNo, undefined);
     case "priceText":
-      return put(text, "price", `"abc"`);
+      return put(text, price, `"abc"`);
     case "priceZero":
-      return put(text, "price", `"0"`);
+      return put(text, price, `"0"`);
     case "priceNegative":
-      return put(text, "price", `"-1"`);
+      return put(text, price, `"-1"`);
     case "priceNull":
-      return put(text, "price", "null");
+      return put(text, price, "null");
     case "priceMissing":
-      return put(text, "price", undefined);
+      return put(text, price, undefined);
     case "priceNaN":
-      return put(text, "price", `"NaN"`);
+      return put(text, price, `"NaN"`);
     case "priceHuge":
-      return put(text, "price", `"1e999999"`);
+      return put(text, price, `"1e999999"`);
     case "surplusText":
-      return put(text, "surplusAmount", `"x"`);
+      return put(text, surplusAmount, `"x"`);
     case "surplusMissing":
-      return put(text, "surplusAmount", undefined);
+      return put(text, surplusAmount, undefined);
     case "minAboveMax":
-      return put(put(text, "minSingleTransAmount", `"1000"`), "maxSingleTransAmount", `"10"`);
+      return put(put(text, min, `"1000"`), max, `"10"`);
     case "limitsText":
-      return put(put(text, "minSingleTransAmount", `"some"`), "maxSingleTransAmount", `"more"`);
+      return put(put(text, min, `"some"`), max, `"more"`);
   }
 }
 
@@ -78,78 +115,63 @@ function exponent(digits: string): string {
   return `${(whole + part).replace(/^0+(?=\d)/, "")}E-${part.length}`;
 }
 
-const OPTIONAL = [
-  "classify",
-  "priceScale",
-  "fiatSymbol",
-  "payTimeLimit",
-  "advSystemLabelRet",
-  "badges",
-  "activeTimeInSecond",
-];
-const NUMBERS = [
+const NUMBERS: readonly SentNumber[] = [
   "price",
   "surplusAmount",
   "tradableQuantity",
   "minSingleTransAmount",
   "maxSingleTransAmount",
   "dynamicMaxSingleTransAmount",
-] as const;
+];
 
-/** Texts of values to put in place of the usual ones; none for a key that goes missing. */
-type Changes = readonly (readonly [key: string, value: string | undefined])[];
-
-function changesOf(how: Awkwardness, sent: SentOffer): Changes {
+/** Numbers that change, by what they are to the reader. */
+function numbersOf(how: Awkwardness, sent: SentOffer): Changes {
   switch (how) {
     case "numbersAsNumbers":
-      return NUMBERS.map((key) => [key, sent[key]]);
+      return NUMBERS.map((name) => [name, sent[name]]);
     case "exponents":
-      return NUMBERS.map((key) => [key, `"${exponent(sent[key])}"`]);
+      return NUMBERS.map((name) => [name, `"${exponent(sent[name])}"`]);
     case "tinyExponent":
       return [["surplusAmount", `"1E-8"`], ["tradableQuantity", `"1E-8"`]];
-    case "optionalMissing":
-      return OPTIONAL.map((key) => [key, undefined]);
-    case "unknownKeys":
-      return [
-        ["priceType", `null,"advFutureLabel":{"deep":[1,{"a":null}]}`],
-        ["realName", `null,"futureScore":1e2`],
-      ];
-    case "wrongTypes":
-      return [
-        ["payTimeLimit", `"${sent.payTimeLimit}"`],
-        ["monthFinishRate", `"${sent.advertiser.monthFinishRate}"`],
-        ["monthOrderCount", `"${sent.advertiser.monthOrderCount}"`],
-        ["takerAdditionalKycRequired", "false"],
-        ["isTradable", `"true"`],
-        ["badges", `"Ordinary"`],
-      ];
-    case "methodsNull":
-      return [["tradeMethods", "null"]];
-    case "methodsMissing":
-      return [["tradeMethods", undefined]];
-    case "methodsEmpty":
-      return [["tradeMethods", "[]"]];
-    case "methodsWithoutIdentifier":
-      return [[
-        "tradeMethods",
-        `[{"payType":"BANK","tradeMethodName":"Bank"},null,"BANK",{"identifier":null}]`,
-      ]];
-    case "nicknameLong":
-      return [["nickName", `"${"Ж".repeat(3_000)}"`]];
-    case "nicknameNul":
-      return [["nickName", String.raw`"nul\u0000inside"`]];
-    case "nicknameSurrogate":
-      return [["nickName", String.raw`"half\ud83d"`]];
     case "longFraction":
-      return ["price", "surplusAmount", "tradableQuantity"].map((key) => {
-        const digits =
-          sent[key === "price" ? key : key === "surplusAmount" ? key : "tradableQuantity"];
-        const part = digits.includes(".") ? digits.split(".")[1] ?? "" : "";
+      return NUMBERS.slice(0, 3).map((name) => {
+        const digits = sent[name];
+        const part = digits.split(".")[1] ?? "";
         const point = digits.includes(".") ? digits : `${digits}.`;
-        return [key, `"${point}${"0".repeat(Math.max(0, 29 - part.length))}1"`];
+        return [name, `"${point}${"0".repeat(Math.max(0, 29 - part.length))}1"`];
       });
+    default:
+      return [];
+  }
+}
+
+/** Everything else that changes, by its key. */
+function changesOf(words: Vocabulary, how: Awkwardness, sent: SentOffer): Changes {
+  switch (how) {
+    case "optionalMissing":
+      return words.optional.map((key) => [key, undefined]);
+    case "unknownKeys":
+      return words.unknown;
+    case "wrongTypes":
+      return words.wrongTypes(sent);
+    case "methodsNull":
+      return [[words.methods, "null"]];
+    case "methodsMissing":
+      return [[words.methods, undefined]];
+    case "methodsEmpty":
+      return [[words.methods, "[]"]];
+    case "methodsWithoutIdentifier":
+      return [[words.methods, words.unidentified]];
+    case "nicknameLong":
+      return [[words.nickName, `"${"Ж".repeat(3_000)}"`]];
+    case "nicknameNul":
+      return [[words.nickName, String.raw`"nul\u0000inside"`]];
+    case "nicknameSurrogate":
+      return [[words.nickName, String.raw`"half\ud83d"`]];
     case "advNoNumber":
-      return [["advNo", sent.advNo]];
+      return [[words.id, sent.advNo]];
+    default:
+      return [];
   }
 }
 
@@ -158,19 +180,24 @@ function plain(value: string): string {
   return value.startsWith('"') ? value.slice(1, -1) : value;
 }
 
-/** Makes an offer unusual but good. `sent` tells the digits that are in the text afterwards. */
-export function makeAwkward(
+/** `sent` tells the digits that are in the text afterwards. */
+function makeAwkward(
+  words: Vocabulary,
   text: string,
   sent: SentOffer,
   how: Awkwardness,
 ): { text: string; sent: SentOffer } {
-  let result = text;
+  const keys: Readonly<Record<string, string | undefined>> = words.numbers;
   const changed: Record<string, string> = {};
-  for (const [key, value] of changesOf(how, sent)) {
+  let result = text;
+  for (const [name, value] of numbersOf(how, sent)) {
+    const key = keys[name];
+    if (key !== undefined) result = put(result, key, value);
+    if (value !== undefined) changed[name] = plain(value);
+  }
+  for (const [key, value] of changesOf(words, how, sent)) {
     result = put(result, key, value);
-    if (value !== undefined && (key === "nickName" || NUMBERS.some((name) => name === key))) {
-      changed[key] = key === "nickName" ? String(JSON.parse(value)) : plain(value);
-    }
+    if (key === words.nickName && value !== undefined) changed["nickName"] = JSON.parse(value);
   }
   const gone = how.startsWith("methods")
     ? { methods: [] }

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { gzipSync } from "node:zlib";
-import { refusal } from "./answers.ts";
 import type { Fault } from "./fault.ts";
+import type { Personality } from "./personality.ts";
 
 /** Faults of the transfer or of the whole answer, as opposed to those of single offers. */
 export type AnswerFault = Exclude<Fault, { kind: "malformedOffers" | "awkwardOffers" }>;
@@ -87,7 +87,11 @@ function trickle(response: ServerResponse, body: string, overMs: number): void {
 }
 
 /** Sends a document that is too large, made as fast as the client takes it, until it has enough. */
-function flood(response: ServerResponse, limit: number): void {
+function flood(
+  response: ServerResponse,
+  [before, after]: Personality["endless"],
+  limit: number,
+): void {
   response.writeHead(200, { "content-type": JSON_TYPE });
   const chunk = encoder.encode(`${" ".repeat(CHUNK - 1)}\n`);
   let sent = 0;
@@ -101,20 +105,10 @@ function flood(response: ServerResponse, limit: number): void {
         return;
       }
     }
-    if (open) response.end(`],"total":0,"success":true}`);
+    if (open) response.end(after);
   };
-  response.write(`{"code":"000000","message":null,"messageDetail":null,"data":[`);
+  response.write(before);
   more();
-}
-
-function wrongShape(how: "null" | "object" | "string" | "missing"): string {
-  const data = {
-    null: `"data":null,`,
-    object: `"data":{"list":[]},`,
-    string: `"data":"none",`,
-    missing: "",
-  }[how];
-  return `{"code":"000000","message":null,"messageDetail":null,${data}"total":0,"success":true}`;
 }
 
 /**
@@ -126,6 +120,7 @@ export function misbehave(
   request: IncomingMessage,
   response: ServerResponse,
   fault: AnswerFault,
+  personality: Personality,
   usual: () => string,
   number: number,
 ): void {
@@ -176,17 +171,17 @@ export function misbehave(
       return send(
         response,
         200,
-        refusal(fault.code ?? "000001", fault.message ?? "System abnormality"),
+        personality.refusal(fault.code ?? "000001", fault.message ?? "System abnormality"),
       );
     case "wrongShape":
       return send(
         response,
         200,
-        wrongShape(
+        personality.wrongShape(
           fault.how ?? (["null", "object", "string", "missing"] as const)[number % 4] ?? "null",
         ),
       );
     case "oversized":
-      return flood(response, fault.bytes ?? 64 * 1024 * 1024);
+      return flood(response, personality.endless, fault.bytes ?? 64 * 1024 * 1024);
   }
 }

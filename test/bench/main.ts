@@ -2,62 +2,21 @@
 // `deno task bench [offers …]`: a whole batch through the worker's own process, the simulator in another one, the
 // embedded PostgreSQL as it is for users (fsync on), all on this machine. Prints one row a market size.
 // `deno task bench history …`: months of history, see history/main.ts.
-import manifest from "../../deno.json" with { type: "json" };
+// `deno task bench fleet`: one worker against three. `deno task bench bounded`: memory where others are slow.
+// `deno task bench rate`: how near to a hidden limit it comes, see rate/main.ts.
 import { Database } from "../../src/database/connection.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
 import { configureLog } from "../../src/log.ts";
 import { benchHistory } from "./history/main.ts";
+import { benchRate } from "./rate/main.ts";
 import { bareInsertSeconds } from "./bare_insert.ts";
-import { peakMemoryOf } from "./memory.ts";
+import { benchBounded } from "./bounded.ts";
+import { benchFleet } from "./fleet.ts";
+import { once, startSimulator } from "./processes.ts";
 
-interface Summary {
-  readonly status: string;
-  readonly offers_inserted: number;
-  readonly pages: number;
-  readonly page_bytes: number;
-  readonly stage_seconds: { readonly fetching: number; readonly loading: number };
-}
-
-/** The worker as `deno task p2p` runs it, with the limits on V8's memory that the task sets. */
-const [, ...WORKER] = manifest.tasks.p2p.command.split(" ");
 /** A first batch numbers every advert and advertiser; the second one is what a service does all day. */
 const BATCHES = 2;
-
-async function startSimulator(
-  offers: number,
-): Promise<{ url: string; process: Deno.ChildProcess }> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "main.ts", "simulate", "--port", "0", "--offers", String(offers)],
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value } = await reader.read();
-  reader.releaseLock();
-  return { url: (value ?? "").trim(), process };
-}
-
-async function once(
-  databaseUrl: string,
-  exchangeUrl: string,
-): Promise<{ summary: Summary; peakBytes: number }> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: [...WORKER, "once", "--json", "--quiet"],
-    env: {
-      DATABASE_URL: databaseUrl,
-      BINANCE_BASE_URL: exchangeUrl,
-      INITIAL_RATE_LIMIT: "1000000",
-      MAX_RATE_LIMIT: "1000000",
-      RATE_LIMIT_BURST: "1000",
-      LOG_LEVEL: "warning",
-    },
-    stdout: "piped",
-  }).spawn();
-  const memory = peakMemoryOf(process);
-  const { stdout } = await process.output();
-  return { summary: JSON.parse(new TextDecoder().decode(stdout)), peakBytes: await memory };
-}
 
 function row(cells: readonly (string | number)[]): string {
   const [title = "", ...numbers] = cells.map(String);
@@ -65,8 +24,15 @@ function row(cells: readonly (string | number)[]): string {
 }
 
 await configureLog("warning", "text");
-if (Deno.args[0] === "history") {
-  await benchHistory(Deno.args.slice(1));
+const named: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
+  history: benchHistory,
+  fleet: benchFleet,
+  bounded: benchBounded,
+  rate: benchRate,
+};
+const bench = named[Deno.args[0] ?? ""];
+if (bench !== undefined) {
+  await bench(Deno.args.slice(1));
   Deno.exit(0);
 }
 const folder = await Deno.makeTempDir({ prefix: "p2p-bench-" });

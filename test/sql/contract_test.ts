@@ -81,7 +81,7 @@ Deno.test("the database itself holds what must never break", async (t) => {
     "a row that ends before it begins":
       "update p2p.dim_advertisers set expiration_date = '2026-02-01'",
     "two batches at one time":
-      "insert into p2p.ops_batch_runs (batch_start_time, worker_id, lease_expires_at) values ('2026-03-01 10:00+00', '', now())",
+      "insert into p2p.ops_batch_runs (batch_start_time, worker_id) values ('2026-03-01 10:00+00', '')",
     "an end without a status": "update p2p.ops_batch_runs set status = 'running'",
     "an unknown status": "update p2p.ops_batch_runs set status = 'done'",
     "an unknown side":
@@ -94,7 +94,7 @@ Deno.test("the database itself holds what must never break", async (t) => {
   }
   await t.step("two running batches", async () => {
     const run =
-      "insert into p2p.ops_batch_runs (batch_start_time, worker_id, lease_expires_at) values (clock_timestamp(), '', now())";
+      "insert into p2p.ops_batch_runs (batch_start_time, worker_id) values (clock_timestamp(), '')";
     await sql.rows(run);
     await assert.rejects(sql.rows(run), /ops_batch_runs_one_running/);
   });

@@ -151,7 +151,7 @@ Deno.test("an unknown side is refused as a whole", async () => {
 Deno.test("known_fiats tells which lists are fresh", async () => {
   await using sql = await SqlFixture.create();
   const known = async (exchange = "binance") =>
-    (await sql.rows("select * from p2p.known_fiats($1, 3600) order by 1", exchange))
+    (await sql.rows("select * from p2p.known_fiats($1) order by 1", exchange))
       .map((row) => `${row["fiat_code"]} ${row["is_fresh"]} ${row["active_markets"]}`);
   const ago = async (hours: number) =>
     String(await sql.value(`select (now() - interval '${hours} hours')::text`));
@@ -160,6 +160,8 @@ Deno.test("known_fiats tells which lists are fresh", async () => {
   await store(sql, { markets: [market("VES")], covered: ["VES"], now: await ago(2) });
   await store(sql, { markets: [market("ARS")], covered: ["ARS"], now: await ago(0) });
   await store(sql, { markets: [market("EUR")], covered: [], now: await ago(0) });
+  assert.deepEqual(await known(), ["ARS true 1", "EUR false 1", "VES true 1"]);
+  await sql.rows("update p2p.settings set value = '1' where name = 'discovery_every_hours'");
   assert.deepEqual(await known(), ["ARS true 1", "EUR false 1", "VES false 1"]);
   const before = await sql.dump();
   assert.deepEqual(await known("another"), []);

@@ -69,9 +69,19 @@ Deno.test("completeness", async () => {
     {
       offenders: 3,
       samples: [
-        { market: "VES/C BUY", status: "deferred", reason: "the deadline came" },
-        { market: "VES/D BUY", status: "deferred", reason: "the deadline came" },
-        { market: B, status: "failed", reason: "http: HTTP 500" },
+        {
+          exchange: "binance",
+          market: "VES/C BUY",
+          status: "deferred",
+          reason: "the deadline came",
+        },
+        {
+          exchange: "binance",
+          market: "VES/D BUY",
+          status: "deferred",
+          reason: "the deadline came",
+        },
+        { exchange: "binance", market: B, status: "failed", reason: "http: HTTP 500" },
       ],
     },
   ]);
@@ -135,8 +145,15 @@ Deno.test("rejected_share", async () => {
     {
       offenders: 2,
       samples: [
-        { reason: "price is not positive", items: 2, market: A, page: 1, item: 3 },
-        { reason: "no offer id", items: 1, market: A, page: 1, item: 4 },
+        {
+          exchange: "binance",
+          reason: "price is not positive",
+          items: 2,
+          market: A,
+          page: 1,
+          item: 3,
+        },
+        { exchange: "binance", reason: "no offer id", items: 1, market: A, page: 1, item: 4 },
       ],
     },
   ]);

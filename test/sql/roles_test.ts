@@ -18,7 +18,7 @@ Deno.test("a worker cannot drop, alter, create, or change what is not its own to
       "truncate p2p.fact_offers",
       "create table p2p.mine (a integer)",
       "create function p2p.mine() returns integer language sql as 'select 1'",
-      "create or replace function p2p.known_fiats(text, integer) returns table (fiat_code text, is_fresh boolean, active_markets bigint) language sql as 'select null, true, 1::bigint'",
+      "create or replace function p2p.known_fiats(text) returns table (fiat_code text, is_fresh boolean, active_markets bigint) language sql as 'select null, true, 1::bigint'",
       "update p2p.stg_responses set body = '{}'",
       "delete from p2p.stg_responses",
       "delete from p2p.ops_batch_runs",

@@ -119,10 +119,9 @@ Deno.test("paused: no new batch; one under way is loaded; then it goes on", asyn
   await batch.page("VES/USDT BUY", []);
   assert.equal((await batch.load())["status"], "completed");
 
-  const open =
-    "select *, batch_start_time is not null as says_since from p2p.open_batch('binance', 'w', 60, '[]')";
-  const { batch_id, held_by, says_since } = await sql.work(open);
-  assert.deepEqual([batch_id, held_by, says_since], [null, null, true]);
+  const { outcome, batch_id, detail } = await sql.join();
+  assert.deepEqual([outcome, batch_id], ["paused", null]);
+  assert.match(String(detail), /^paused since \d{4}-\d\d-\d\d \d\d:\d\dZ by \w+$/);
   assert.equal(await sql.value("select count(*)::integer from p2p.ops_batch_runs"), 1);
   const [me] = await sql.values("select session_user::text");
   assert.equal((await sql.work("select * from p2p.pause_state()"))["paused_by"], me);
@@ -136,7 +135,7 @@ Deno.test("paused: no new batch; one under way is loaded; then it goes on", asyn
 
   await set(sql, "paused", "off");
   assert.deepEqual(await sql.work("select * from p2p.pause_state()"), {});
-  assert.notEqual((await sql.work(open))["batch_id"], null);
+  assert.equal((await sql.join())["outcome"], "opened");
 });
 
 Deno.test("a pause that the log does not know is one all the same", async () => {
@@ -147,8 +146,7 @@ Deno.test("a pause that the log does not know is one all the same", async () => 
     paused_since: null,
     paused_by: null,
   });
-  const { batch_id } = await sql.work(
-    "select batch_id from p2p.open_batch('binance', 'w', 60, '[]')",
-  );
-  assert.equal(batch_id, null);
+  await sql.beat();
+  const { outcome, detail } = await sql.join();
+  assert.deepEqual([outcome, detail], ["paused", "paused"]);
 });

@@ -1,17 +1,14 @@
 /** Batches inside the test's own process, where the clock is ours. */
+import { Extraction } from "../../src/cli/extraction.ts";
+import { loadConfig } from "../../src/config.ts";
 import { Database, type Row } from "../../src/database/connection.ts";
 import { LEASE } from "../../src/deadlines.ts";
-import { runBatch } from "../../src/extract/batch.ts";
-import { BatchStore } from "../../src/extract/batch_store.ts";
-import type { LoadedBatch } from "../../src/extract/batch_types.ts";
-import { type Clock, systemClock } from "../../src/extract/clock.ts";
-import { Fetcher } from "../../src/extract/fetcher.ts";
-import { Progress } from "../../src/extract/progress.ts";
-import { TokenBucket } from "../../src/extract/token_bucket.ts";
 import { binance } from "../../src/exchange/binance.ts";
 import type { Exchange } from "../../src/exchange/exchange.ts";
-import { type MarketFilter, parseMarketFilter } from "../../src/exchange/market_filter.ts";
+import type { LoadedBatch } from "../../src/extract/batch_types.ts";
+import { type Clock, systemClock } from "../../src/extract/clock.ts";
 import { urlAs } from "./database.ts";
+import { FAST } from "./program.ts";
 
 export interface TestBatchOptions {
   readonly markets?: string;
@@ -28,18 +25,19 @@ export function exchangeAt(baseUrl: string): Exchange {
   });
 }
 
-/** A clock on which waiting takes next to no time, but counts; heartbeats keep their real pace. */
+/** A clock on which waiting takes next to no time, but counts, a long wait longer than a short one; heartbeats and deadlines keep their real pace. */
 export function hastyClock(): Clock {
   let skipped = 0;
   return {
     now: () => systemClock.now() + skipped,
     random: () => 0.5,
     sleep: async (milliseconds, signal) => {
-      if (milliseconds === LEASE.renewSeconds * 1000) {
+      if (milliseconds === LEASE.renewSeconds * 1000 || milliseconds > 100_000) {
         return await systemClock.sleep(milliseconds, signal);
       }
-      await systemClock.sleep(Math.min(milliseconds, 2), signal);
-      skipped += Math.max(0, milliseconds - 2);
+      const real = Math.min(milliseconds, 2 + milliseconds / 500);
+      await systemClock.sleep(real, signal);
+      skipped += milliseconds - real;
     },
   };
 }
@@ -50,25 +48,23 @@ export async function batchOf(
   baseUrl: string,
   options: TestBatchOptions = {},
 ): Promise<LoadedBatch> {
-  const clock = hastyClock();
-  const exchange = exchangeAt(baseUrl);
   await using worker = new Database(urlAs("worker", database.url), { applicationName: "test" });
-  return await runBatch({
-    exchange,
-    fetcher: new Fetcher({
-      bucket: new TokenBucket(1_000_000, 1000, clock),
-      clock,
-      timeoutSeconds: options.timeoutSeconds ?? 30,
-      maxRetries: options.maxRetries ?? 3,
+  await using extraction = await Extraction.begin({
+    config: loadConfig({
+      ...FAST,
+      MARKETS: options.markets,
+      REQUEST_TIMEOUT_SECONDS: String(options.timeoutSeconds ?? 30),
+      MAX_RETRIES: String(options.maxRetries ?? 3),
+      WORKER_NAME: "test",
     }),
-    store: new BatchStore(worker, exchange.code, "test", clock),
-    clock,
-    filter: parseMarketFilter(options.markets ?? "*/*") as MarketFilter,
-    maxWorkers: 20,
-    deadlineSeconds: 120,
-    progress: new Progress(() => clock.now()),
+    database: worker,
+    exchanges: [exchangeAt(baseUrl)],
+    purpose: "once",
     signal: options.signal ?? new AbortController().signal,
+    showProgress: false,
+    clock: hastyClock(),
   });
+  return (await extraction.once()).batch;
 }
 
 /** Rows of a statement, for tests. */

@@ -110,8 +110,8 @@ declare
   v_set integer := (select min(payment_set_id) from p2p.dim_payment_sets);
 begin
   insert into p2p.ops_batch_runs
-    (batch_id, batch_start_time, batch_end_time, status, worker_id, lease_expires_at, markets_expected, markets_completed)
-  select v_batch, v_now, v_now + interval '5 minutes', 'completed', 'week', v_now, count(*), count(*)
+    (batch_id, batch_start_time, batch_end_time, status, worker_id, markets_expected, markets_completed)
+  select v_batch, v_now, v_now + interval '5 minutes', 'completed', 'week', count(*), count(*)
   from week.books;
 
   insert into p2p.ops_batch_markets (batch_id, market_id, plan_position, status, pages_stored)

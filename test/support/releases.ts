@@ -24,10 +24,11 @@ export function formerRelease(version: string): FormerRelease {
     read("migrations.sha256").trim().split("\n").map((line) => line.split(/\s+/))
       .map(([hash = "", name = ""]) => [name, hash]),
   );
-  const bootstrap = read("bootstrap.sql");
   const objects = filesOf(read("objects.sql"));
+  const parts = objects.filter(({ name }) => name.startsWith("bootstrap/"));
   // Until 0.2.0 the bootstrap was one file.
-  const isOneFile = !objects.some(({ name }) => name.startsWith("bootstrap/"));
+  const isOneFile = parts.length === 0;
+  const bootstrap = isOneFile ? read("bootstrap.sql") : parts.map(({ body }) => body).join("\n");
   return {
     version,
     bootstrap,

@@ -4,11 +4,14 @@ import type { Database } from "../../src/database/connection.ts";
 import { rowsOf, valueOf } from "./batches.ts";
 import { eventually } from "./program.ts";
 
-/** Holds a lock on a table until disposed; `access share` is what a reader holds until its transaction ends. */
+/**
+ * Holds a lock on a table until disposed; `access share` is what a reader holds until its transaction ends, under
+ * `exclusive` others may read.
+ */
 export async function holdTable(
   url: string,
   table: string,
-  mode: "access exclusive" | "access share" = "access exclusive",
+  mode: "access exclusive" | "access share" | "exclusive" = "access exclusive",
 ): Promise<AsyncDisposable> {
   const session = postgres(url, {
     max: 1,
@@ -22,6 +25,25 @@ export async function holdTable(
       if (!isHeld) return;
       isHeld = false;
       await session.unsafe("rollback").simple();
+      await session.end({ timeout: 2 });
+    },
+  };
+}
+
+/** Runs a statement in a transaction that stays open until it is ended. */
+export async function holdStatement(
+  url: string,
+  statement: string,
+): Promise<{ commit(): Promise<void> }> {
+  const session = postgres(url, {
+    max: 1,
+    onnotice: () => {},
+    connection: { application_name: "test transaction" },
+  });
+  await session.unsafe(`begin; ${statement}`).simple();
+  return {
+    commit: async () => {
+      await session.unsafe("commit").simple();
       await session.end({ timeout: 2 });
     },
   };
@@ -65,10 +87,20 @@ export async function killSessions(database: Database): Promise<number> {
   );
 }
 
-/** As if the lease of a dead worker had run out. */
-export async function endLease(database: Database): Promise<void> {
+/** As if the leases of workers of that name had run out, longer ago than a start of the server makes up for. */
+export async function endLeases(database: Database, name = "%"): Promise<void> {
   await rowsOf(
     database,
-    `update p2p.ops_batch_runs set lease_expires_at = clock_timestamp() - interval '1 second' where status = 'running'`,
+    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day'
+     where doing <> 'gone' and worker_name like $1`,
+    name,
+  );
+}
+
+/** As if the time to fetch of the batch that runs were over. */
+export async function endWindow(database: Database): Promise<void> {
+  await rowsOf(
+    database,
+    "update p2p.ops_batch_runs set fetch_until = clock_timestamp() - interval '20 seconds' where status = 'running'",
   );
 }

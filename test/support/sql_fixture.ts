@@ -18,12 +18,44 @@ export interface PageOptions {
   /** Seconds after the start of the batch. */
   readonly seenAfter?: number;
   readonly worker?: string;
+  readonly parser?: string;
 }
 
 export interface BatchOptions {
   readonly at?: string;
   readonly markets: readonly MarketName[];
   readonly worker?: string;
+}
+
+/** What a worker says of itself. */
+export interface Beat {
+  readonly worker?: string;
+  readonly name?: string;
+  readonly purpose?: "run" | "once";
+  readonly doing?: string;
+  readonly leaseSeconds?: number;
+  readonly exchanges?: readonly string[];
+  readonly filter?: readonly { readonly fiat: string; readonly asset: string }[];
+  /** Requests a minute. */
+  readonly rate?: number;
+  readonly pausedSeconds?: number;
+  readonly breaker?: "closed" | "open" | "half_open";
+  readonly breakerReason?: string;
+}
+
+export interface Claimed {
+  readonly name: string;
+  readonly id: number;
+  readonly nextPage: number;
+  readonly offersReported: unknown;
+}
+
+export interface Join {
+  readonly worker?: string;
+  /** Undefined: by hand. */
+  readonly due?: Date | string;
+  readonly intervalSeconds?: number;
+  readonly deadlineSeconds?: number;
 }
 
 /** A database of its own, and the functions of schema p2p as the worker calls them. */
@@ -100,25 +132,119 @@ export class SqlFixture implements AsyncDisposable {
     );
   }
 
-  /** Makes these the active markets, and no others. */
-  async listMarkets(markets: readonly MarketName[]): Promise<void> {
+  /** Makes these the active markets of an exchange, and no others. */
+  async listMarkets(markets: readonly MarketName[], exchange = "binance"): Promise<void> {
     const listed = markets.map(parts);
     const fiats = [...new Set(listed.map(({ fiat }) => fiat))].map((code) => ({ code }));
     await this.work(
-      `select p2p.store_market_list('binance', $1::text::jsonb, $2::text::jsonb,
+      `select p2p.store_market_list($3, $1::text::jsonb, $2::text::jsonb,
          array(select currency_code from p2p.dim_fiat_currencies), '{}')`,
       JSON.stringify(fiats),
       JSON.stringify(listed),
+      exchange,
     );
+  }
+
+  /** A sign of life of a worker, which registers it. */
+  async beat(beat: Beat = {}): Promise<void> {
+    const exchanges = (beat.exchanges ?? ["binance"]).map((exchange) => ({
+      exchange,
+      filter: beat.filter ?? [{ fiat: "*", asset: "*" }],
+      rate_per_minute: beat.rate ?? 1_000_000,
+      ceiling_per_minute: null,
+      paused_seconds: beat.pausedSeconds ?? 0,
+      breaker: beat.breaker ?? "closed",
+      breaker_reason: beat.breakerReason ?? null,
+      breaker_memory: null,
+      requests: 0,
+      refused: 0,
+      retries: 0,
+    }));
+    const worker = beat.worker ?? WORKER;
+    await this.work(
+      "select p2p.beat($1, $2, '0.0.0', $3, $4, $5, $6::text::jsonb)",
+      worker,
+      beat.name ?? worker,
+      beat.purpose ?? "run",
+      beat.doing ?? "fetching",
+      beat.leaseSeconds ?? 3600,
+      JSON.stringify(exchanges),
+    );
+  }
+
+  /** Asks what the worker is to do. */
+  async join(
+    { worker = WORKER, due, intervalSeconds = 600, deadlineSeconds = 480 }: Join = {},
+  ): Promise<Row> {
+    return await this.work(
+      "select * from p2p.join_batch($1, $2::timestamptz, $3, $4)",
+      worker,
+      due ?? null,
+      due === undefined ? null : intervalSeconds,
+      deadlineSeconds,
+    );
+  }
+
+  /** Markets that the worker gets, with what it is told of each. */
+  async claim(
+    batchId: unknown,
+    { worker = WORKER, exchange = "binance", count = 100_000 } = {},
+  ): Promise<Claimed[]> {
+    const rows = await this.rows(
+      "select * from p2p.claim_markets($1, $2, $3, $4)",
+      String(batchId),
+      worker,
+      exchange,
+      count,
+    );
+    return rows.map((row) => ({
+      name: `${row["fiat"]}/${row["asset"]} ${row["side"]}`,
+      id: Number(row["market_id"]),
+      nextPage: Number(row["next_page"]),
+      offersReported: row["offers_reported"],
+    }));
+  }
+
+  async takeLoad(batchId: unknown, worker: string = WORKER, giveUp = ""): Promise<unknown> {
+    const { outcome } = await this.work(
+      "select p2p.take_load($1, $2, $3) as outcome",
+      String(batchId),
+      worker,
+      giveUp === "" ? null : giveUp,
+    );
+    return outcome;
+  }
+
+  /** As if the worker had died long ago. */
+  async kill(worker: string): Promise<void> {
+    await this.rows(
+      "update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day' where worker_id = $1",
+      worker,
+    );
+  }
+
+  /** The batch of that id, as the worker that holds these markets sees it. */
+  async batch(batchId: unknown, worker = WORKER): Promise<TestBatch> {
+    const rows = await this.rows(
+      `select m.market_id, f.currency_code || '/' || c.symbol || ' ' || m.trade_type as name, r.batch_start_time
+       from p2p.ops_batch_markets bm
+       join p2p.ops_batch_runs r using (batch_id)
+       join p2p.dim_markets m using (market_id)
+       join p2p.dim_fiat_currencies f using (fiat_id)
+       join p2p.dim_cryptocurrencies c using (crypto_id)
+       where bm.batch_id = $1`,
+      String(batchId),
+    );
+    const ids = new Map(rows.map((row) => [String(row["name"]), Number(row["market_id"])]));
+    return new TestBatch(this, String(batchId), rows[0]?.["batch_start_time"] as Date, worker, ids);
   }
 
   /** Opens a batch over these markets, at a time of the test's choice, and claims them all. */
   async openBatch({ at, markets, worker = WORKER }: BatchOptions): Promise<TestBatch> {
     await this.listMarkets(markets);
-    const { batch_id } = await this.work(
-      `select batch_id from p2p.open_batch('binance', $1, 60, '[{"fiat": "*", "asset": "*"}]')`,
-      worker,
-    );
+    await this.beat({ worker });
+    const { outcome, batch_id } = await this.join({ worker });
+    if (outcome !== "opened") throw new Error(`no batch was opened: ${outcome}`);
     const batchId = String(batch_id);
     if (at !== undefined) {
       await this.rows(
@@ -132,7 +258,7 @@ export class SqlFixture implements AsyncDisposable {
       batchId,
     ) as Date;
     const claimed = await this.rows(
-      "select * from p2p.claim_markets($1, $2, 100000)",
+      "select * from p2p.claim_markets($1, $2, 'binance', 100000)",
       batchId,
       worker,
     );
@@ -190,9 +316,10 @@ export class TestBatch {
   /** Stores the text of a page; what became of it. */
   async body(market: MarketName, text: string, options: PageOptions = {}): Promise<string> {
     const { page = 1, last = true, total, seenAfter = page, worker = this.worker } = options;
+    const { parser = "binance_search_v1" } = options;
     const sha256 = new Uint8Array(createHash("sha256").update(text).digest());
     const { outcome } = await this.fixture.work(
-      "select p2p.store_page($1, $2, $3, $4, $5, $6, 'binance_search_v1', $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
+      "select p2p.store_page($1, $2, $3, $4, $5, $6, $11, $7, 1, 200, 250, $8, $9, null, null, $10) as outcome",
       this.id,
       worker,
       this.market(market),
@@ -203,6 +330,7 @@ export class TestBatch {
       new TextEncoder().encode(text).length,
       sha256,
       text,
+      parser,
     );
     return String(outcome);
   }

@@ -66,9 +66,14 @@ begin
     '{}'
   );
 
+  perform p2p.beat(
+    'test', 'test', '0.0.0', 'run', 'fetching', 3600,
+    '[{"exchange": "binance", "filter": [{"fiat": "*", "asset": "*"}], "rate_per_minute": 1000000, "breaker": "closed"}]'
+  );
+
   select batch_id
   into v_batch_id
-  from p2p.open_batch('binance', 'test', 60, '[{"fiat": "*", "asset": "*"}]');
+  from p2p.join_batch('test', null, null, 480);
 
   update p2p.ops_batch_runs
   set batch_start_time = p_at
@@ -76,7 +81,7 @@ begin
 
   for v_market in
     select c.*, format('%s/%s %s', c.fiat, c.asset, c.side) as name
-    from p2p.claim_markets(v_batch_id, 'test', 100000) c
+    from p2p.claim_markets(v_batch_id, 'test', 'binance', 100000) c
   loop
     -- Items that name no market are of this one, and of its owner's side.
     select jsonb_build_object(

@@ -82,7 +82,11 @@ export function expectedOffers(
 }
 
 /** The offers that are in the snapshot, by id; one that is there twice is here twice. */
-export async function storedOffers(database: Database, batchId: string): Promise<KnownOffer[]> {
+export async function storedOffers(
+  database: Database,
+  batchId: string,
+  exchange = "binance",
+): Promise<KnownOffer[]> {
   const rows = await rowsOf(
     database,
     `select
@@ -108,8 +112,11 @@ export async function storedOffers(database: Database, batchId: string): Promise
      join p2p.dim_cryptocurrencies c using (crypto_id)
      join p2p.dim_advertisers a using (advertiser_sk)
      join p2p.dim_payment_sets s using (payment_set_id)
-     where o.batch_id = $1`,
+     join p2p.dim_exchanges e on e.exchange_id = o.exchange_id
+     where o.batch_id = $1
+       and e.code = $2`,
     batchId,
+    exchange,
   );
   return byId(rows.map((row) => ({ ...row }) as unknown as KnownOffer));
 }

@@ -1,79 +1,110 @@
-// The course of a batch over a stand-in for the database and the network: claims, lease, stopping.
+// The course of a batch over a stand-in for the database and the network: claims, ending, stopping, loading.
 import assert from "node:assert/strict";
-import { LEASE } from "../../src/deadlines.ts";
-import { PausedError } from "../../src/errors.ts";
-import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
-import { type BatchOptions, runBatch } from "../../src/extract/batch.ts";
-import type { ClaimedMarket, LoadedBatch } from "../../src/extract/batch_types.ts";
+import { type Alert, Alerts } from "../../src/alerts.ts";
+import { type BatchOptions, type BatchOutcome, workOnBatch } from "../../src/extract/batch.ts";
+import type { ClaimedMarket, NextStep } from "../../src/extract/batch_types.ts";
+import { ExchangeClosed } from "../../src/extract/access.ts";
 import { RequestFailure } from "../../src/extract/failure.ts";
 import { Progress } from "../../src/extract/progress.ts";
-import { FakeClock } from "../support/fake_clock.ts";
+import { FakeClock, settle } from "../support/fake_clock.ts";
 
 type Ask = (page: number, signal: AbortSignal) => Promise<unknown>;
+
+const EMPTY = { items: 0, total: 0, offerIds: [] };
 
 /** A queue of markets of one page each, and notes of what was called. */
 class Scene {
   readonly clock = new FakeClock();
   readonly calls: string[] = [];
   readonly stop = new AbortController();
-  readonly ended: string[] = [];
+  /** Told to take_load as the reason for giving up. */
+  readonly reasons: (string | undefined)[] = [];
+  readonly told: Alert[] = [];
   readonly queue: ClaimedMarket[];
+  /** Answers of take_load; `load` once they are used up, or `fetch` while markets are left. */
+  readonly steps: NextStep[] = [];
+  joined: unknown = {
+    outcome: "opened",
+    batchId: "b",
+    startedAt: new Date(0),
+    marketsExpected: 3,
+    secondsLeft: 60,
+  };
+  breaker: "closed" | "open" = "closed";
+  ready: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   pagesStored = 0;
-  ask: Ask = () => Promise.resolve({ items: 0, total: 0, offerIds: [] });
-  openBatch: () => unknown = () => ({ batchId: "b", startedAt: new Date(0), marketsExpected: 3 });
-  renewLease: () => Promise<boolean> = () => Promise.resolve(true);
-  releaseLease: () => Promise<void> = () => Promise.resolve();
+  alerts: { kind: string; message: string }[] = [];
+  failures = 0;
+  ask: Ask = () => Promise.resolve(EMPTY);
   storePages: (pages: number) => Promise<void> = () => Promise.resolve();
   claimMarkets: () => Promise<void> = () => Promise.resolve();
-  requireNotPaused: () => Promise<void> = () => Promise.resolve();
-  abandoned: (string | undefined)[] = [];
+  #claimed = new Map<number, ClaimedMarket>();
 
   constructor(markets: number) {
-    this.queue = Array.from(
-      { length: markets },
-      (_, i) => ({ marketId: i + 1, fiat: `F${i + 1}`, asset: "USDT", side: "BUY" as const }),
-    );
+    this.queue = Array.from({ length: markets }, (_, i) => ({
+      marketId: i + 1,
+      fiat: `F${i + 1}`,
+      asset: "USDT",
+      side: "BUY" as const,
+      nextPage: 1,
+      offersReported: undefined,
+    }));
   }
 
-  run(maxWorkers = 2, deadlineSeconds = 60): Promise<LoadedBatch> {
+  run(maxWorkers = 2): Promise<BatchOutcome> {
+    const database = { alerts: new Alerts([(alert) => this.told.push(alert)]), patientUntil: 0 };
     const store = {
-      knownFiats: () => Promise.resolve([{ fiat: "*", isFresh: true }]),
-      adoptAbandonedBatch: () => Promise.resolve(this.abandoned.shift()),
-      requireNotPaused: () => this.requireNotPaused(),
-      openBatch: () => Promise.resolve(this.openBatch()),
-      claimMarkets: async (_: string, count: number) => {
+      database,
+      joinBatch: () => Promise.resolve(this.joined),
+      claimMarkets: async (_: string, __: string, count: number) => {
         this.calls.push(`claim ${count}`);
         await this.claimMarkets();
-        return this.queue.splice(0, count);
+        const claimed = this.queue.splice(0, count);
+        for (const market of claimed) this.#claimed.set(market.marketId, market);
+        return claimed;
       },
-      renewLease: () => {
-        this.calls.push("renew");
-        return this.renewLease();
-      },
-      storePages: async (_: string, pages: readonly { body?: unknown }[]) => {
+      storePages: async (_: string, pages: readonly { marketId: number; body?: unknown }[]) => {
         await this.storePages(pages.length);
         this.pagesStored += pages.length;
+        for (const { marketId } of pages) this.#claimed.delete(marketId);
         return pages.map((page) => page.body === undefined ? "lost" : "stored");
       },
-      releaseLease: (batchId: string) => {
-        this.calls.push(`release ${batchId}`);
-        return this.releaseLease();
-      },
-      endFetching: (_: string, reason: string) => {
-        this.ended.push(reason);
+      giveBack: () => {
+        this.calls.push("give back");
+        this.queue.unshift(...this.#claimed.values());
+        this.#claimed.clear();
         return Promise.resolve();
+      },
+      takeLoad: (_: string, reason: string | undefined) => {
+        this.reasons.push(reason);
+        const usual = this.queue.length > 0 && reason === undefined ? "fetch" : "load";
+        return Promise.resolve(this.steps.shift() ?? usual);
       },
       loadBatch: (batchId: string) => {
         this.calls.push(`load ${batchId}`);
         return Promise.resolve({ batchId, status: "completed" });
       },
+      endedBatch: (batchId: string) => Promise.resolve({ batchId, loaderId: "other:7" }),
+      batchAlerts: () => Promise.resolve(this.alerts),
+      failuresInARow: () => Promise.resolve(this.failures),
+    };
+    const presence = {
+      register: () => Promise.resolve(),
+      enter: () => Promise.resolve(),
+      tell: (doing: string) => Promise.resolve(void this.calls.push(`tell ${doing}`)),
     };
     const exchange = {
+      code: "test",
       rowsPerPage: 20,
       searchRequest: (_: unknown, page: number) => ({ body: page }),
       readPage: (document: unknown) => document,
     };
+    const breaker = (): string => this.breaker;
     const fetcher = {
+      get state() {
+        return { breaker: breaker(), breakerReason: "time-outs", ratePerMinute: 60 };
+      },
+      ready: (signal: AbortSignal) => this.ready(signal),
       fetch: async (
         request: { body: number },
         read: (document: unknown) => unknown,
@@ -83,17 +114,25 @@ class Scene {
         return { value: read(await this.ask(request.body, signal)), body: { bytes: 1 } };
       },
     };
-    return runBatch({
-      exchange,
-      fetcher,
+    return workOnBatch({
+      served: [{ exchange, fetcher }],
       store,
+      presence,
       clock: this.clock,
-      filter: parseMarketFilter("*/*"),
       maxWorkers,
-      deadlineSeconds,
+      deadlineSeconds: 60,
+      due: undefined,
+      alertOnFailures: 3,
       progress: new Progress(() => 0, (stage) => this.calls.push(stage)),
       signal: this.stop.signal,
     } as unknown as BatchOptions);
+  }
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (let turn = 0; !isSo(); turn++) {
+    assert(turn < 1000, "never came");
+    await settle();
   }
 }
 
@@ -104,48 +143,63 @@ const silent: Ask = (_, signal) =>
     signal.addEventListener("abort", () => reject(signal.reason));
   });
 
-Deno.test("every market is fetched, claimed as many a call as there are workers", async () => {
+Deno.test("every market is fetched, claimed as many a call as fetchers wait", async () => {
   const scene = new Scene(5);
-  const loaded = await scene.run(2);
-  assert.equal(loaded.batchId, "b");
+  const outcome = await scene.run(2);
+  assert.equal(outcome.outcome, "loaded");
   assert.equal(scene.pagesStored, 5);
-  assert.deepEqual(
-    scene.calls.filter((call) => call.startsWith("claim")),
-    Array(4).fill("claim 2"),
-  );
+  assert.equal(scene.calls[1], "claim 2");
   assert.deepEqual(scene.calls.filter((call) => !call.startsWith("claim")), [
-    ...["discovering", "fetching", "loading", "load b", "done"],
+    ...["fetching", "give back", "loading", "load b", "done"],
   ]);
-  assert.deepEqual(scene.ended, [], "nothing was left");
-  assert.equal(scene.clock.sleeping, 0, "the heartbeat has stopped");
+  assert.deepEqual(scene.reasons, [undefined]);
+  assert.equal(scene.clock.sleeping, 0, "nothing waits any more");
 });
 
-Deno.test("paused: what a worker had left is loaded first; the exchange is not asked", async () => {
-  const scene = new Scene(1);
-  const paused = new PausedError("paused");
-  scene.abandoned = ["a"];
-  scene.requireNotPaused = () => Promise.reject(paused);
-  await assert.rejects(scene.run(), paused);
-  assert.deepEqual(scene.calls, ["load a"], "not even its list of markets");
+Deno.test("what is gone in no time is claimed more at once, what lasts is claimed as it is needed", async () => {
+  const scene = new Scene(700);
+  let isSlow = false;
+  scene.ask = async () => {
+    if (isSlow) await scene.clock.sleep(1000);
+    return EMPTY;
+  };
+  scene.joined = { ...scene.joined as object, secondsLeft: 1000 };
+  scene.claimMarkets = () => Promise.resolve(void (isSlow = scene.queue.length < 400));
+  const running = scene.run(4);
+  await scene.clock.advance(200_000);
+  await running;
+  const claims = scene.calls.filter((call) => call.startsWith("claim")).map((call) =>
+    Number(call.slice(6))
+  );
+  assert.deepEqual(claims.slice(0, 6), [4, 8, 16, 32, 64, 100]);
+  assert(claims.slice(-20, -1).every((count) => count <= 4), `${claims}`);
 });
 
-Deno.test("workers that find the queue empty wait for the one claim that is under way", async () => {
+Deno.test("fetchers that find the queue empty wait for the one claim that is under way", async () => {
   const scene = new Scene(20);
   await scene.run(20);
   assert.deepEqual(scene.calls.filter((call) => call.startsWith("claim")), [
     "claim 20",
-    "claim 20",
+    "claim 40",
   ]);
 });
+
+for (const outcome of ["held", "done", "late", "paused"] as const) {
+  Deno.test(`no batch to work on: ${outcome}`, async () => {
+    const scene = new Scene(1);
+    scene.joined = { outcome, detail: "because" };
+    assert.deepEqual(await scene.run(), { outcome, detail: "because" });
+    assert.deepEqual(scene.calls, []);
+  });
+}
 
 Deno.test("a claim that fails ends the batch with that error, and nothing is loaded", async () => {
   const scene = new Scene(5);
   const broken = new Error("the database is gone");
   scene.claimMarkets = () => Promise.reject(broken);
-  scene.releaseLease = () => Promise.reject(new Error("still gone"));
   await assert.rejects(scene.run(3), broken);
   assert(!scene.calls.includes("load b"));
-  assert.equal(scene.calls.at(-1), "release b", "the next worker need not wait for the lease");
+  assert.equal(scene.calls.at(-1), "give back", "others need not wait for the lease");
   assert.equal(scene.clock.sleeping, 0);
 });
 
@@ -163,90 +217,173 @@ Deno.test("a page that cannot be stored ends the batch, also while others wait f
   assert(!scene.calls.includes("load b"));
 });
 
-Deno.test("told to stop: what came is loaded, what is left is put down with its reason", async () => {
+Deno.test("told to stop: pages in hand are waited for a moment, the rest goes back, and it is said why", async () => {
   const scene = new Scene(50);
   let asked = 0;
+  const slow = Promise.withResolvers<unknown>();
   scene.ask = (page, signal) => {
-    if (++asked < 10) return Promise.resolve({ items: 0, total: 0, offerIds: [] });
-    const answer = silent(page, signal);
-    scene.stop.abort();
-    return answer;
+    if (++asked < 10) return Promise.resolve(EMPTY);
+    if (asked === 11) scene.stop.abort();
+    return asked === 10 ? slow.promise : silent(page, signal);
   };
-  await scene.run(2);
-  assert.deepEqual(scene.ended, ["the worker was told to stop"]);
-  assert(scene.calls.includes("load b"));
+  const running = scene.run(2);
+  await until(() => scene.stop.signal.aborted);
+  slow.resolve(EMPTY);
+  await until(() => scene.pagesStored === 10);
+  assert.equal(scene.pagesStored, 10, "the answer that came in time is stored");
+  await scene.clock.advance(2001);
+  assert.equal((await running).outcome, "loaded");
+  assert.equal(asked, 11, "no other page is begun");
+  assert.deepEqual(scene.reasons, ["the worker was told to stop"]);
+  assert.deepEqual(scene.calls.slice(-5), [
+    ...["give back", "tell stopping", "loading", "load b", "done"],
+  ]);
+});
+
+Deno.test("told to stop while others can go on: it leaves the batch to them", async () => {
+  const scene = new Scene(3);
+  scene.ask = silent;
+  scene.steps.push("others");
+  scene.stop.abort();
+  const running = scene.run();
+  await scene.clock.advance(2001);
+  const outcome = await running;
+  assert.equal(outcome.outcome, "left");
+  assert(!scene.calls.includes("load b"));
 });
 
 Deno.test("the deadline ends fetching, not the batch", async () => {
   const scene = new Scene(5);
   scene.ask = silent;
-  const alive = setTimeout(() => {}, 5000); // AbortSignal.timeout alone keeps no program running
-  await scene.run(2, 0.05);
-  clearTimeout(alive);
-  assert.deepEqual(scene.ended, ["the deadline of 0.05 s came first"]);
-  assert(scene.calls.includes("load b"));
+  scene.steps.push("wait", "load");
+  const running = scene.run(2);
+  await scene.clock.advance(60_000 + 2000 + 1000);
+  assert.equal((await running).outcome, "loaded");
+  assert.deepEqual(scene.reasons, [undefined, undefined], "the database knows of the deadline");
 });
 
-Deno.test("forty markets lost in a row: the exchange is gone; one good page starts anew", async () => {
-  const failing = (good: number): Scene => {
-    const scene = new Scene(100);
-    let asked = 0;
-    scene.ask = () =>
-      ++asked % good === 0
-        ? Promise.resolve({ items: 0, total: 0, offerIds: [] })
-        : Promise.reject(new RequestFailure("connection", "refused"));
-    return scene;
-  };
-  const gone = failing(1000);
-  await gone.run(1);
-  assert.deepEqual(gone.ended, ["the exchange stopped answering (40 markets lost in a row)"]);
-  assert(gone.pagesStored < 60);
-  const there = failing(30);
-  await there.run(1);
-  assert.deepEqual(there.ended, []);
-  assert.equal(there.pagesStored, 100);
+Deno.test("a batch whose time is over is only loaded", async () => {
+  const scene = new Scene(5);
+  scene.joined = { ...scene.joined as object, outcome: "joined", secondsLeft: -3 };
+  scene.steps.push("load");
+  const outcome = await scene.run();
+  assert(outcome.outcome === "loaded" && outcome.wasOver);
+  assert(!scene.calls.some((call) => call.startsWith("claim")));
 });
 
-Deno.test("the lease is renewed while fetching; a renewal that fails is tried again", async () => {
+Deno.test("it waits for others, and fetches what a dead one leaves behind", async () => {
   const scene = new Scene(1);
-  const answer = Promise.withResolvers<unknown>();
-  scene.ask = () => answer.promise;
-  let beats = 0;
-  scene.renewLease = () =>
-    ++beats === 2 ? Promise.reject(new Error("blip")) : Promise.resolve(true);
-  const running = scene.run(1);
-  await scene.clock.advance(LEASE.renewSeconds * 3000 + 1);
-  assert.equal(beats, 3);
-  answer.resolve({ items: 0, total: 0, offerIds: [] });
-  await running;
-});
-
-Deno.test("a lease that is lost ends the batch without loading it", async () => {
-  const scene = new Scene(1);
-  scene.ask = silent;
-  scene.renewLease = () => Promise.resolve(false);
-  const failing = assert.rejects(scene.run(1), { name: "BatchError", exitCode: 75 });
-  await scene.clock.advance(LEASE.renewSeconds * 1000 + 1);
-  await failing;
-  assert(!scene.calls.includes("load b"));
-  assert.deepEqual(scene.ended, []);
-});
-
-Deno.test("another worker's batch is waited for one lease, then it is said who holds it", async () => {
-  const scene = new Scene(1);
-  const held = { heldBy: "other:7", startedAt: new Date(0), leaseEndsInSeconds: 5 };
-  scene.openBatch = () => held;
-  const failing = assert.rejects(scene.run(), {
-    name: "BatchError",
-    message: "a batch is running since 1970-01-01T00:00:00.000Z, held by other:7",
+  scene.steps.push("wait", "wait", "fetch", "wait", "closed");
+  const running = scene.run();
+  await scene.clock.advance(1500);
+  assert.equal(scene.pagesStored, 1);
+  scene.queue.push({ ...scene.queue[0], marketId: 9, nextPage: 2 } as ClaimedMarket);
+  await scene.clock.advance(2500);
+  const outcome = await running;
+  assert.equal(scene.pagesStored, 2);
+  assert.deepEqual(outcome, {
+    outcome: "left",
+    batchId: "b",
+    ended: { batchId: "b", loaderId: "other:7" },
   });
-  await scene.clock.advance(60_000);
-  await failing;
 });
 
-Deno.test("the batch of a worker that died is loaded first", async () => {
+Deno.test("a queue that says fetch and gives nothing is not asked in a circle", async () => {
   const scene = new Scene(0);
-  scene.abandoned = ["dead"];
-  await scene.run();
-  assert.deepEqual(scene.calls.filter((call) => call.startsWith("load ")), ["load dead", "load b"]);
+  scene.steps.push("fetch", "fetch", "load");
+  const running = scene.run();
+  await settle();
+  assert.equal(scene.reasons.length, 1);
+  await scene.clock.advance(2000);
+  await running;
+  assert.equal(scene.reasons.length, 3);
+});
+
+Deno.test("an exchange that is closed: its markets go back, it is waited for, then tried with one request", async () => {
+  const scene = new Scene(6);
+  const opened = Promise.withResolvers<void>();
+  let asked = 0;
+  let atOnce = 0;
+  scene.ready = () => opened.promise;
+  scene.ask = async () => {
+    if (++asked === 3) {
+      scene.breaker = "open";
+      throw new ExchangeClosed("test", "time-outs", 10);
+    }
+    if (asked === 4) assert.equal(scene.calls.at(-1), "claim 1", "a probe is one market");
+    assert(++atOnce <= (asked === 4 ? 1 : 2));
+    await settle();
+    atOnce--;
+    if (asked > 3) scene.breaker = "closed";
+    return EMPTY;
+  };
+  const running = scene.run(2);
+  await until(() => scene.told.length === 1);
+  await scene.clock.advance(30_000);
+  assert.deepEqual(scene.told, [{
+    kind: "breaker_open",
+    message: "nothing is sent to test: time-outs",
+    isOver: false,
+  }]);
+  assert(scene.calls.includes("give back"));
+  opened.resolve();
+  assert.equal((await running).outcome, "loaded");
+  assert.equal(scene.pagesStored, 6, "nothing was lost");
+  assert.deepEqual(scene.told[1], {
+    kind: "breaker_open",
+    message: "test answers again",
+    isOver: true,
+  });
+  assert.deepEqual(scene.reasons, [undefined]);
+});
+
+Deno.test("an exchange that stays closed ends the batch with the reason", async () => {
+  const scene = new Scene(6);
+  scene.breaker = "open";
+  scene.joined = { ...scene.joined as object, secondsLeft: 1000 };
+  scene.ready = (signal) => silent(1, signal).then(() => {});
+  const running = scene.run(2);
+  await scene.clock.advance(60_001);
+  assert.equal((await running).outcome, "loaded");
+  assert.deepEqual(scene.reasons, ["nothing is sent to test: time-outs"]);
+  assert.equal(scene.queue.length, 6, "none of its markets was touched");
+});
+
+Deno.test("closed to us, while others go on: it waits with them, and helps again when it may", async () => {
+  const scene = new Scene(2);
+  scene.breaker = "open";
+  let isReady = false;
+  scene.ready = (signal) => isReady ? Promise.resolve() : silent(1, signal).then(() => {});
+  scene.joined = { ...scene.joined as object, secondsLeft: 1000 };
+  scene.steps.push("others", "others");
+  const running = scene.run(2);
+  await scene.clock.advance(60_500);
+  assert.equal(scene.reasons.length, 1);
+  isReady = true;
+  scene.breaker = "closed";
+  scene.ask = () => Promise.resolve(EMPTY);
+  await scene.clock.advance(3000);
+  assert.equal((await running).outcome, "loaded");
+  assert.equal(scene.pagesStored, 2);
+});
+
+Deno.test("lost pages are no reason to stop", async () => {
+  const scene = new Scene(100);
+  scene.ask = () => Promise.reject(new RequestFailure("http_error", "HTTP 404"));
+  await scene.run(3);
+  assert.equal(scene.pagesStored, 100);
+});
+
+Deno.test("what a load finds is told once, and when it is over", async () => {
+  const alerts = new Scene(0);
+  alerts.alerts = [
+    { kind: "rule_failed", message: "a is 3, limit 2" },
+    { kind: "rule_failed", message: "b is broken" },
+  ];
+  alerts.failures = 3;
+  await alerts.run();
+  assert.deepEqual(alerts.told.map(({ kind, message }) => `${kind}: ${message}`), [
+    "rule_failed: a is 3, limit 2; b is broken",
+    "batch_failed: 3 batches in a row were not completed",
+  ]);
 });

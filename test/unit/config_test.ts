@@ -5,9 +5,13 @@ import { ConfigurationError } from "../../src/errors.ts";
 /** The contract of DESIGN.md: each name with its default, undefined where it has none. */
 const CONTRACT: Readonly<Record<string, unknown>> = {
   DATABASE_URL: undefined,
+  EXCHANGES: ["binance"],
   BINANCE_BASE_URL: "https://p2p.binance.com",
   BINANCE_SEARCH_ENDPOINT: "/bapi/c2c/v2/friendly/c2c/adv/search",
   BINANCE_PAIRS_ENDPOINT: undefined,
+  BYBIT_BASE_URL: "https://api2.bybit.com",
+  BYBIT_SEARCH_ENDPOINT: "/fiat/otc/item/online",
+  WORKER_NAME: undefined,
   EXTRACTION_INTERVAL_MINUTES: 10,
   MAX_WORKERS: 20,
   REQUEST_TIMEOUT_SECONDS: 30,
@@ -71,6 +75,9 @@ const accepted: [name: keyof Config, value: string, read: unknown][] = [
   ["LOG_FORMAT", "json", "json"],
   ["BINANCE_BASE_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080/"],
   ["BINANCE_SEARCH_ENDPOINT", "https://mirror.example/search", "https://mirror.example/search"],
+  ["BYBIT_BASE_URL", "https://api2.bytick.com", "https://api2.bytick.com"],
+  ["WORKER_NAME", " München 2 ", "München 2"],
+  ["WORKER_NAME", "🦉".repeat(100), "🦉".repeat(100)],
   ["DATABASE_URL", "postgresql://u:p%40ss@db:5433/p2p?sslmode=require", undefined],
   ["DATABASE_URL", "postgres:///p2p?host=/run/postgresql", undefined],
 ];
@@ -79,6 +86,16 @@ for (const [name, value, read] of accepted) {
     assert.equal(loadConfig({ [name]: value })[name], read ?? value);
   });
 }
+
+Deno.test("EXCHANGES is a list of exchanges, in the order given", () => {
+  for (
+    const [text, read] of [
+      ["bybit", ["bybit"]],
+      ["binance,bybit", ["binance", "bybit"]],
+      [" Bybit , BINANCE", ["bybit", "binance"]],
+    ] as const
+  ) assert.deepEqual(loadConfig({ EXCHANGES: text }).EXCHANGES, read);
+});
 
 const whole = "is not a whole number";
 const refused: [name: string, value: string, message: string][] = [
@@ -122,6 +139,14 @@ const refused: [name: string, value: string, message: string][] = [
   ["BINANCE_BASE_URL", "http://host:99999", "is not an http:// or https:// URL"],
   ["BINANCE_BASE_URL", "http://host/#top", "must end before any ? or #"],
   ["BINANCE_SEARCH_ENDPOINT", "bapi/search", "must begin with / or be a whole http(s) URL"],
+  ["EXCHANGES", "kraken", 'must be a list of binance, bybit, not "kraken"'],
+  ["EXCHANGES", "binance,", 'must be a list of binance, bybit, not ""'],
+  ["EXCHANGES", "binance bybit", 'must be a list of binance, bybit, not "binance bybit"'],
+  ["EXCHANGES", "bybit,binance,Bybit", "names bybit twice"],
+  ["BYBIT_BASE_URL", "api2.bybit.com", "is not an http:// or https:// URL"],
+  ["BYBIT_SEARCH_ENDPOINT", "fiat/otc", "must begin with / or be a whole http(s) URL"],
+  ["WORKER_NAME", "two\nlines", "must be 1 to 100 printable characters"],
+  ["WORKER_NAME", "x\u0007", "must be 1 to 100 printable characters"],
   ["MARKETS", "VES", "must be like VES/USDT,ARS/*"],
   ["MARKETS", "VES/USDT,", "must be like VES/USDT,ARS/*"],
 ];
@@ -139,6 +164,10 @@ Deno.test("every bad variable is named in the one line", () => {
     "PROMETHEUS_PORT",
     "LOG_LEVEL",
   ]);
+});
+
+Deno.test("a worker's name of 101 characters is refused", () => {
+  assert.match(problem({ WORKER_NAME: "x".repeat(101) }), /must be 1 to 100 printable characters$/);
 });
 
 Deno.test("a value of any length gives a short line", () => {

@@ -4,6 +4,9 @@ import type { Discovery, DiscoveryOptions, Exchange } from "../../src/exchange/e
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import type { BatchStore } from "../../src/extract/batch_store.ts";
 import { refreshMarkets } from "../../src/extract/discovery.ts";
+import type { Presence } from "../../src/extract/presence.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { ExchangeClosed } from "../../src/extract/access.ts";
 import type { Fetcher } from "../../src/extract/fetcher.ts";
 
 interface Scene {
@@ -11,6 +14,8 @@ interface Scene {
   /** Fiats known from before; with `!` where their list is fresh. */
   readonly known?: readonly string[];
   readonly found?: Partial<Discovery>;
+  /** Whether another worker is asking. */
+  readonly isOthers?: boolean;
   /** Aborts while the exchange is being asked. */
   readonly stopped?: boolean;
 }
@@ -25,11 +30,12 @@ async function refresh(scene: Scene): Promise<Outcome> {
   let asked: DiscoveryOptions | undefined;
   const stored: Record<string, unknown[]> = {};
   const note = (name: string) => (...values: unknown[]) => {
-    (stored[name] ??= []).push(...values);
+    (stored[name] ??= []).push(...values.filter((value) => value !== "test"));
     return Promise.resolve(5);
   };
   const stop = new AbortController();
   const exchange = {
+    code: "test",
     discoverMarkets: (_: unknown, options: DiscoveryOptions) => {
       asked = options;
       if (scene.stopped) stop.abort();
@@ -55,13 +61,22 @@ async function refresh(scene: Scene): Promise<Outcome> {
         isFresh: fiat.endsWith("!"),
         markets: /^(\*|XYZ)/.test(fiat) ? 0 : 2,
       }))),
+    beginDiscovery: () => Promise.resolve(!scene.isOthers),
     recordDiscoveryProblem: note("problems"),
     storeMarketList: note("lists"),
     storePaymentMethods: note("methods"),
   } as unknown as BatchStore;
   const filter = parseMarketFilter(scene.markets);
   assert(typeof filter !== "string");
-  await refreshMarkets(exchange, {} as Fetcher, store, filter, 4, stop.signal);
+  await refreshMarkets({
+    served: { exchange, fetcher: {} as Fetcher },
+    store,
+    presence: { enter: () => Promise.resolve() } as unknown as Presence,
+    filter,
+    concurrency: 4,
+    clock: new FakeClock(),
+    signal: stop.signal,
+  });
   return { asked, stored };
 }
 
@@ -102,6 +117,21 @@ for (
     assert.deepEqual(await refresh({ markets, known }), { asked: undefined, stored: {} });
   });
 }
+
+Deno.test("not asked: another worker of the fleet does", async () => {
+  const { asked } = await refresh({ markets: "*/*", isOthers: true });
+  assert.equal(asked, undefined);
+});
+
+Deno.test("what was never sent, because the exchange is closed, is no problem of a fiat", async () => {
+  const closed = { fiat: "VES", error: new ExchangeClosed("test", "time-outs", 10) };
+  const { stored } = await refresh({
+    markets: "VES/*",
+    known: ["VES"],
+    found: { problems: [closed, problem("VES")] },
+  });
+  assert.equal(stored["problems"]?.length, 2, "one problem, with its fiat");
+});
 
 Deno.test("what was found is stored, with the payment methods of its fiats", async () => {
   const markets = [usdt("VES"), usdt("ARS"), usdt("VES")];

@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { AnswerError } from "../../src/exchange/answer.ts";
 import type { FailureKind, RequestFailure } from "../../src/extract/failure.ts";
 import { Fetcher } from "../../src/extract/fetcher.ts";
-import { TokenBucket } from "../../src/extract/token_bucket.ts";
+import { fixedRate } from "../support/rates.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { gzip, type RawAnswer, serveAnswers, serveBytes } from "../support/faulty_server.ts";
 
 function fetcherWith(timeoutSeconds = 10): Fetcher {
   const clock = new FakeClock({ skips: true });
-  const bucket = new TokenBucket(600_000, 1000, clock);
-  return new Fetcher({ bucket, clock, timeoutSeconds, maxRetries: 0 });
+  const rate = fixedRate(600_000, 1000);
+  return new Fetcher({ exchange: "test", rate, clock, timeoutSeconds, maxRetries: 0 });
 }
 
 async function failureOf(url: string, fetcher = fetcherWith()): Promise<RequestFailure> {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { AnswerError } from "../../src/exchange/answer.ts";
 import { Fetcher, type Received } from "../../src/extract/fetcher.ts";
-import { TokenBucket } from "../../src/extract/token_bucket.ts";
+import { fixedRate } from "../support/rates.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { gzip, serveAnswers, serveBytes, type TestHttpServer } from "../support/faulty_server.ts";
 
@@ -18,8 +18,8 @@ function asking(
   { maxRetries = 3, chance = (): number => 0.5 } = {},
 ): Asking {
   const clock = new FakeClock({ skips: true, chance });
-  const bucket = new TokenBucket(60_000, 1000, clock);
-  const fetcher = new Fetcher({ bucket, clock, timeoutSeconds: 10, maxRetries });
+  const rate = fixedRate(60_000, 1000);
+  const fetcher = new Fetcher({ exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries });
   const request = { method: "POST", url, body: { page: 1 } } as const;
   return {
     clock,
@@ -45,7 +45,13 @@ Deno.test("an answer comes with its value, body, status and attempt", async () =
   assert.equal(received.body.text, ' {"a": 12345678901234567890.10}', "as received");
   assert.deepEqual([received.status, received.attempt], [200, 1]);
   assert.deepEqual(server.requests, ['{"page":1}']);
-  assert.deepEqual(fetcher.statistics, { requests: 1, retries: 0, bytes: 31, answers: 1 });
+  assert.deepEqual(fetcher.statistics, {
+    requests: 1,
+    retries: 0,
+    bytes: 31,
+    answers: 1,
+    refused: 0,
+  });
 });
 
 Deno.test("what passes is asked again until it is there", async () => {
@@ -53,7 +59,13 @@ Deno.test("what passes is asked again until it is there", async () => {
   await using server = serveAnswers((_, count) => bad[count]?.() ?? Response.json({}));
   const { ask, fetcher } = asking(server, { maxRetries: 4 });
   assert.equal((await ask()).attempt, 5);
-  assert.deepEqual(fetcher.statistics, { requests: 5, retries: 4, bytes: 9, answers: 5 });
+  assert.deepEqual(fetcher.statistics, {
+    requests: 5,
+    retries: 4,
+    bytes: 9,
+    answers: 5,
+    refused: 2,
+  });
 });
 
 const refuse = (problem: "refused" | "unexpected_shape") => () => {
@@ -111,16 +123,16 @@ function header(value: string): string {
 const retryAfters: [value: string, least: number, most: number, attempts: number][] = [
   ["7", 7, 7, 2],
   [" 7 ", 7, 7, 2],
-  ["0", 0, 0, 2],
+  ["0", 1, 1, 2],
   ["120", 120, 120, 2],
-  ["121", 120, 120, 1],
-  ["999999999", 120, 120, 1],
+  ["121", 121, 121, 1],
+  ["999999999", 3600, 3600, 1],
   ["+60", 50, 60, 2],
-  ["+86400", 120, 120, 1],
-  ["-60", 0, 0, 2],
-  ["soon", 0, 0, 2],
-  ["-5", 0, 0, 2],
-  ["", 0, 0, 2],
+  ["+86400", 3600, 3600, 1],
+  ["-60", 1, 1, 2],
+  ["soon", 1, 1, 2],
+  ["-5", 1, 1, 2],
+  ["", 1, 1, 2],
 ];
 for (const [value, least, most, attempts] of retryAfters) {
   Deno.test(`Retry-After: ${value} pauses everything for ${most} s`, async () => {
@@ -129,10 +141,11 @@ for (const [value, least, most, attempts] of retryAfters) {
         ? new Response("", { status: 429, headers: { "retry-after": header(value) } })
         : Response.json({})
     );
-    const { ask, clock } = asking(server, { maxRetries: 1, chance: () => 0 });
+    const { ask, clock, fetcher } = asking(server, { maxRetries: 1, chance: () => 0 });
     const began = clock.now();
     if (attempts === 1) await assert.rejects(ask(), { kind: "rate_limited", attempts });
     else assert.equal((await ask()).attempt, attempts);
+    await fetcher.ready(new AbortController().signal);
     await ask();
     const paused = (clock.now() - began) / 1000;
     assert(paused >= least && paused < most + 0.1, `${paused} s`);
@@ -189,8 +202,8 @@ Deno.test("an abort ends a request that is under way, with its own reason", asyn
 Deno.test("an abort ends the wait before the next try", async () => {
   await using server = serveAnswers(status(500));
   const clock = new FakeClock();
-  const bucket = new TokenBucket(60_000, 10, clock);
-  const fetcher = new Fetcher({ bucket, clock, timeoutSeconds: 10, maxRetries: 3 });
+  const rate = fixedRate(60_000, 10);
+  const fetcher = new Fetcher({ exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries: 3 });
   const stop = new AbortController();
   const asked = fetcher.fetch({ method: "POST", url: server.url }, () => 0, stop.signal);
   while (clock.sleeping === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -201,8 +214,8 @@ Deno.test("an abort ends the wait before the next try", async () => {
 Deno.test("every attempt takes a token of the rate limit", async () => {
   await using server = serveAnswers(status(500));
   const clock = new FakeClock({ skips: true, chance: () => 0 });
-  const bucket = new TokenBucket(60, 1, clock);
-  const fetcher = new Fetcher({ bucket, clock, timeoutSeconds: 10, maxRetries: 3 });
+  const rate = fixedRate(60, 1);
+  const fetcher = new Fetcher({ exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries: 3 });
   const began = clock.now();
   const request = { method: "POST", url: server.url } as const;
   await assert.rejects(fetcher.fetch(request, () => 0, new AbortController().signal));

@@ -2,11 +2,19 @@
 import assert from "node:assert/strict";
 import type { Exchange, HttpRequest, PageEnvelope } from "../../src/exchange/exchange.ts";
 import type { ClaimedMarket, FetchedPage, LostPage } from "../../src/extract/batch_types.ts";
+import { ExchangeClosed } from "../../src/extract/access.ts";
 import { type FailureKind, RequestFailure } from "../../src/extract/failure.ts";
 import type { Fetcher } from "../../src/extract/fetcher.ts";
 import { fetchMarket, MAX_PAGES } from "../../src/extract/market.ts";
 
-const MARKET: ClaimedMarket = { marketId: 7, fiat: "VES", asset: "USDT", side: "BUY" };
+const MARKET: ClaimedMarket = {
+  marketId: 7,
+  fiat: "VES",
+  asset: "USDT",
+  side: "BUY",
+  nextPage: 1,
+  offersReported: undefined,
+};
 
 type Script = (page: number) => PageEnvelope | RequestFailure | Error;
 
@@ -30,15 +38,16 @@ interface Run {
 
 async function fetchAll(
   script: Script,
-  handOn: (page: FetchedPage | LostPage) => Promise<void> = () => Promise.resolve(),
+  handOn: (page: FetchedPage | LostPage) => Promise<boolean> = () => Promise.resolve(true),
+  { market = MARKET, soon = new AbortController().signal } = {},
 ): Promise<Run> {
   const asked: number[] = [];
   const handed: (FetchedPage | LostPage)[] = [];
   const exchange = {
     parser: "test_v1",
     rowsPerPage: 20,
-    searchRequest: (market: ClaimedMarket, page: number): HttpRequest => {
-      assert.equal(market, MARKET);
+    searchRequest: (asked: ClaimedMarket, page: number): HttpRequest => {
+      assert.equal(asked, market);
       return { method: "POST", url: "http://test/", body: page };
     },
     readPage: (document: unknown) => document,
@@ -56,7 +65,8 @@ async function fetchAll(
     handed.push(page);
     return handOn(page);
   };
-  await fetchMarket(MARKET, exchange, fetcher, collect, new AbortController().signal);
+  const now = new AbortController().signal;
+  await fetchMarket(market, exchange, fetcher, collect, { soon, now });
   const pages = handed
     .map((page) => `${"body" in page ? "" : "-"}${page.page}${page.endsMarket ? "!" : ""}`)
     .join(" ");
@@ -163,7 +173,7 @@ Deno.test("an abort ends the market without another page", async () => {
   const handed: number[] = [];
   const run = fetchAll((page) => page < 3 ? fresh(20, 90) : stopped, (page) => {
     handed.push(page.page);
-    return Promise.resolve();
+    return Promise.resolve(true);
   });
   await assert.rejects(run, stopped);
   assert.deepEqual(handed, [1, 2]);
@@ -172,4 +182,49 @@ Deno.test("an abort ends the market without another page", async () => {
 Deno.test("a page that cannot be stored ends the market with that error", async () => {
   const full = new Error("the disk is full");
   await assert.rejects(fetchAll(() => fresh(20, 90), () => Promise.reject(full)), full);
+});
+
+Deno.test("it goes on at the page after those that another worker stored", async () => {
+  const market = { ...MARKET, nextPage: 3, offersReported: 70 };
+  const { pages, asked } = await fetchAll(
+    (page) => page === 3 ? lost() : fresh(10, 70),
+    undefined,
+    { market },
+  );
+  assert.equal(pages, "-3 4!", "a lost first page of ours is not the market's first");
+  assert.deepEqual(asked, [3, 4]);
+});
+
+Deno.test("a market that went to another worker is left", async () => {
+  const { asked } = await fetchAll(() => fresh(20, 990), ({ page }) => Promise.resolve(page < 3));
+  assert.deepEqual(asked, [1, 2, 3]);
+  const lostOnes = await fetchAll(
+    (page) => page === 1 ? fresh(20, 990) : lost(),
+    ({ page }) => Promise.resolve(page < 2),
+  );
+  assert.deepEqual(lostOnes.asked, [1, 2]);
+});
+
+Deno.test("when fetching is to end soon, the page in hand is finished and no other begun", async () => {
+  const soon = new AbortController();
+  const { pages } = await fetchAll(
+    (page) => {
+      if (page === 2) soon.abort();
+      return fresh(20, 990);
+    },
+    undefined,
+    { soon: soon.signal },
+  );
+  assert.equal(pages, "1 2");
+});
+
+Deno.test("an exchange that is closed loses no page", async () => {
+  const closed = new ExchangeClosed("test", "too many time-outs", 30);
+  const handed: number[] = [];
+  const run = fetchAll((page) => page === 1 ? fresh(20, 990) : closed, ({ page }) => {
+    handed.push(page);
+    return Promise.resolve(true);
+  });
+  await assert.rejects(run, closed);
+  assert.deepEqual(handed, [1]);
 });

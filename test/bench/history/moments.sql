@@ -113,7 +113,7 @@ declare
 begin
   insert into p2p.ops_batch_runs (
     batch_id, batch_start_time, batch_end_time, status, total_fiats_processed, execution_time_seconds, markets_expected,
-    markets_completed, worker_id, lease_expires_at
+    markets_completed, worker_id
   )
   select
     md5('history' || step)::uuid,
@@ -124,8 +124,7 @@ begin
     300,
     missed.expected,
     missed.expected - missed.markets,
-    'history',
-    v_world.starts_at
+    'history'
   from generate_series(p_from, p_until) step
   cross join lateral (
     select count(*) filter (where history.even(b.market_id, 2000000 + step) <= 0.001) as markets, count(*) as expected

@@ -10,8 +10,8 @@ declare
   v_now constant timestamptz := v_world.starts_at + make_interval(mins => p_step * v_world.minutes);
   v_batch constant uuid := md5('history' || p_step)::uuid;
 begin
-  insert into p2p.ops_batch_runs (batch_id, batch_start_time, status, worker_id, lease_expires_at, markets_expected)
-  select v_batch, v_now, 'running', 'history', clock_timestamp() + interval '1 hour', count(*)
+  insert into p2p.ops_batch_runs (batch_id, batch_start_time, status, worker_id, markets_expected)
+  select v_batch, v_now, 'running', 'history', count(*)
   from history.books;
 
   create temp table ads on commit drop as

@@ -1,0 +1,83 @@
+import type { Alerts } from "../alerts.ts";
+import type { Database, Parameter, Row } from "../database/connection.ts";
+import { codeOf, isConnectionLost } from "../database/errors.ts";
+import { DEADLINES, PATIENCE } from "../deadlines.ts";
+import { describe } from "../errors.ts";
+import type { Clock } from "./clock.ts";
+
+/** Waits before the second, third and fourth try of a call that met a lost connection, and before every further one. */
+const RETRY_SECONDS = [0.2, 1, 3] as const;
+const FURTHER_RETRY_SECONDS = 5;
+
+/** Runs statements that may be repeated, and repeats them while the database is lost. Tells people of that. */
+export class PatientDatabase {
+  /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
+  patientUntil = 0;
+
+  /** @param signal being told to stop ends nearly all patience */
+  constructor(
+    readonly database: Database,
+    readonly clock: Clock,
+    readonly alerts: Alerts,
+    readonly signal: AbortSignal,
+  ) {}
+
+  /**
+   * @param seconds deadline of each try
+   * @throws {DatabaseError} when patience is over, or for another reason than a lost connection
+   */
+  async call(
+    statement: string,
+    parameters: readonly Parameter[],
+    seconds: number = DEADLINES.statementSeconds,
+  ): Promise<Row[]> {
+    const { clock, signal } = this;
+    let lostAt: number | undefined;
+    for (let attempt = 0;; attempt++) {
+      try {
+        return await this.callOnce(statement, parameters, seconds);
+      } catch (error) {
+        if (!isConnectionLost(error)) throw error;
+        lostAt ??= clock.now();
+        const wait = (RETRY_SECONDS[attempt] ?? FURTHER_RETRY_SECONDS) * 1000;
+        if (clock.now() + wait > this.#givesUpAt(lostAt)) throw error;
+        await clock.sleep(wait, signal.aborted ? undefined : signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Without another try. */
+  async callOnce(
+    statement: string,
+    parameters: readonly Parameter[],
+    seconds: number = DEADLINES.statementSeconds,
+  ): Promise<Row[]> {
+    try {
+      const rows = await this.database.run(statement, parameters, seconds);
+      this.alerts.resolve("database_lost", "the database is back");
+      return rows;
+    } catch (error) {
+      // Several calls meet the same loss: it is one incident.
+      if (isConnectionLost(error)) {
+        this.alerts.raise("database_lost", `lost the database, trying again: ${describe(error)}`);
+      } else if (isDiskFull(error)) {
+        this.alerts.raise("disk_full", describe(error));
+      }
+      throw error;
+    }
+  }
+
+  /** Something large was stored. */
+  hasRoom(): void {
+    this.alerts.resolve("disk_full", "there is room again");
+  }
+
+  #givesUpAt(lostAt: number): number {
+    if (this.signal.aborted) return lostAt + PATIENCE.stoppingSeconds * 1000;
+    return Math.max(lostAt + PATIENCE.databaseSeconds * 1000, this.patientUntil);
+  }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return codeOf(error) === "53100" || (error instanceof Error && codeOf(error.cause) === "53100");
+}

@@ -1,0 +1,79 @@
+import { ConfigurationError, describe, P2pError } from "../errors.ts";
+import { logger } from "../log.ts";
+import type { BatchOutcome } from "./batch.ts";
+import type { DueTime } from "./batch_types.ts";
+
+export interface ServiceOptions {
+  /** Times at which batches are due, the newest that has passed; see `cronTicks`. */
+  readonly ticks: AsyncIterable<Date>;
+  readonly intervalSeconds: number;
+  /** Before a batch: whatever it cannot do without. */
+  readonly prepare: () => Promise<void>;
+  readonly batch: (due: DueTime) => Promise<BatchOutcome>;
+  /** After a batch: what can wait for a quiet moment. */
+  readonly afterwards: () => Promise<void>;
+  /** Whether no batch can come any more. */
+  readonly isOver: () => Promise<boolean>;
+  readonly signal: AbortSignal;
+}
+
+const log = logger("run");
+
+/**
+ * Works on a batch at every tick, until stopped. What goes wrong is logged, and the next tick tries again.
+ * @throws {ConfigurationError} when nothing can be done with what there is, e.g. a database that lacks a function; bugs;
+ *   anything, once no batch can come any more
+ */
+export async function serve(options: ServiceOptions): Promise<void> {
+  const { ticks, intervalSeconds, isOver, signal } = options;
+  let isPaused = false;
+  for await (const at of ticks) {
+    if (signal.aborted) return;
+    try {
+      const paused = await serveTick({ at, intervalSeconds }, options);
+      if (paused !== undefined && !isPaused) {
+        log.warning("no new batch is begun", {
+          reason: paused,
+          ended_by: "update p2p.settings set value = 'off' where name = 'paused'",
+        });
+      }
+      isPaused = paused !== undefined;
+    } catch (error) {
+      if (signal.aborted && isAbort(error)) return;
+      if (!(error instanceof P2pError) || error instanceof ConfigurationError) throw error;
+      if (await isOver()) throw error;
+      log.error("the batch failed: {reason}", { reason: describe(error) });
+    }
+    if (!isPaused && !signal.aborted) {
+      const next = new Date(at.getTime() + intervalSeconds * 1000);
+      log.info("next batch at {due}", { due: next.toISOString() });
+    }
+  }
+}
+
+/**
+ * Everything there is to do at one due time: a batch that was left under way is ended first.
+ * @returns why batches are paused, if they are
+ */
+async function serveTick(due: DueTime, options: ServiceOptions): Promise<string | undefined> {
+  const { prepare, batch, afterwards, signal } = options;
+  await prepare();
+  while (!signal.aborted) {
+    const outcome = await batch(due);
+    if (outcome.outcome === "loaded" || outcome.outcome === "left") continue;
+    if (outcome.outcome === "paused") return `new batches are ${outcome.detail}`;
+    if (outcome.outcome === "late") {
+      log.warning("the batch of {due} is skipped: {reason}", {
+        due: due.at.toISOString(),
+        reason: outcome.detail,
+      });
+    }
+    break;
+  }
+  if (!signal.aborted) await afterwards();
+  return undefined;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}

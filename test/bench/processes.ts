@@ -1,0 +1,53 @@
+/** The worker and the exchange of a benchmark, in processes of their own. */
+import manifest from "../../deno.json" with { type: "json" };
+import { peakMemoryOf } from "./memory.ts";
+
+/** The last lines of `once --json`, as far as benchmarks read them. */
+export interface Summary {
+  readonly status: string;
+  readonly offers_inserted: number;
+  readonly pages: number;
+  readonly page_bytes: number;
+  readonly stage_seconds: { readonly fetching: number; readonly loading: number };
+}
+
+/** The worker as `deno task p2p` runs it, with the limits on V8's memory that the task sets. */
+const [, ...WORKER] = manifest.tasks.p2p.command.split(" ");
+
+/** @param more options of `simulate` */
+export async function startSimulator(
+  offers: number,
+  ...more: string[]
+): Promise<{ url: string; process: Deno.ChildProcess }> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "main.ts", "simulate", "--port", "0", "--offers", String(offers), ...more],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await reader.read();
+  reader.releaseLock();
+  return { url: (value ?? "").trim(), process };
+}
+
+/** One batch as fast as it goes. */
+export async function once(
+  databaseUrl: string,
+  exchangeUrl: string,
+): Promise<{ summary: Summary; peakBytes: number }> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: [...WORKER, "once", "--json", "--quiet"],
+    env: {
+      DATABASE_URL: databaseUrl,
+      BINANCE_BASE_URL: exchangeUrl,
+      INITIAL_RATE_LIMIT: "1000000",
+      MAX_RATE_LIMIT: "1000000",
+      RATE_LIMIT_BURST: "1000",
+      LOG_LEVEL: "warning",
+    },
+    stdout: "piped",
+  }).spawn();
+  const memory = peakMemoryOf(process);
+  const { stdout } = await process.output();
+  return { summary: JSON.parse(new TextDecoder().decode(stdout)), peakBytes: await memory };
+}

@@ -1,0 +1,89 @@
+// How long a lost database is waited for, and what people are told of it.
+import assert from "node:assert/strict";
+import { Alerts } from "../../src/alerts.ts";
+import type { Database, Row } from "../../src/database/connection.ts";
+import { DatabaseTimeout } from "../../src/database/errors.ts";
+import { DatabaseError } from "../../src/errors.ts";
+import { PatientDatabase } from "../../src/extract/patient_database.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+
+class Scene {
+  readonly clock = new FakeClock({ skips: true });
+  readonly told: string[] = [];
+  readonly stop = new AbortController();
+  tries = 0;
+  readonly patient: PatientDatabase;
+
+  /** @param answer told how many tries came before */
+  constructor(answer: (before: number) => Promise<Row[]>) {
+    const database = { run: () => answer(this.tries++) } as unknown as Database;
+    const alerts = new Alerts([
+      ({ kind, isOver }) => this.told.push(`${kind} ${isOver ? "is over" : "begins"}`),
+    ]);
+    this.patient = new PatientDatabase(database, this.clock, alerts, this.stop.signal);
+  }
+}
+
+const lost = (): Promise<Row[]> => Promise.reject(new DatabaseTimeout("silent"));
+const seconds = ({ clock }: Scene): number =>
+  clock.waits.reduce((sum, wait) => sum + wait, 0) / 1000;
+
+Deno.test("three quick tries, then one every five seconds; people are told at once and when it is over", async () => {
+  const scene = new Scene((before) => before < 6 ? lost() : Promise.resolve([{ a: 1 }]));
+  scene.patient.patientUntil = scene.clock.now() + 60_000;
+  assert.deepEqual(await scene.patient.call("select", []), [{ a: 1 }]);
+  assert.deepEqual(scene.clock.waits, [200, 1000, 3000, 5000, 5000, 5000]);
+  assert.deepEqual(scene.told, ["database_lost begins", "database_lost is over"]);
+});
+
+Deno.test("without a window it is given up after ten seconds", async () => {
+  const scene = new Scene(lost);
+  await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
+  assert.equal(seconds(scene), 9.2);
+  assert.deepEqual(scene.told, ["database_lost begins"]);
+});
+
+Deno.test("with a window it is waited for until that is over", async () => {
+  const scene = new Scene(lost);
+  scene.patient.patientUntil = scene.clock.now() + 300_000;
+  await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
+  assert(seconds(scene) > 294 && seconds(scene) <= 300);
+});
+
+Deno.test("being told to stop leaves it a few seconds", async () => {
+  const scene = new Scene((before) => {
+    if (before === 3) scene.stop.abort();
+    return lost();
+  });
+  scene.patient.patientUntil = scene.clock.now() + 300_000;
+  await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
+  assert.equal(scene.tries, 4);
+  const late = new Scene((before) => before < 2 ? lost() : Promise.resolve([]));
+  late.stop.abort();
+  await late.patient.call("select", []);
+  assert.equal(late.tries, 3);
+});
+
+Deno.test("what the database refuses is not tried again", async () => {
+  const scene = new Scene(() => Promise.reject(new DatabaseError("no privilege")));
+  await assert.rejects(scene.patient.call("select", []), /no privilege/);
+  assert.equal(scene.tries, 1);
+  assert.deepEqual(scene.told, []);
+});
+
+Deno.test("a full disk is told; it is over with the next page that is stored", async () => {
+  const cause = Object.assign(new Error("could not extend file"), { code: "53100" });
+  let isFull = true;
+  const scene = new Scene(() =>
+    isFull
+      ? Promise.reject(new DatabaseError("the database's disk is full", undefined, { cause }))
+      : Promise.resolve([])
+  );
+  await assert.rejects(scene.patient.call("select", []));
+  await assert.rejects(scene.patient.call("select", []));
+  isFull = false;
+  await scene.patient.call("select", []);
+  assert.deepEqual(scene.told, ["disk_full begins"], "reading a row proves nothing");
+  scene.patient.hasRoom();
+  assert.deepEqual(scene.told, ["disk_full begins", "disk_full is over"]);
+});
