@@ -163,9 +163,9 @@ begin
     else
       perform p2p.end_fetching(
         p_batch_id,
-        format(
-          'the deadline of %s s came first',
-          round(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time))
+        coalesce(
+          'the deadline of ' || round(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time)) || ' s came first',
+          'a former release left it under way' -- it knew no deadline
         )
       );
     end if;
