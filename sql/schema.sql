@@ -63,13 +63,6 @@ COMMENT ON COLUMN p2p.rule_finding.metric IS 'One finite number, compared with t
 
 COMMENT ON COLUMN p2p.rule_finding.offending_rows IS 'JSON array of the rows at fault, the worst first; NULL is an empty one';
 
-CREATE FUNCTION p2p.adopt_abandoned_batch(p_worker_id text, p_lease_seconds double precision) RETURNS uuid
-    LANGUAGE plpgsql
-    SET search_path TO 'p2p', 'pg_temp'
-    AS …;
-
-COMMENT ON FUNCTION p2p.adopt_abandoned_batch(p_worker_id text, p_lease_seconds double precision) IS 'Takes over the batch of a dead worker, to load what it had stored';
-
 CREATE FUNCTION p2p.adopt_object(p_name text, p_note text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -119,6 +112,20 @@ CREATE FUNCTION p2p.apply_retention(p_batch_id uuid) RETURNS jsonb
 
 COMMENT ON FUNCTION p2p.apply_retention(p_batch_id uuid) IS 'Drops what is older than the settings allow, and makes partitions for days to come';
 
+CREATE FUNCTION p2p.batch_alerts(p_batch_id uuid) RETURNS TABLE(kind text, message text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.batch_alerts(p_batch_id uuid) IS 'What a person should be told of after a load of the batch';
+
+CREATE FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) IS 'Says that a worker lives, what it does and what its exchanges allow it';
+
 CREATE FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) RETURNS uuid
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
@@ -154,12 +161,12 @@ CREATE FUNCTION p2p.choose_offers(p_batch_id uuid) RETURNS void
 
 COMMENT ON FUNCTION p2p.choose_offers(p_batch_id uuid) IS 'Step of load_batch: keeps one reading of each ad';
 
-CREATE FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_count integer) RETURNS TABLE(market_id integer, fiat text, asset text, side text)
+CREATE FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_exchange text, p_count integer) RETURNS TABLE(market_id integer, fiat text, asset text, side text, next_page integer, offers_reported integer)
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_count integer) IS 'Takes the next markets from the work queue of a batch';
+COMMENT ON FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_exchange text, p_count integer) IS 'Takes the next markets from the work queue of a batch';
 
 CREATE TABLE p2p.ops_batch_runs (
     batch_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -178,10 +185,12 @@ CREATE TABLE p2p.ops_batch_runs (
     markets_expected integer DEFAULT 0 NOT NULL,
     markets_completed integer DEFAULT 0 NOT NULL,
     worker_id text NOT NULL,
-    lease_expires_at timestamp with time zone NOT NULL,
     raw_deleted_at timestamp with time zone,
     ledger_deleted_at timestamp with time zone,
     imported_from text[],
+    due_at timestamp with time zone,
+    fetch_until timestamp with time zone,
+    loader_id text,
     CONSTRAINT ops_batch_runs_check CHECK (((status = 'running'::text) = (batch_end_time IS NULL))),
     CONSTRAINT ops_batch_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'partial'::text, 'failed'::text])))
 );
@@ -200,13 +209,19 @@ COMMENT ON COLUMN p2p.ops_batch_runs.total_offers_updated IS 'Rows that a later 
 
 COMMENT ON COLUMN p2p.ops_batch_runs.total_offers_duplicate IS 'Promoted copies, and rows that came twice because the book moved while it was read';
 
-COMMENT ON COLUMN p2p.ops_batch_runs.lease_expires_at IS 'The worker that fetches renews this; a batch whose lease has run out belongs to a dead worker';
+COMMENT ON COLUMN p2p.ops_batch_runs.worker_id IS 'Who opened it';
 
 COMMENT ON COLUMN p2p.ops_batch_runs.raw_deleted_at IS 'When apply_retention deleted its pages: from then on it cannot be loaded again';
 
 COMMENT ON COLUMN p2p.ops_batch_runs.ledger_deleted_at IS 'When apply_retention deleted its rows of ops_batch_markets, ops_extraction_errors and ops_rejected_offers';
 
 COMMENT ON COLUMN p2p.ops_batch_runs.imported_from IS 'Files that p2p-ingest import took its pages from; NULL: the worker fetched it';
+
+COMMENT ON COLUMN p2p.ops_batch_runs.due_at IS 'When the schedule wanted it; NULL: begun by hand, or imported';
+
+COMMENT ON COLUMN p2p.ops_batch_runs.fetch_until IS 'The deadline: from then on no market is begun';
+
+COMMENT ON COLUMN p2p.ops_batch_runs.loader_id IS 'The worker that ended the fetching, to load; NULL while markets are fetched';
 
 CREATE FUNCTION p2p.close_batch(p_batch_id uuid) RETURNS p2p.ops_batch_runs
     LANGUAGE plpgsql
@@ -293,12 +308,12 @@ CREATE FUNCTION p2p.drop_temporary_tables(p_keep oid[]) RETURNS void
 
 COMMENT ON FUNCTION p2p.drop_temporary_tables(p_keep oid[]) IS 'Drops the temporary tables that a load made';
 
-CREATE FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) RETURNS integer
-    LANGUAGE sql
+CREATE FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text, p_exchange_id smallint DEFAULT NULL::smallint) RETURNS integer
+    LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) IS 'Closes the work queue of a batch: what was not fetched is deferred';
+COMMENT ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text, p_exchange_id smallint) IS 'Closes the work queue of a batch: what was not fetched is deferred';
 
 CREATE FUNCTION p2p.end_import(p_import_id uuid) RETURNS void
     LANGUAGE sql
@@ -322,7 +337,7 @@ CREATE FUNCTION p2p.find_object(p_name text) RETURNS text
 COMMENT ON FUNCTION p2p.find_object(p_name text) IS 'The file of a shipped function or view';
 
 CREATE FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
@@ -334,6 +349,13 @@ CREATE FUNCTION p2p.function_definition(p_function oid) RETURNS text
     AS …;
 
 COMMENT ON FUNCTION p2p.function_definition(p_function oid) IS 'A function with its comment, as the server stores it';
+
+CREATE FUNCTION p2p.give_back(p_batch_id uuid, p_worker_id text, p_exchange text) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.give_back(p_batch_id uuid, p_worker_id text, p_exchange text) IS 'Puts the markets that a worker has in hand back into the queue, with their pages';
 
 CREATE FUNCTION p2p.grants_on(p_identity text) RETURNS SETOF text
     LANGUAGE sql STABLE
@@ -370,12 +392,26 @@ CREATE FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest ti
 
 COMMENT ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) IS 'Why a batch of that time must not be imported, and the statement that changes it';
 
+CREATE FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone DEFAULT pg_postmaster_start_time()) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) IS 'Whether a worker with that lease lives';
+
 CREATE FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) IS 'Whether a metric lies on the bad side of a threshold';
+
+CREATE FUNCTION p2p.join_batch(p_worker_id text, p_due_at timestamp with time zone, p_interval_seconds double precision, p_deadline_seconds double precision) RETURNS TABLE(outcome text, batch_id uuid, batch_start_time timestamp with time zone, markets_expected integer, seconds_left double precision, detail text)
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.join_batch(p_worker_id text, p_due_at timestamp with time zone, p_interval_seconds double precision, p_deadline_seconds double precision) IS 'What a worker is to do now: help with the batch that runs, open one, or let it be';
 
 CREATE FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) RETURNS TABLE(file_number integer, line_number bigint, market_id integer, is_there boolean, problem text)
     LANGUAGE sql STABLE
@@ -384,12 +420,19 @@ CREATE FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with t
 
 COMMENT ON FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) IS 'What is to become of each page that an import has for a batch';
 
-CREATE FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) RETURNS TABLE(fiat_code text, is_fresh boolean, active_markets bigint)
+CREATE FUNCTION p2p.known_fiats(p_exchange text) RETURNS TABLE(fiat_code text, is_fresh boolean, active_markets bigint)
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) IS 'Fiats seen so far (* = the list of them) and whether their markets were read within p_fresh_seconds';
+COMMENT ON FUNCTION p2p.known_fiats(p_exchange text) IS 'Fiats seen so far (* = the list of them) and whether their markets were read lately enough (discovery_every_hours)';
+
+CREATE FUNCTION p2p.leave(p_worker_id text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.leave(p_worker_id text) IS 'A worker goes: what it has in hand is for others at once';
 
 CREATE FUNCTION p2p.live_definition(p_identity text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -397,6 +440,37 @@ CREATE FUNCTION p2p.live_definition(p_identity text) RETURNS text
     AS …;
 
 COMMENT ON FUNCTION p2p.live_definition(p_identity text) IS 'A function or view with its comments, as the server stores it; NULL where it is missing';
+
+CREATE TABLE p2p.ops_workers (
+    worker_id text NOT NULL,
+    worker_name text NOT NULL,
+    version text NOT NULL,
+    purpose text NOT NULL,
+    started_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    lease_expires_at timestamp with time zone NOT NULL,
+    doing text NOT NULL,
+    CONSTRAINT ops_workers_doing_check CHECK ((doing = ANY (ARRAY['idle'::text, 'discovering'::text, 'fetching'::text, 'waiting'::text, 'loading'::text, 'stopping'::text, 'gone'::text]))),
+    CONSTRAINT ops_workers_purpose_check CHECK ((purpose = ANY (ARRAY['run'::text, 'once'::text])))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE p2p.ops_workers IS 'Every process that fetches, and whether it lives: see live_workers and view workers';
+
+COMMENT ON COLUMN p2p.ops_workers.worker_id IS 'One process: name, process id and a random number';
+
+COMMENT ON COLUMN p2p.ops_workers.worker_name IS 'One address: what a process has learned of the exchanges passes on to the next of the same name';
+
+COMMENT ON COLUMN p2p.ops_workers.lease_expires_at IS 'Renewed by each beat; once it has run out, markets in its hands are for others';
+
+COMMENT ON COLUMN p2p.ops_workers.doing IS 'idle: at no batch; gone: it has left';
+
+CREATE FUNCTION p2p.live_workers() RETURNS SETOF p2p.ops_workers
+    LANGUAGE sql STABLE ROWS 5
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.live_workers() IS 'Workers whose lease holds: markets in the hands of others may be taken';
 
 CREATE FUNCTION p2p.load_advertisers(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -435,6 +509,13 @@ CREATE FUNCTION p2p.load_offers(p_batch_id uuid) RETURNS void
 
 COMMENT ON FUNCTION p2p.load_offers(p_batch_id uuid) IS 'Step of load_batch: writes the snapshot into fact_offers';
 
+CREATE FUNCTION p2p.lock_queue(p_batch_id uuid, p_alone boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.lock_queue(p_batch_id uuid, p_alone boolean) IS 'Holds the work queue of a batch, shared or alone, until the transaction ends';
+
 CREATE FUNCTION p2p.log_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'p2p', 'pg_temp'
@@ -465,19 +546,26 @@ CREATE FUNCTION p2p.make_room_for_batch() RETURNS trigger
 
 COMMENT ON FUNCTION p2p.make_room_for_batch() IS 'Trigger: makes the partitions that a batch needs';
 
+CREATE FUNCTION p2p.market_patterns(p_worker_id text DEFAULT NULL::text) RETURNS TABLE(worker_id text, exchange_id smallint, fiat text, asset text)
+    LANGUAGE sql STABLE ROWS 10
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.market_patterns(p_worker_id text) IS 'What each live worker fetches: fiats and assets of its exchanges';
+
+CREATE FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) IS 'Part of finish_market and end_fetching: keeps what plan_batch goes by';
+
 CREATE FUNCTION p2p.object_named(p_name text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS …;
 
 COMMENT ON FUNCTION p2p.object_named(p_name text) IS 'What stands in the database under the name of a file of sql/; used by the migrate command';
-
-CREATE FUNCTION p2p.open_batch(p_exchange text, p_worker_id text, p_lease_seconds double precision, p_filter jsonb) RETURNS TABLE(batch_id uuid, batch_start_time timestamp with time zone, markets_expected integer, held_by text, lease_ends_in_seconds double precision)
-    LANGUAGE plpgsql
-    SET search_path TO 'p2p', 'pg_temp'
-    AS …;
-
-COMMENT ON FUNCTION p2p.open_batch(p_exchange text, p_worker_id text, p_lease_seconds double precision, p_filter jsonb) IS 'Opens a batch over the active markets that the filter takes in; tells the holder where one runs already';
 
 CREATE FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) RETURNS SETOF p2p.parsed_offer
     LANGUAGE plpgsql STABLE
@@ -508,6 +596,13 @@ CREATE FUNCTION p2p.pause_state() RETURNS TABLE(paused_since timestamp with time
     AS …;
 
 COMMENT ON FUNCTION p2p.pause_state() IS 'Since when and by whom new batches are paused; no row while they are not';
+
+CREATE FUNCTION p2p.plan_batch(p_batch_id uuid, p_deadline_seconds double precision) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.plan_batch(p_batch_id uuid, p_deadline_seconds double precision) IS 'Plans a batch: which markets, in which order, within the allowance. Yours to tune';
 
 CREATE FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text DEFAULT NULL::text) RETURNS TABLE(table_name text, effect text, column_name text, row_count bigint, examples jsonb)
     LANGUAGE plpgsql
@@ -577,6 +672,13 @@ CREATE FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market
 
 COMMENT ON FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market_id integer, p_page_number integer, p_ends_market boolean, p_error_type text, p_error_message text, p_retry_count integer) IS 'Writes down a page that was lost, and gives its market up if told so';
 
+CREATE FUNCTION p2p.record_missed_batches(p_due_at timestamp with time zone, p_interval_seconds double precision, p_worker_id text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.record_missed_batches(p_due_at timestamp with time zone, p_interval_seconds double precision, p_worker_id text) IS 'Part of join_batch: writes down due times that got no batch';
+
 CREATE FUNCTION p2p.reject_offers(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -598,12 +700,12 @@ CREATE FUNCTION p2p.relation_triggers(p_relation regclass) RETURNS SETOF text
 
 COMMENT ON FUNCTION p2p.relation_triggers(p_relation regclass) IS 'Triggers of a table or view, as statements; used by the migrate command';
 
-CREATE FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) RETURNS boolean
-    LANGUAGE plpgsql
+CREATE FUNCTION p2p.remembered_access(p_worker_name text, p_exchange text) RETURNS TABLE(rate_per_minute numeric, ceiling_per_minute numeric, breaker text, breaker_reason text, breaker_memory jsonb, seconds_ago double precision)
+    LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) IS 'Heartbeat of the worker that fetches the batch';
+COMMENT ON FUNCTION p2p.remembered_access(p_worker_name text, p_exchange text) IS 'What the worker before, of the same name, had learned of an exchange';
 
 CREATE FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) RETURNS record
     LANGUAGE plpgsql IMMUTABLE
@@ -998,6 +1100,13 @@ CREATE FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) RETURNS void
 
 COMMENT ON FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) IS 'Gives the keys and indexes of a table to the one that takes its place; used by the migrate command';
 
+CREATE FUNCTION p2p.take_load(p_batch_id uuid, p_worker_id text, p_give_up_reason text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.take_load(p_batch_id uuid, p_worker_id text, p_give_up_reason text) IS 'What a worker is to do that has nothing in hand any more: fetch, wait, load, or leave it to others';
+
 CREATE FUNCTION p2p.temporary_tables() RETURNS oid[]
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -1028,6 +1137,20 @@ CREATE FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) RETUR
     AS …;
 
 COMMENT ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) IS 'What stands on the watched pages of a batch, by page, path and JSON type';
+
+CREATE FUNCTION p2p.why_late(p_due_at timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.why_late(p_due_at timestamp with time zone) IS 'Part of join_batch: why no batch was begun at a due time';
+
+CREATE FUNCTION p2p.workers_at_work() RETURNS SETOF p2p.ops_workers
+    LANGUAGE sql STABLE ROWS 5
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.workers_at_work() IS 'Live workers that are at a batch';
 
 CREATE FUNCTION p2p.write_imported_books(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -1176,6 +1299,7 @@ CREATE TABLE p2p.dim_markets (
     is_active boolean DEFAULT true NOT NULL,
     first_listed_at timestamp with time zone NOT NULL,
     last_listed_at timestamp with time zone NOT NULL,
+    priority smallint DEFAULT 0 NOT NULL,
     CONSTRAINT dim_markets_trade_type_check CHECK ((trade_type = ANY (ARRAY['BUY'::text, 'SELL'::text])))
 );
 
@@ -1184,6 +1308,8 @@ COMMENT ON TABLE p2p.dim_markets IS 'One book: fiat, asset and the side the take
 COMMENT ON COLUMN p2p.dim_markets.is_active IS 'Whether the exchange listed it at the last discovery of its fiat';
 
 COMMENT ON COLUMN p2p.dim_markets.first_listed_at IS 'When the exchange first listed it; of a market that is known from imports alone, the time of the batch that brought it';
+
+COMMENT ON COLUMN p2p.dim_markets.priority IS 'Yours to set: higher ones are fetched first, and in every batch; what they leave of the allowance is for the others';
 
 CREATE TABLE p2p.fact_market_depth (
     depth_id bigint NOT NULL,
@@ -1329,15 +1455,20 @@ CREATE TABLE p2p.ops_batch_markets (
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
     reason text,
-    CONSTRAINT ops_batch_markets_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'fetching'::text, 'complete'::text, 'incomplete'::text, 'failed'::text, 'deferred'::text])))
+    estimated_requests integer,
+    CONSTRAINT ops_batch_markets_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'fetching'::text, 'complete'::text, 'incomplete'::text, 'failed'::text, 'deferred'::text, 'not_due'::text])))
 )
 WITH (fillfactor='70');
 
 COMMENT ON TABLE p2p.ops_batch_markets IS 'The work queue of a batch, and afterwards its ledger: what became of every planned market';
 
-COMMENT ON COLUMN p2p.ops_batch_markets.status IS 'complete: every page; incomplete: some pages are missing (lost_pages); failed: no page at all; deferred: the deadline came first, it is first in line next time';
+COMMENT ON COLUMN p2p.ops_batch_markets.status IS 'complete: every page; incomplete: some pages are missing (lost_pages); failed: no page at all; deferred: there was no time for it (while finished_at is NULL there may yet be), first in line next time; not_due: it was empty for long, and not planned';
+
+COMMENT ON COLUMN p2p.ops_batch_markets.worker_id IS 'Whose it is, or was last; NULL: nobody''s';
 
 COMMENT ON COLUMN p2p.ops_batch_markets.offers_reported IS 'The last total the exchange gave for the market; it moves while one pages';
+
+COMMENT ON COLUMN p2p.ops_batch_markets.estimated_requests IS 'What plan_batch thought it would take';
 
 CREATE VIEW p2p.coverage AS
  WITH newest AS (
@@ -1366,6 +1497,7 @@ CREATE VIEW p2p.coverage AS
      JOIN p2p.dim_markets m USING (market_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_exchanges e USING (exchange_id))
+  WHERE (bm.status <> 'not_due'::text)
   GROUP BY e.code, f.currency_code
   ORDER BY (round(((100.0 * (count(*) FILTER (WHERE (bm.status = 'complete'::text)))::numeric) / (count(*))::numeric), 2)), f.currency_code;
 
@@ -1817,25 +1949,23 @@ CREATE VIEW p2p.freshness AS
     good.markets_expected,
     good.total_offers_inserted AS offers,
     paused.value AS paused
-   FROM ((p2p.dim_exchanges e
-     LEFT JOIN LATERAL ( SELECT r.batch_start_time,
-            r.batch_end_time,
-            r.status,
-            r.markets_completed,
-            r.markets_expected,
-            r.total_offers_inserted
-           FROM p2p.ops_batch_runs r
-          WHERE ((r.status = ANY (ARRAY['completed'::text, 'partial'::text])) AND (EXISTS ( SELECT
-                   FROM (p2p.ops_batch_markets bm
-                     JOIN p2p.dim_markets m USING (market_id))
-                  WHERE ((bm.batch_id = r.batch_id) AND (m.exchange_id = e.exchange_id)))))
-          ORDER BY r.batch_start_time DESC
-         LIMIT 1) good ON (true))
+   FROM (((p2p.dim_exchanges e
+     LEFT JOIN LATERAL ( SELECT max(newest.extraction_timestamp) AS batch_start_time
+           FROM (p2p.dim_markets m
+             CROSS JOIN LATERAL ( SELECT d.extraction_timestamp
+                   FROM p2p.fact_market_depth d
+                  WHERE ((d.exchange_id = m.exchange_id) AND (d.fiat_id = m.fiat_id) AND (d.crypto_id = m.crypto_id) AND (d.trade_type = m.trade_type))
+                  ORDER BY d.extraction_timestamp DESC
+                 LIMIT 1) newest)
+          WHERE (m.exchange_id = e.exchange_id)) loaded ON (true))
+     LEFT JOIN p2p.ops_batch_runs good ON (((good.batch_start_time = loaded.batch_start_time) AND (good.status = ANY (ARRAY['completed'::text, 'partial'::text])))))
      LEFT JOIN p2p.settings paused ON ((paused.name = 'paused'::text)));
 
 COMMENT ON VIEW p2p.freshness IS 'How old the newest loaded batch of each exchange is';
 
 COMMENT ON COLUMN p2p.freshness.last_good_batch IS 'Its start: the time of its facts';
+
+COMMENT ON COLUMN p2p.freshness.markets_completed IS 'Of all exchanges of the batch, as are markets_expected and offers';
 
 COMMENT ON COLUMN p2p.freshness.paused IS 'on: no new batch is begun';
 
@@ -2207,7 +2337,7 @@ CREATE VIEW p2p.gaps AS
             count(*) FILTER (WHERE (bm_1.status <> 'complete'::text)) AS batches
            FROM (p2p.ops_batch_runs r_1
              JOIN p2p.ops_batch_markets bm_1 USING (batch_id))
-          WHERE ((r_1.status <> 'running'::text) AND (r_1.imported_from IS NULL) AND (r_1.batch_start_time > (( SELECT n.batch_start_time
+          WHERE ((r_1.status <> 'running'::text) AND (r_1.imported_from IS NULL) AND (bm_1.status <> 'not_due'::text) AND (r_1.batch_start_time > (( SELECT n.batch_start_time
                    FROM newest n) - '24:00:00'::interval)) AND (r_1.batch_start_time <= ( SELECT n.batch_start_time
                    FROM newest n)))
           GROUP BY bm_1.market_id
@@ -2247,7 +2377,7 @@ CREATE VIEW p2p.help AS
  SELECT h.to_know,
     h.look_in,
     h.query
-   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
+   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('Who fetches, and how fast?'::text,'workers'::text,'select * from p2p.workers'::text), ('Which due times had a batch?'::text,'schedule'::text,'table p2p.schedule limit 20'::text), ('What became of each market?'::text,'ledger'::text,'table p2p.ledger limit 20'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
 
 COMMENT ON VIEW p2p.help IS 'What you may want to know, and where it is: start here';
 
@@ -2321,6 +2451,37 @@ COMMENT ON VIEW p2p.last_failures IS 'The last 200 pages that were lost, discove
 COMMENT ON COLUMN p2p.last_failures.message IS 'Its beginning; all of it is in ops_extraction_errors';
 
 COMMENT ON COLUMN p2p.last_failures.resolved IS 'Whether a later batch had the market whole; of a batch, whether a later one was loaded';
+
+CREATE VIEW p2p.ledger AS
+ SELECT r.batch_start_time,
+    "left"(e.code, 10) AS exchange,
+    format('%s/%s %s'::text, f.currency_code, c.symbol, m.trade_type) AS market,
+        CASE bm.status
+            WHEN 'complete'::text THEN 'whole'::text
+            WHEN 'incomplete'::text THEN 'partly'::text
+            WHEN 'not_due'::text THEN 'not due'::text
+            WHEN 'pending'::text THEN 'under way'::text
+            WHEN 'fetching'::text THEN 'under way'::text
+            ELSE bm.status
+        END AS outcome,
+    bm.pages_stored AS pages,
+    "left"(array_to_string(bm.lost_pages, ','::text), 12) AS lost_pages,
+    "left"(bm.reason, 25) AS why
+   FROM (((((p2p.ops_batch_runs r
+     JOIN p2p.ops_batch_markets bm USING (batch_id))
+     JOIN p2p.dim_markets m USING (market_id))
+     JOIN p2p.dim_fiat_currencies f USING (fiat_id))
+     JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
+     JOIN p2p.dim_exchanges e USING (exchange_id))
+  ORDER BY r.batch_start_time DESC, bm.plan_position;
+
+COMMENT ON VIEW p2p.ledger IS 'What became of each market in each batch: where batch_start_time = …; newest first';
+
+COMMENT ON COLUMN p2p.ledger.outcome IS 'whole, partly (some pages are missing), failed (no page), deferred (no time for it), not due (it was empty for long), under way';
+
+COMMENT ON COLUMN p2p.ledger.pages IS 'Stored ones';
+
+COMMENT ON COLUMN p2p.ledger.why IS 'Its beginning; all of it is in ops_batch_markets';
 
 CREATE TABLE p2p.stored_market_days (
     exchange_id smallint NOT NULL,
@@ -3142,6 +3303,28 @@ ALTER TABLE p2p.ops_extraction_errors ALTER COLUMN error_id ADD GENERATED ALWAYS
     CACHE 1
 );
 
+CREATE TABLE p2p.ops_market_visits (
+    market_id integer NOT NULL,
+    visited_at timestamp with time zone,
+    pages integer DEFAULT 1 NOT NULL,
+    offers integer,
+    empty_since timestamp with time zone,
+    waiting_since timestamp with time zone
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE p2p.ops_market_visits IS 'What the last visit of each market found: plan_batch goes by it';
+
+COMMENT ON COLUMN p2p.ops_market_visits.visited_at IS 'Start of the batch that last had a page of it; NULL: none yet';
+
+COMMENT ON COLUMN p2p.ops_market_visits.pages IS 'Pages that visit took: the estimate for the next';
+
+COMMENT ON COLUMN p2p.ops_market_visits.offers IS 'Total that the exchange gave; NULL where it gave none';
+
+COMMENT ON COLUMN p2p.ops_market_visits.empty_since IS 'Start of the first of the visits in a row that found it empty; NULL: it had offers';
+
+COMMENT ON COLUMN p2p.ops_market_visits.waiting_since IS 'Start of the first of the batches in a row that deferred it; NULL: the last did not';
+
 CREATE TABLE p2p.ops_shape_events (
     event_id bigint NOT NULL,
     batch_id uuid,
@@ -3187,6 +3370,54 @@ CREATE TABLE p2p.ops_shape_watches (
 COMMENT ON TABLE p2p.ops_shape_watches IS 'Batches whose answers were watched, so that none counts twice';
 
 COMMENT ON COLUMN p2p.ops_shape_watches.is_late IS 'A later batch had been watched before: this one only widened first and last times';
+
+CREATE TABLE p2p.ops_skipped_batches (
+    due_at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    worker_id text,
+    recorded_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE p2p.ops_skipped_batches IS 'Due times of the schedule that got no batch, and why';
+
+COMMENT ON COLUMN p2p.ops_skipped_batches.worker_id IS 'Who wrote it down';
+
+CREATE TABLE p2p.ops_worker_exchanges (
+    worker_id text NOT NULL,
+    exchange_id smallint NOT NULL,
+    market_filter jsonb NOT NULL,
+    rate_per_minute numeric NOT NULL,
+    ceiling_per_minute numeric,
+    paused_until timestamp with time zone,
+    breaker text DEFAULT 'closed'::text NOT NULL,
+    breaker_reason text,
+    breaker_since timestamp with time zone,
+    breaker_memory jsonb,
+    requests_total bigint DEFAULT 0 NOT NULL,
+    refused_total bigint DEFAULT 0 NOT NULL,
+    retries_total bigint DEFAULT 0 NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT ops_worker_exchanges_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text]))),
+    CONSTRAINT ops_worker_exchanges_market_filter_check CHECK ((jsonb_typeof(market_filter) = 'array'::text)),
+    CONSTRAINT ops_worker_exchanges_rate_per_minute_check CHECK ((rate_per_minute >= (0)::numeric))
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE p2p.ops_worker_exchanges IS 'What each exchange allows each worker, as the worker has learned it';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.market_filter IS 'Markets it fetches: [{"fiat": "VES", "asset": "*"}, …]';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.rate_per_minute IS 'Requests a minute it sends now at most';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.ceiling_per_minute IS 'Rate at which the exchange refused last; NULL: it never has';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.paused_until IS 'The exchange asked it to wait until then';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.breaker IS 'open: it sends nothing; half_open: it tries whether the exchange is back';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.breaker_memory IS 'What the worker needs to go on with its breaker after a restart';
+
+COMMENT ON COLUMN p2p.ops_worker_exchanges.requests_total IS 'Since the worker started, as are refused_total and retries_total';
 
 CREATE TABLE p2p.parser_keys (
     parser text NOT NULL,
@@ -3462,6 +3693,27 @@ COMMENT ON COLUMN p2p.response_keys.null_percent IS 'Of its values on watched pa
 
 COMMENT ON COLUMN p2p.response_keys.present_percent IS 'Of the watched pages that have the object it belongs to, since it was first seen';
 
+CREATE VIEW p2p.schedule AS
+ SELECT r.due_at,
+    r.status AS outcome,
+    "left"(r.error_summary, 34) AS why,
+    r.batch_id AS batch
+   FROM p2p.ops_batch_runs r
+  WHERE (r.due_at IS NOT NULL)
+UNION ALL
+ SELECT s.due_at,
+    'skipped'::text AS outcome,
+    "left"(s.reason, 34) AS why,
+    NULL::uuid AS batch
+   FROM p2p.ops_skipped_batches s
+  ORDER BY 1 DESC;
+
+COMMENT ON VIEW p2p.schedule IS 'Every time a batch was due, and what became of it; newest first';
+
+COMMENT ON COLUMN p2p.schedule.outcome IS 'Status of its batch, or skipped';
+
+COMMENT ON COLUMN p2p.schedule.why IS 'Its beginning; all of it is in ops_batch_runs, ops_skipped_batches';
+
 CREATE TABLE p2p.schema_migrations (
     name text NOT NULL,
     sha256 text NOT NULL,
@@ -3721,6 +3973,46 @@ COMMENT ON COLUMN p2p.v_price_history.total_volume IS 'Available amount, the ave
 
 COMMENT ON COLUMN p2p.v_price_history.offer_count IS 'Offers in a snapshot, on average';
 
+CREATE VIEW p2p.workers AS
+ WITH held AS (
+         SELECT bm.worker_id,
+            m.exchange_id,
+            count(*) AS markets
+           FROM ((p2p.ops_batch_runs r
+             JOIN p2p.ops_batch_markets bm USING (batch_id))
+             JOIN p2p.dim_markets m USING (market_id))
+          WHERE ((r.status = 'running'::text) AND (bm.status = 'fetching'::text))
+          GROUP BY bm.worker_id, m.exchange_id
+        )
+ SELECT "left"(w.worker_id, 40) AS worker,
+    p2p.is_alive(w.lease_expires_at, w.doing) AS alive,
+    w.doing,
+    "left"(e.code, 10) AS exchange,
+    round(we.rate_per_minute) AS rate,
+    round(we.ceiling_per_minute) AS ceiling,
+    we.breaker,
+    COALESCE(h.markets, (0)::bigint) AS held,
+    date_trunc('second'::text, (clock_timestamp() - w.last_seen_at)) AS seen
+   FROM (((p2p.ops_workers w
+     LEFT JOIN p2p.ops_worker_exchanges we USING (worker_id))
+     LEFT JOIN p2p.dim_exchanges e USING (exchange_id))
+     LEFT JOIN held h USING (worker_id, exchange_id))
+  ORDER BY w.last_seen_at DESC, w.worker_id, e.code;
+
+COMMENT ON VIEW p2p.workers IS 'Who fetches: what each worker does, how fast it may, and how many markets it has in hand; newest sign of life first';
+
+COMMENT ON COLUMN p2p.workers.worker IS 'Name, process id and a random number; cut at 40 characters';
+
+COMMENT ON COLUMN p2p.workers.rate IS 'Requests a minute that it sends now at most';
+
+COMMENT ON COLUMN p2p.workers.ceiling IS 'Rate at which the exchange refused last';
+
+COMMENT ON COLUMN p2p.workers.breaker IS 'open: it sends nothing; why: ops_worker_exchanges';
+
+COMMENT ON COLUMN p2p.workers.held IS 'Markets of the batch that runs; those of a worker that is not alive are for others';
+
+COMMENT ON COLUMN p2p.workers.seen IS 'Time since its last beat';
+
 ALTER TABLE ONLY p2p.fact_market_depth ALTER COLUMN depth_id SET DEFAULT nextval('p2p.fact_market_depth_depth_id_seq'::regclass);
 
 ALTER TABLE ONLY p2p.change_log
@@ -3799,6 +4091,9 @@ ALTER TABLE ONLY p2p.ops_batch_runs
     ADD CONSTRAINT ops_batch_runs_batch_start_time_key UNIQUE (batch_start_time);
 
 ALTER TABLE ONLY p2p.ops_batch_runs
+    ADD CONSTRAINT ops_batch_runs_due_at_key UNIQUE (due_at);
+
+ALTER TABLE ONLY p2p.ops_batch_runs
     ADD CONSTRAINT ops_batch_runs_pkey PRIMARY KEY (batch_id);
 
 ALTER TABLE ONLY p2p.ops_batch_steps
@@ -3816,6 +4111,9 @@ ALTER TABLE ONLY p2p.ops_discoveries
 ALTER TABLE ONLY p2p.ops_extraction_errors
     ADD CONSTRAINT ops_extraction_errors_pkey PRIMARY KEY (error_id);
 
+ALTER TABLE ONLY p2p.ops_market_visits
+    ADD CONSTRAINT ops_market_visits_pkey PRIMARY KEY (market_id);
+
 ALTER TABLE ONLY p2p.ops_rejected_offers
     ADD CONSTRAINT ops_rejected_offers_pkey PRIMARY KEY (batch_id, market_id, page_number, item_number);
 
@@ -3824,6 +4122,15 @@ ALTER TABLE ONLY p2p.ops_shape_events
 
 ALTER TABLE ONLY p2p.ops_shape_watches
     ADD CONSTRAINT ops_shape_watches_pkey PRIMARY KEY (batch_id, parser);
+
+ALTER TABLE ONLY p2p.ops_skipped_batches
+    ADD CONSTRAINT ops_skipped_batches_pkey PRIMARY KEY (due_at);
+
+ALTER TABLE ONLY p2p.ops_worker_exchanges
+    ADD CONSTRAINT ops_worker_exchanges_pkey PRIMARY KEY (worker_id, exchange_id);
+
+ALTER TABLE ONLY p2p.ops_workers
+    ADD CONSTRAINT ops_workers_pkey PRIMARY KEY (worker_id);
 
 ALTER TABLE ONLY p2p.parser_keys
     ADD CONSTRAINT parser_keys_pkey PRIMARY KEY (parser, path);
@@ -3948,6 +4255,10 @@ CREATE INDEX ops_shape_events_by_batch ON p2p.ops_shape_events USING btree (batc
 
 COMMENT ON INDEX p2p.ops_shape_events_by_batch IS 'The events of a batch; removal with its batch';
 
+CREATE INDEX ops_workers_by_name ON p2p.ops_workers USING btree (worker_name, last_seen_at);
+
+COMMENT ON INDEX p2p.ops_workers_by_name IS 'remembered_access: the worker before, of the same name';
+
 CREATE INDEX sql_set_versions_by_version ON p2p.sql_set_versions USING btree (version_id);
 
 COMMENT ON INDEX p2p.sql_set_versions_by_version IS 'Which sets, and so which batches, had a version';
@@ -4071,6 +4382,9 @@ ALTER TABLE ONLY p2p.ops_discoveries
 ALTER TABLE ONLY p2p.ops_extraction_errors
     ADD CONSTRAINT ops_extraction_errors_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES p2p.ops_batch_runs(batch_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY p2p.ops_market_visits
+    ADD CONSTRAINT ops_market_visits_market_id_fkey FOREIGN KEY (market_id) REFERENCES p2p.dim_markets(market_id);
+
 ALTER TABLE ONLY p2p.ops_rejected_offers
     ADD CONSTRAINT ops_rejected_offers_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES p2p.ops_batch_runs(batch_id) ON DELETE CASCADE;
 
@@ -4082,6 +4396,12 @@ ALTER TABLE ONLY p2p.ops_shape_events
 
 ALTER TABLE ONLY p2p.ops_shape_watches
     ADD CONSTRAINT ops_shape_watches_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES p2p.ops_batch_runs(batch_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY p2p.ops_worker_exchanges
+    ADD CONSTRAINT ops_worker_exchanges_exchange_id_fkey FOREIGN KEY (exchange_id) REFERENCES p2p.dim_exchanges(exchange_id);
+
+ALTER TABLE ONLY p2p.ops_worker_exchanges
+    ADD CONSTRAINT ops_worker_exchanges_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES p2p.ops_workers(worker_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY p2p.response_shapes
     ADD CONSTRAINT response_shapes_parser_path_fkey FOREIGN KEY (parser, path) REFERENCES p2p.response_paths(parser, path) ON DELETE CASCADE;
@@ -4104,9 +4424,6 @@ GRANT ALL ON TYPE p2p.parsed_offer TO p2p_worker;
 REVOKE ALL ON TYPE p2p.rule_finding FROM PUBLIC;
 GRANT ALL ON TYPE p2p.rule_finding TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.adopt_abandoned_batch(p_worker_id text, p_lease_seconds double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.adopt_abandoned_batch(p_worker_id text, p_lease_seconds double precision) TO p2p_worker;
-
 REVOKE ALL ON FUNCTION p2p.adopt_object(p_name text, p_note text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.aggregates_to_refresh(p_from timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
@@ -4124,6 +4441,12 @@ REVOKE ALL ON FUNCTION p2p.apply_objects(p_files jsonb, p_program_version text) 
 REVOKE ALL ON FUNCTION p2p.apply_retention(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.apply_retention(p_batch_id uuid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.batch_alerts(p_batch_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.batch_alerts(p_batch_id uuid) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) TO p2p_worker;
 
@@ -4138,8 +4461,8 @@ GRANT ALL ON FUNCTION p2p.check_quality_rule() TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.choose_offers(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.choose_offers(p_batch_id uuid) TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_count integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_count integer) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_exchange text, p_count integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_exchange text, p_count integer) TO p2p_worker;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_batch_runs TO p2p_worker;
 
@@ -4175,8 +4498,8 @@ REVOKE ALL ON FUNCTION p2p.drop_older(p_table text, p_before timestamp with time
 REVOKE ALL ON FUNCTION p2p.drop_temporary_tables(p_keep oid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.drop_temporary_tables(p_keep oid[]) TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text, p_exchange_id smallint) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.end_fetching(p_batch_id uuid, p_reason text, p_exchange_id smallint) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.end_import(p_import_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.end_import(p_import_id uuid) TO p2p_worker;
@@ -4193,6 +4516,9 @@ GRANT ALL ON FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_
 REVOKE ALL ON FUNCTION p2p.function_definition(p_function oid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.function_definition(p_function oid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.give_back(p_batch_id uuid, p_worker_id text, p_exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.give_back(p_batch_id uuid, p_worker_id text, p_exchange text) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.grants_on(p_identity text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.guard_setting() FROM PUBLIC;
@@ -4206,17 +4532,32 @@ GRANT ALL ON FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean)
 REVOKE ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.is_beyond(p_metric numeric, p_is_bad_when text, p_threshold numeric) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.join_batch(p_worker_id text, p_due_at timestamp with time zone, p_interval_seconds double precision, p_deadline_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.join_batch(p_worker_id text, p_due_at timestamp with time zone, p_interval_seconds double precision, p_deadline_seconds double precision) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.judge_import_pages(p_import_id uuid, p_time timestamp with time zone) TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.known_fiats(p_exchange text, p_fresh_seconds integer) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.known_fiats(p_exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.known_fiats(p_exchange text) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.leave(p_worker_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.leave(p_worker_id text) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.live_definition(p_identity text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.live_definition(p_identity text) TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.ops_workers TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.live_workers() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.live_workers() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.load_advertisers(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.load_advertisers(p_batch_id uuid) TO p2p_worker;
@@ -4233,6 +4574,9 @@ GRANT ALL ON FUNCTION p2p.load_dimensions(p_batch_id uuid) TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.load_offers(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.load_offers(p_batch_id uuid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.lock_queue(p_batch_id uuid, p_alone boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.lock_queue(p_batch_id uuid, p_alone boolean) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.log_change() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.make_object(p_name text, p_body text, p_known text) FROM PUBLIC;
@@ -4242,10 +4586,13 @@ GRANT ALL ON FUNCTION p2p.make_room(p_at timestamp with time zone) TO p2p_worker
 
 REVOKE ALL ON FUNCTION p2p.make_room_for_batch() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION p2p.object_named(p_name text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION p2p.market_patterns(p_worker_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.market_patterns(p_worker_id text) TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.open_batch(p_exchange text, p_worker_id text, p_lease_seconds double precision, p_filter jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.open_batch(p_exchange text, p_worker_id text, p_lease_seconds double precision, p_filter jsonb) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.object_named(p_name text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) TO p2p_worker;
@@ -4258,6 +4605,9 @@ GRANT ALL ON FUNCTION p2p.parser_cannot_read(p_parser text, p_path text, p_json_
 
 REVOKE ALL ON FUNCTION p2p.pause_state() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.pause_state() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.plan_batch(p_batch_id uuid, p_deadline_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.plan_batch(p_batch_id uuid, p_deadline_seconds double precision) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text) TO p2p_worker;
@@ -4278,6 +4628,9 @@ GRANT ALL ON FUNCTION p2p.record_load(p_before p2p.ops_batch_runs, p_steps p2p.o
 REVOKE ALL ON FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market_id integer, p_page_number integer, p_ends_market boolean, p_error_type text, p_error_message text, p_retry_count integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.record_lost_page(p_batch_id uuid, p_worker_id text, p_market_id integer, p_page_number integer, p_ends_market boolean, p_error_type text, p_error_message text, p_retry_count integer) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.record_missed_batches(p_due_at timestamp with time zone, p_interval_seconds double precision, p_worker_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.record_missed_batches(p_due_at timestamp with time zone, p_interval_seconds double precision, p_worker_id text) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.reject_offers(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.reject_offers(p_batch_id uuid) TO p2p_worker;
 
@@ -4285,8 +4638,8 @@ REVOKE ALL ON FUNCTION p2p.relation_grants(p_relation regclass, p_to text) FROM 
 
 REVOKE ALL ON FUNCTION p2p.relation_triggers(p_relation regclass) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.renew_lease(p_batch_id uuid, p_worker_id text, p_lease_seconds double precision) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.remembered_access(p_worker_name text, p_exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.remembered_access(p_worker_name text, p_exchange text) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.repair_json(p_text text, OUT document jsonb, OUT alteration text) TO p2p_worker;
@@ -4421,6 +4774,9 @@ GRANT ALL ON FUNCTION p2p.summarise_hours(p_batch_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.take_indexes(p_old regclass, p_new regclass) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION p2p.take_load(p_batch_id uuid, p_worker_id text, p_give_up_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.take_load(p_batch_id uuid, p_worker_id text, p_give_up_reason text) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.temporary_tables() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.temporary_tables() TO p2p_worker;
 
@@ -4431,6 +4787,12 @@ GRANT ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.why_late(p_due_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.why_late(p_due_at timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.workers_at_work() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.workers_at_work() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.write_imported_books(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.write_imported_books(p_batch_id uuid) TO p2p_worker;
@@ -4542,6 +4904,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_extraction_errors TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.last_failures TO p2p_reader;
 
+GRANT SELECT ON TABLE p2p.ledger TO p2p_reader;
+GRANT SELECT ON TABLE p2p.ledger TO p2p_worker;
+
 GRANT SELECT,INSERT,DELETE ON TABLE p2p.stored_market_days TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.market_days TO p2p_reader;
@@ -4583,9 +4948,15 @@ GRANT SELECT ON TABLE p2p.offers_in_quarantine TO p2p_worker;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_discoveries TO p2p_worker;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_market_visits TO p2p_worker;
+
 GRANT SELECT,INSERT ON TABLE p2p.ops_shape_events TO p2p_worker;
 
 GRANT SELECT,INSERT ON TABLE p2p.ops_shape_watches TO p2p_worker;
+
+GRANT SELECT,INSERT ON TABLE p2p.ops_skipped_batches TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.ops_worker_exchanges TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.parser_keys TO p2p_worker;
 
@@ -4608,6 +4979,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE p2p.response_shapes TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.response_keys TO p2p_reader;
 
+GRANT SELECT ON TABLE p2p.schedule TO p2p_reader;
+GRANT SELECT ON TABLE p2p.schedule TO p2p_worker;
+
 GRANT SELECT ON TABLE p2p.schema_migrations TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.setting_changes TO p2p_reader;
@@ -4625,3 +4999,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.stg_imports TO p2p_worker;
 GRANT SELECT ON TABLE p2p.table_sizes TO p2p_reader;
 
 GRANT SELECT ON TABLE p2p.v_price_history TO p2p_reader;
+
+GRANT SELECT ON TABLE p2p.workers TO p2p_reader;
+GRANT SELECT ON TABLE p2p.workers TO p2p_worker;

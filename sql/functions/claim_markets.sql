@@ -11,30 +11,61 @@ as $function$
     select w.worker_id
     from p2p.live_workers() w
   ),
-  served as materialized (
-    select s.market_id
-    from p2p.served_markets(p_worker_id) s
+  patterns as materialized (
+    select p.exchange_id, p.fiat, p.asset
+    from p2p.market_patterns(p_worker_id) p
     join p2p.dim_exchanges e using (exchange_id)
     where e.code = p_exchange
   ),
-  next_markets as (
-    select bm.market_id
+  open_batch as materialized (
+    select r.batch_id
     from p2p.ops_batch_runs r
-    join p2p.ops_batch_markets bm using (batch_id)
     where r.batch_id = p_batch_id
       and r.status = 'running'
       and r.loader_id is null
       and r.fetch_until > clock_timestamp()
-      and bm.market_id in (select s.market_id from served s)
+  ),
+  pending as materialized (
+    select bm.market_id
+    from p2p.ops_batch_markets bm
+    join p2p.dim_markets m using (market_id)
+    join p2p.dim_fiat_currencies f using (fiat_id)
+    join p2p.dim_cryptocurrencies c using (crypto_id)
+    where bm.batch_id = (select o.batch_id from open_batch o)
+      and bm.status = 'pending'
+      and exists (
+        select
+        from patterns p
+        where p.exchange_id = m.exchange_id
+          and p.fiat in ('*', f.currency_code)
+          and p.asset in ('*', c.symbol)
+      )
+    order by bm.plan_position
+    limit p_count
+    for update of bm skip locked
+  ),
+  -- Only looked for when nothing else is left, which spares a look at all markets of the batch.
+  others as materialized (
+    select bm.market_id
+    from p2p.ops_batch_markets bm
+    join p2p.dim_markets m using (market_id)
+    join p2p.dim_fiat_currencies f using (fiat_id)
+    join p2p.dim_cryptocurrencies c using (crypto_id)
+    where (select count(*) from pending) < p_count
+      and bm.batch_id = (select o.batch_id from open_batch o)
       and (
-        bm.status = 'pending'
-        or bm.status = 'fetching' and bm.worker_id not in (select a.worker_id from alive a)
+        bm.status = 'fetching' and bm.worker_id not in (select a.worker_id from alive a)
         or bm.status = 'deferred' and bm.finished_at is null
       )
-    order by
-      case bm.status when 'pending' then 1 when 'fetching' then 2 else 3 end,
-      bm.plan_position
-    limit p_count
+      and exists (
+        select
+        from patterns p
+        where p.exchange_id = m.exchange_id
+          and p.fiat in ('*', f.currency_code)
+          and p.asset in ('*', c.symbol)
+      )
+    order by bm.status = 'deferred', bm.plan_position
+    limit p_count - (select count(*) from pending)
     for update of bm skip locked
   ),
   claimed as (
@@ -44,9 +75,8 @@ as $function$
       worker_id = p_worker_id,
       started_at = coalesce(bm.started_at, clock_timestamp()),
       reason = null
-    from next_markets n
     where bm.batch_id = p_batch_id
-      and bm.market_id = n.market_id
+      and bm.market_id in (select p.market_id from pending p union all select o.market_id from others o)
     returning bm.*
   )
   select

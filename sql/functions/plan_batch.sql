@@ -19,6 +19,12 @@ declare
   v_empty_after interval := make_interval(secs => p2p.setting_number('empty_market_after_hours')::double precision * 3600);
   v_empty_every interval := make_interval(secs => p2p.setting_number('empty_market_every_hours')::double precision * 3600);
   v_share numeric := p2p.setting_number('plan_share_percent') / 100;
+  v_last_loaded timestamptz := (
+    select max(r.batch_start_time)
+    from p2p.ops_batch_runs r
+    where r.status in ('completed', 'partial')
+      and r.imported_from is null
+  );
   v_planned integer;
 begin
   insert into p2p.ops_batch_markets (batch_id, market_id, plan_position, status, estimated_requests, reason)
@@ -27,6 +33,11 @@ begin
     from p2p.live_workers() w
     where v_batch.due_at is not null and w.doing <> 'stopping'
       or w.worker_id = v_batch.worker_id
+  ),
+  patterns as materialized (
+    select distinct p.exchange_id, p.fiat, p.asset
+    from p2p.market_patterns() p
+    join planners using (worker_id)
   ),
   rates as (
     select
@@ -61,24 +72,6 @@ begin
     where bm.batch_id = p_batch_id
     group by m.exchange_id
   ),
-  last_loaded as (
-    select r.batch_start_time
-    from p2p.ops_batch_runs r
-    where r.status in ('completed', 'partial')
-      and r.imported_from is null
-    order by r.batch_start_time desc
-    limit 1
-  ),
-  volumes as (
-    select
-      d.exchange_id,
-      d.fiat_id,
-      d.crypto_id,
-      d.trade_type,
-      d.total_available_volume / nullif(sum(d.total_available_volume) over (partition by d.crypto_id), 0) as share
-    from p2p.fact_market_depth d
-    where d.extraction_timestamp = (select l.batch_start_time from last_loaded l)
-  ),
   candidates as (
     select
       m.market_id,
@@ -86,7 +79,17 @@ begin
       m.priority,
       v.waiting_since,
       coalesce(v.offers, 0) as offers,
-      coalesce(volumes.share, 0) as volume_share,
+      m.crypto_id,
+      -- By its key, market by market: the planner expects few markets here, and joins them one by one.
+      coalesce(
+        (
+          select d.total_available_volume
+          from p2p.fact_market_depth d
+          where (d.exchange_id, d.fiat_id, d.crypto_id, d.trade_type) = (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type)
+            and d.extraction_timestamp = v_last_loaded
+        ),
+        0
+      ) as volume,
       f.currency_code as fiat,
       c.symbol as asset,
       m.trade_type,
@@ -103,25 +106,32 @@ begin
           to_char((v.visited_at + v_empty_every) at time zone 'UTC', 'HH24:MI"Z"')
         )
       end as why_not_due
-    from (
-      select distinct s.market_id
-      from p2p.served_markets() s
-      join planners using (worker_id)
-    ) as served
-    join p2p.dim_markets m using (market_id)
+    from p2p.dim_markets m
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
     left join p2p.ops_market_visits v using (market_id)
-    left join volumes using (exchange_id, fiat_id, crypto_id, trade_type)
     where m.is_active
       and f.is_active
       and c.is_active
+      and exists (
+        select
+        from patterns p
+        where p.exchange_id = m.exchange_id
+          and p.fiat in ('*', f.currency_code)
+          and p.asset in ('*', c.symbol)
+      )
       and not exists (
         select
         from p2p.ops_batch_markets bm
         where bm.batch_id = p_batch_id
           and bm.market_id = m.market_id
       )
+  ),
+  valued as (
+    select
+      k.*,
+      coalesce(k.volume / nullif(sum(k.volume) over (partition by k.crypto_id), 0), 0) as volume_share
+    from candidates k
   ),
   ordered as (
     select
@@ -139,7 +149,7 @@ begin
           k.trade_type,
           k.market_id
       ) as place
-    from candidates k
+    from valued k
   ),
   measured as (
     select

@@ -33,16 +33,29 @@ as $function$
     from p2p.ops_batch_runs r
     where r.status = 'running'
   ),
+  served as (
+    select count(distinct m.exchange_id) as exchanges
+    from p2p.dim_markets m
+    where m.is_active
+  ),
   missing as (
     select
       m.status,
       count(*) as markets,
       array_to_string(
-        (array_agg(format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type) order by m.fiat_code, m.crypto_symbol, m.trade_type))[1:4],
+        (array_agg(
+          concat_ws(
+            ' ',
+            case when served.exchanges > 1 then m.exchange end,
+            format('%s/%s %s', m.fiat_code, m.crypto_symbol, m.trade_type)
+          )
+          order by m.fiat_code, m.crypto_symbol, m.trade_type, m.exchange
+        ))[1:4],
         ', '
       ) as examples
     from p2p.missing_markets m
     join last_batch using (batch_id)
+    cross join served
     group by m.status
   ),
   workers as (

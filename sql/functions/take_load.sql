@@ -83,24 +83,34 @@ begin
   ),
   left_over as materialized (
     select
-      bm.market_id,
+      m.exchange_id,
+      f.currency_code as fiat,
+      c.symbol as asset,
       bm.status = 'fetching' and bm.worker_id in (select a.worker_id from at_work a) as is_held
     from p2p.ops_batch_markets bm
+    join p2p.dim_markets m using (market_id)
+    join p2p.dim_fiat_currencies f using (fiat_id)
+    join p2p.dim_cryptocurrencies c using (crypto_id)
     where bm.batch_id = p_batch_id
       and bm.status in ('pending', 'fetching', 'deferred')
       and bm.finished_at is null
   ),
   free as (
     select
-      s.worker_id,
-      s.worker_id = p_worker_id as is_mine,
-      a.doing <> 'stopping' and we.breaker <> 'open' as can_go_on
-    from left_over l
-    join p2p.served_markets() s using (market_id)
+      p.worker_id = p_worker_id as is_mine,
+      we.breaker <> 'open' as can_go_on
+    from p2p.market_patterns() p
     join p2p.ops_worker_exchanges we using (worker_id, exchange_id)
     left join at_work a using (worker_id)
-    where not l.is_held
-      and (s.worker_id = p_worker_id or a.doing <> 'stopping')
+    where (p.worker_id = p_worker_id or a.doing <> 'stopping')
+      and exists (
+        select
+        from left_over l
+        where not l.is_held
+          and l.exchange_id = p.exchange_id
+          and p.fiat in ('*', l.fiat)
+          and p.asset in ('*', l.asset)
+      )
   )
   select
     exists (select from left_over) as is_any,
@@ -155,7 +165,7 @@ begin
         p_batch_id,
         format(
           'the deadline of %s s came first',
-          round(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time))
+          floor(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time)) -- the start is cut to the second
         )
       );
     end if;

@@ -119,9 +119,6 @@ drop constraint ops_batch_markets_status_check,
 add constraint ops_batch_markets_status_check
 check (status in ('pending', 'fetching', 'complete', 'incomplete', 'failed', 'deferred', 'not_due'));
 
--- claim_markets reads the batch by its key, and one index less is written.
-drop index p2p.ops_batch_markets_queue;
-
 comment on column p2p.ops_batch_markets.status is 'complete: every page; incomplete: some pages are missing (lost_pages); failed: no page at all; deferred: there was no time for it (while finished_at is NULL there may yet be), first in line next time; not_due: it was empty for long, and not planned';
 comment on column p2p.ops_batch_markets.worker_id is 'Whose it is, or was last; NULL: nobody''s';
 comment on column p2p.ops_batch_markets.estimated_requests is 'What plan_batch thought it would take';

@@ -1,6 +1,7 @@
 import { Alerts } from "../alerts.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
+import { LEASE, PATIENCE } from "../deadlines.ts";
 import { BatchError, EXIT, type ExitCode, PausedError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
@@ -94,13 +95,16 @@ export class Extraction implements AsyncDisposable {
   async once(): Promise<FinishedBatch> {
     await this.presence.register("idle");
     const progress = this.#progress();
+    using _report = this.#report(progress);
     progress.enter("discovering");
     if (await this.store.pauseState() === undefined) {
       await this.refreshMarkets();
       await this.requireMarkets();
     }
+    // A worker that died holds its batch for one lease.
+    const heldUntil = this.clock.now() + (LEASE.leaseSeconds + LEASE.renewSeconds) * 1000;
     for (;;) {
-      const outcome = await this.batch(undefined, progress);
+      const outcome = await this.#work(undefined, progress);
       const wasHeard = this.served.some(({ fetcher }) => fetcher.statistics.answers > 0);
       switch (outcome.outcome) {
         case "loaded":
@@ -120,21 +124,30 @@ export class Extraction implements AsyncDisposable {
             "update p2p.settings set value = 'off' where name = 'paused'",
           );
         default:
-          throw new BatchError(
-            `other workers are at a batch: ${outcome.detail}`,
-            "wait for it to end, or stop them",
-          );
+          if (this.clock.now() > heldUntil) {
+            throw new BatchError(
+              `other workers are at a batch: ${outcome.detail}`,
+              "wait for it to end, or stop them",
+            );
+          }
+          if (progress.stage !== "waiting") {
+            log.info("other workers are at a batch; waiting a moment", { workers: outcome.detail });
+          }
+          progress.enter("waiting");
+          await this.clock.sleep(PATIENCE.pollSeconds * 1000, this.options.signal);
       }
     }
   }
 
-  /** Works on the batch that is due, or on the one that runs, with its progress on stderr. */
-  async batch(due: DueTime | undefined, progress = this.#progress()): Promise<BatchOutcome> {
-    const { config, signal, showProgress } = this.options;
-    const requests = () =>
-      this.served.reduce((sum, { fetcher }) => sum + fetcher.statistics.requests, 0);
-    using report = new ProgressReport(progress, requests);
-    if (showProgress) report.start();
+  /** Works on the batch that is due, or on the one that runs. */
+  async batch(due: DueTime): Promise<BatchOutcome> {
+    const progress = this.#progress();
+    using _report = this.#report(progress);
+    return await this.#work(due, progress);
+  }
+
+  async #work(due: DueTime | undefined, progress: Progress): Promise<BatchOutcome> {
+    const { config, signal } = this.options;
     return await workOnBatch({
       served: this.served,
       store: this.store,
@@ -155,6 +168,16 @@ export class Extraction implements AsyncDisposable {
 
   #progress(): Progress {
     return new Progress(() => this.clock.now());
+  }
+
+  /** Shows it on stderr. */
+  #report(progress: Progress): ProgressReport {
+    const report = new ProgressReport(
+      progress,
+      () => this.served.reduce((sum, { fetcher }) => sum + fetcher.statistics.requests, 0),
+    );
+    if (this.options.showProgress) report.start();
+    return report;
   }
 
   #discovery(served: ServedExchange): DiscoveryRequest {

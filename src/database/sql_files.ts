@@ -121,6 +121,7 @@ import lockQueue from "../../sql/functions/lock_queue.sql" with { type: "text" }
 import logChange from "../../sql/functions/log_change.sql" with { type: "text" };
 import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
 import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
+import marketPatterns from "../../sql/functions/market_patterns.sql" with { type: "text" };
 import noteVisits from "../../sql/functions/note_visits.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
   type: "text",
@@ -182,7 +183,6 @@ import runRule from "../../sql/functions/run_rule.sql" with { type: "text" };
 import runStep from "../../sql/functions/run_step.sql" with { type: "text" };
 import runSteps from "../../sql/functions/run_steps.sql" with { type: "text" };
 import samplesOf from "../../sql/functions/samples_of.sql" with { type: "text" };
-import servedMarkets from "../../sql/functions/served_markets.sql" with { type: "text" };
 import settingNumber from "../../sql/functions/setting_number.sql" with { type: "text" };
 import settingSwitch from "../../sql/functions/setting_switch.sql" with { type: "text" };
 import showQuarantine from "../../sql/functions/show_quarantine.sql" with { type: "text" };
@@ -417,6 +417,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/log_change.sql", body: logChange },
   { name: "functions/make_room.sql", body: makeRoom },
   { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
+  { name: "functions/market_patterns.sql", body: marketPatterns },
   { name: "functions/note_visits.sql", body: noteVisits },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_bybit_online_v1.sql", body: parseBybitOnlineV1 },
@@ -458,7 +459,6 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/run_step.sql", body: runStep },
   { name: "functions/run_steps.sql", body: runSteps },
   { name: "functions/samples_of.sql", body: samplesOf },
-  { name: "functions/served_markets.sql", body: servedMarkets },
   { name: "functions/setting_number.sql", body: settingNumber },
   { name: "functions/setting_switch.sql", body: settingSwitch },
   { name: "functions/show_quarantine.sql", body: showQuarantine },

@@ -74,7 +74,7 @@ interface Round {
 async function fetchRound(options: FetchingOptions): Promise<Round> {
   const { served: { exchange, fetcher }, writer, maxWorkers, ending } = options;
   const isProbe = fetcher.state.breaker !== "closed";
-  const claims = new Claims(options, isProbe ? 1 : maxWorkers);
+  const claims = new Claims(options, isProbe ? 1 : MOST_CLAIMED);
   const broken = new AbortController();
   const stop: Ending = {
     soon: AbortSignal.any([ending.soon, broken.signal]),
@@ -129,14 +129,17 @@ export async function isReadyWithin(
   }
 }
 
-/** Seconds of work to claim ahead; what is claimed is out of reach for other workers. */
-const CLAIM_AHEAD_SECONDS = 0.5;
+/** What one call claims is to last so long, since the fetchers wait for it; no longer, since it is out of reach for others. */
+const CLAIM_LASTS_MILLISECONDS = 250;
+const MOST_CLAIMED = 100;
 
-/** Hands out the markets of the queue: as many a call as fetchers wait, or as the rate allows for in a moment. */
+/** Hands out the markets of the queue: as many a call as fetchers wait for, and more where those are gone in no time. */
 class Claims {
   #ready: ClaimedMarket[] = [];
   #claiming: Promise<void> | undefined;
   #waiting = 0;
+  #count = 0;
+  #claimedAt = -Infinity;
   isEmpty = false;
 
   constructor(readonly options: FetchingOptions, readonly most: number) {}
@@ -152,12 +155,14 @@ class Claims {
   }
 
   async #claim(): Promise<void> {
-    const { batchId, served: { exchange, fetcher }, store } = this.options;
+    const { batchId, served: { exchange }, store, clock } = this.options;
     await Promise.resolve(); // who asks in the same turn is counted
     try {
-      const ahead = Math.ceil(fetcher.state.ratePerMinute / 60 * CLAIM_AHEAD_SECONDS);
-      const count = Math.min(this.most, Math.max(this.#waiting, ahead));
-      this.#ready = await store.claimMarkets(batchId, exchange.code, count);
+      const wasShort = clock.now() - this.#claimedAt < CLAIM_LASTS_MILLISECONDS;
+      this.#count = Math.max(this.#waiting, Math.floor(this.#count * (wasShort ? 2 : 0.5)));
+      this.#count = Math.min(this.#count, this.most);
+      this.#ready = await store.claimMarkets(batchId, exchange.code, this.#count);
+      this.#claimedAt = clock.now();
       this.isEmpty = this.#ready.length === 0;
     } finally {
       this.#claiming = undefined;

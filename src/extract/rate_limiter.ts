@@ -19,7 +19,7 @@ export interface Permit {
   /** From 1, in the order of sending. */
   readonly number: number;
   readonly sentAt: number;
-  /** It had to wait for the rate: only then its success says that the rate could be higher. */
+  /** It had to wait for the rate. What is sent out of the burst says nothing about the rate, well or ill. */
   readonly waited: boolean;
 }
 
@@ -58,6 +58,8 @@ const HALF_LIFE_SECONDS = 24 * 3600;
 export class RateLimiter {
   #rate: number;
   #ceiling: number | undefined;
+  /** Halved when a burst was refused. */
+  #burst: number;
   #tokens: number;
   #refilledAt: number;
   #pausedUntil = 0;
@@ -73,6 +75,7 @@ export class RateLimiter {
 
   constructor(readonly options: RateOptions, readonly clock: Clock, remembered?: RememberedAccess) {
     this.#rate = options.initialPerMinute;
+    this.#burst = options.burst;
     this.#tokens = options.burst;
     this.#refilledAt = clock.now();
     if (remembered !== undefined) this.#recall(remembered);
@@ -157,16 +160,16 @@ export class RateLimiter {
     this.dropBurst();
     const now = this.clock.now();
     if (this.#incident === undefined) {
-      const isChance = this.#ceiling !== undefined && this.#rate < CERTAIN_SHARE * this.#ceiling &&
-        now - this.#incidentEndedAt > CHANCE_SECONDS * 1000;
+      if (!permit.waited) this.#burst = Math.max(1, Math.floor(this.#burst / 2));
+      const saysNothing = !permit.waited || this.#isChance(now);
       const before = this.#rate;
       this.#rate = this.#clamped(before * this.options.backoffFactor);
       this.#incident = {
         began: now,
         refusals: 0,
-        lowestCeiling: isChance ? undefined : this.#rate,
+        lowestCeiling: saysNothing ? undefined : this.#rate,
       };
-      if (!isChance) this.#ceiling = before;
+      if (!saysNothing) this.#ceiling = before;
     }
     const { lowestCeiling } = this.#incident;
     this.#incident.refusals++;
@@ -176,6 +179,11 @@ export class RateLimiter {
       this.#ceiling = Math.min(this.#ceiling, taken);
     }
     return true;
+  }
+
+  #isChance(now: number): boolean {
+    return this.#rate < CERTAIN_SHARE * (this.#ceiling ?? 0) &&
+      now - this.#incidentEndedAt > CHANCE_SECONDS * 1000;
   }
 
   #grow(now: number): void {
@@ -238,7 +246,7 @@ export class RateLimiter {
   #refill(now: number): void {
     if (now <= this.#refilledAt) return;
     const tokens = this.#tokens + (now - this.#refilledAt) * this.#rate / 60_000;
-    this.#tokens = Math.min(this.options.burst, tokens);
+    this.#tokens = Math.min(this.#burst, tokens);
     this.#refilledAt = now;
   }
 }

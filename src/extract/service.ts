@@ -61,7 +61,7 @@ async function serveTick(due: DueTime, options: ServiceOptions): Promise<string 
   while (!signal.aborted) {
     const outcome = await batch(due);
     if (outcome.outcome === "loaded" || outcome.outcome === "left") continue;
-    if (outcome.outcome === "paused") return outcome.detail;
+    if (outcome.outcome === "paused") return `new batches are ${outcome.detail}`;
     if (outcome.outcome === "late") {
       log.warning("the batch of {due} is skipped: {reason}", {
         due: due.at.toISOString(),

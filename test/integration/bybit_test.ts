@@ -213,35 +213,53 @@ Deno.test("an exchange that is gone takes nothing from the other; its loss is na
         EXCHANGES: "bybit,binance",
         BINANCE_BASE_URL: binance.url,
         BYBIT_BASE_URL: bybit.url,
-        MARKETS: "*/USDT",
-        BATCH_DEADLINE_SECONDS: "20",
+        MARKETS: "VES/USDT,ARS/USDT,EUR/BTC",
         MAX_RETRIES: "0",
       };
-      await once(database, variables);
+      strictEqual((await once(database, variables)).markets_expected, 2 * 3 * 2);
       await bybit.close();
-      const summary = await once(database, variables, 75);
+      const summary = await once(database, { ...variables, BATCH_DEADLINE_SECONDS: "8" }, 75);
       strictEqual(summary.status, "partial");
       deepStrictEqual(
         await storedOffers(database, summary.batch_id),
-        expectedOffers(binance.market).filter(({ market }) => market.includes("/USDT ")),
-      );
-      deepStrictEqual(
-        (await rowsOf(
-          database,
-          "select distinct exchange from p2p.missing_markets where batch_id = $1",
-          summary.batch_id,
-        )).map((row) => row["exchange"]),
-        ["bybit"],
-      );
-      match(
-        await valueOf(
-          database,
-          "select string_agg(distinct exchange, ',') from p2p.last_failures",
+        expectedOffers(binance.market).filter(({ market }) =>
+          /^(VES|ARS).USDT |^EUR.BTC /.test(market)
         ),
-        /^bybit$/,
       );
+      const missing = await rowsOf(
+        database,
+        "select exchange, status, reason from p2p.missing_markets where batch_id = $1",
+        summary.batch_id,
+      );
+      strictEqual(missing.length, 6);
+      for (const { exchange, reason } of missing) {
+        strictEqual(exchange, "bybit");
+        match(String(reason), /connection|deadline|bybit/);
+      }
     },
   );
+});
+
+Deno.test("doctor asks every exchange, and says which one does not answer", async () => {
+  await using test = await testDatabase();
+  await withSimulators([{}, { exchange: "bybit" }], async ([binance, bybit]) => {
+    ok(binance !== undefined && bybit !== undefined);
+    const examine = async () => {
+      const { stdout } = await runProgram(["doctor", "--json"], {
+        DATABASE_URL: urlAs("worker", test.url),
+        EXCHANGES: "binance,bybit",
+        BINANCE_BASE_URL: binance.url,
+        BYBIT_BASE_URL: bybit.url,
+      });
+      return (JSON.parse(stdout) as { topic: string; state: string; mend: string | null }[])
+        .filter(({ topic }) => topic === "exchange");
+    };
+    deepStrictEqual((await examine()).map(({ state }) => state), ["ok", "ok"]);
+    await bybit.close();
+    const findings = await examine();
+    deepStrictEqual(findings.map(({ state }) => state), ["ok", "bad"]);
+    match(String(findings[1]?.mend), /^check BYBIT_BASE_URL/);
+  });
 });
 
 Deno.test("simulate --exchange bybit prints where it listens, and answers there", async () => {

@@ -1,24 +1,36 @@
 // Workers that are killed, stopped, or meet each other: nothing is lost, nothing is half visible.
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, notStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { Database } from "../../src/database/connection.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { type TestDatabase, testDatabase, urlAs } from "../support/database.ts";
 import { eventually, FAST, Program, runProgram, type Variables } from "../support/program.ts";
-import { endLease, holdTable, pagesStored, someoneWaits } from "../support/sessions.ts";
-import { expectedOffers, storedOffers } from "../support/truth.ts";
+import { endLeases, endWindow, holdTable, pagesStored, someoneWaits } from "../support/sessions.ts";
+import { expectedOffers, type KnownOffer, storedOffers } from "../support/truth.ts";
+
+type Truth = (wasServed?: Parameters<typeof expectedOffers>[1]) => KnownOffer[];
 
 /** A slow exchange, so that there is a middle. */
 async function withSlowExchange(
   latencyMs: number,
-  work: (test: TestDatabase, environment: Variables, truth: typeof expectedOffers) => Promise<void>,
+  work: (
+    test: TestDatabase,
+    environment: Variables,
+    truth: Truth,
+    /** Pages as they were asked for, e.g. `VES/USDT BUY 1`. */
+    exchange: { readonly asked: readonly string[] },
+  ) => Promise<void>,
 ): Promise<void> {
   await using test = await testDatabase();
+  const asked: string[] = [];
   const simulator = await startSimulator({
     offers: 1500,
     now: () => Date.UTC(2026, 8, 1, 9),
-    faultFor: ({ search }) =>
-      search === undefined ? undefined : { kind: "slow", overMs: latencyMs },
+    faultFor: ({ search }) => {
+      if (search === undefined) return undefined;
+      asked.push(`${search.fiat}/${search.asset} ${search.side} ${search.page}`);
+      return { kind: "slow", overMs: latencyMs };
+    },
   });
   const environment = {
     DATABASE_URL: urlAs("worker", test.url),
@@ -28,11 +40,16 @@ async function withSlowExchange(
     LOG_FORMAT: "text",
     ...FAST,
   };
+  const truth: Truth = (wasServed) => expectedOffers(simulator.market, wasServed);
   try {
-    await work(test, environment, (_, wasServed) => expectedOffers(simulator.market, wasServed));
+    await work(test, environment, truth, { asked });
   } finally {
     await simulator.close();
   }
+}
+
+function usdtOf(offers: readonly KnownOffer[]): KnownOffer[] {
+  return offers.filter((offer) => offer.market.includes("/USDT "));
 }
 
 async function pagesOf(database: Database, batchId: string): Promise<Set<string>> {
@@ -50,8 +67,8 @@ async function pagesOf(database: Database, batchId: string): Promise<Set<string>
 const offersOf = (database: Database, batchId: string) =>
   valueOf(database, "select count(*) from p2p.fact_offers where batch_id = $1", batchId);
 
-Deno.test("kill -9 while it fetches: the next worker loads what was stored, then runs its own batch", async () => {
-  await withSlowExchange(50, async ({ url, database }, environment, truth) => {
+Deno.test("kill -9 while it fetches: within the window the next worker goes on, and asks for no stored page again", async () => {
+  await withSlowExchange(50, async ({ database }, environment, truth, simulator) => {
     await using victim = new Program(["once"], environment);
     const batchId = await pagesStored(database, 40);
     victim.kill("SIGKILL");
@@ -62,14 +79,29 @@ Deno.test("kill -9 while it fetches: the next worker loads what was stored, then
       "0",
     );
     const stored = await pagesOf(database, batchId);
+    await endLeases(database);
+    const asked = simulator.asked.length;
+    const { code, stdout, stderr } = await runProgram(["once", "--json"], environment);
+    strictEqual(code, 0, stderr);
+    strictEqual(JSON.parse(stdout).batch_id, batchId);
+    deepStrictEqual(await storedOffers(database, batchId), usdtOf(truth()));
+    deepStrictEqual(simulator.asked.slice(asked).filter((page) => stored.has(page)), []);
+  });
+});
 
-    await endLease(database);
-    const { code, stderr } = await runProgram(["once", "--json"], {
-      ...environment,
-      DATABASE_URL: url,
-    });
+Deno.test("kill -9 while it fetches: after the window what was stored is loaded, and a new batch begun", async () => {
+  await withSlowExchange(50, async ({ database }, environment, truth) => {
+    await using victim = new Program(["once"], environment);
+    const batchId = await pagesStored(database, 40);
+    victim.kill("SIGKILL");
+    await victim.ended;
+    const stored = await pagesOf(database, batchId);
+    await endLeases(database);
+    await endWindow(database);
+    const { code, stdout, stderr } = await runProgram(["once", "--json"], environment);
     strictEqual(code, 0, stderr);
     match(stderr, /loaded what a worker that died had stored/);
+    notStrictEqual(JSON.parse(stdout).batch_id, batchId);
     deepStrictEqual(await pagesOf(database, batchId), stored, "its pages are all there");
     const [row] = await rowsOf(
       database,
@@ -80,15 +112,36 @@ Deno.test("kill -9 while it fetches: the next worker loads what was stored, then
     match(String(row?.["error_summary"]), /markets deferred: \d+/);
     deepStrictEqual(
       await storedOffers(database, batchId),
-      truth(undefined as never, ({ market, page }) => stored.has(`${market} ${page}`))
-        .filter((offer) => offer.market.includes("/USDT ")),
+      usdtOf(truth(({ market, page }) => stored.has(`${market} ${page}`))),
     );
   });
 });
 
+Deno.test("kill -9 while it asks for the markets: the next worker asks for them, and has its batch", async () => {
+  await using test = await testDatabase();
+  const simulator = await startSimulator({ offers: 200, latencyMs: 20 });
+  const variables = {
+    DATABASE_URL: urlAs("worker", test.url),
+    BINANCE_BASE_URL: simulator.url,
+    MARKETS: "*/USDT",
+    ...FAST,
+  };
+  try {
+    await using victim = new Program(["once"], variables);
+    await eventually("a request", () => simulator.stats.requests > 10 ? true : undefined);
+    victim.kill("SIGKILL");
+    await victim.ended;
+    await endLeases(test.database);
+    const { code, stderr } = await runProgram(["once"], variables);
+    strictEqual(code, 0, stderr);
+  } finally {
+    await simulator.close();
+  }
+});
+
 Deno.test("kill -9 while it loads: the batch becomes visible whole, and the next worker works", async () => {
   await withSlowExchange(0, async ({ url, database }, environment, truth) => {
-    const usdt = truth(undefined as never).filter((offer) => offer.market.includes("/USDT "));
+    const usdt = usdtOf(truth());
     await using victim = new Program(["once"], environment);
     await pagesStored(database, 1);
     const lock = await holdTable(url, "p2p.fact_market_depth");
@@ -101,7 +154,7 @@ Deno.test("kill -9 while it loads: the batch becomes visible whole, and the next
     );
     strictEqual(await offersOf(database, batchId), "0", "half of it is written, none is visible");
     await lock[Symbol.asyncDispose]();
-    await endLease(database);
+    await endLeases(database);
 
     const { code, stderr } = await runProgram(["once", "--json"], environment);
     strictEqual(code, 0, stderr);
@@ -175,12 +228,15 @@ Deno.test("two at once: the second waits, tells so, and runs when the first has 
     const { code, stdout } = await first.ended;
     strictEqual(code, 0);
     strictEqual(second.code, 0, second.stderr);
-    match(second.stderr, new RegExp(`a batch is held by \\S+:${first.pid}; waiting`));
-    ok(JSON.parse(stdout).batch_id !== JSON.parse(second.stdout).batch_id);
+    match(
+      second.stderr,
+      new RegExp(`other workers are at a batch; waiting a moment .*:${first.pid}:`),
+    );
+    notStrictEqual(JSON.parse(stdout).batch_id, JSON.parse(second.stdout).batch_id);
   });
 });
 
-Deno.test("a first that does not end: the second says who holds the batch, and ends with 75", async () => {
+Deno.test("a first that does not end: the second says who is at it, and ends with 75", async () => {
   await withSlowExchange(2000, async ({ database }, environment) => {
     await using first = new Program(["once"], { ...environment, MAX_WORKERS: "1" });
     await pagesStored(database, 1);
@@ -191,7 +247,7 @@ Deno.test("a first that does not end: the second says who holds the batch, and e
     match(
       stderr,
       new RegExp(
-        `^error: a batch is running since \\S+, held by \\S+:${first.pid}\nhint: .*\n$`,
+        `^error: other workers are at a batch: \\S+:${first.pid}:\\w+ \\(fetching\\)\nhint: .*\n$`,
         "m",
       ),
     );

@@ -18,7 +18,7 @@ Deno.test("once and run while batches are paused", async () => {
   strictEqual(stdout, "");
   match(
     stderr,
-    /^error: new batches are paused since 20\S+Z by \w+\nhint: update p2p\.settings set value = 'off' where name = 'paused'\n$/,
+    /^error: new batches are paused since 20[-\d]+ [\d:]+Z by \w+\nhint: update p2p\.settings set value = 'off' where name = 'paused'\n$/,
   );
 
   await using service = new Program(["run"], worker);
@@ -31,7 +31,7 @@ Deno.test("once and run while batches are paused", async () => {
   strictEqual(ended.code, 0, ended.stderr);
   match(
     ended.stderr,
-    /^\S+ warning no new batch is begun {2}reason=new batches are paused since \S+ by \w+ {2}ended_by=update p2p\.settings set value = 'off' where name = 'paused'$/m,
+    /^\S+ warning no new batch is begun {2}reason=new batches are paused since \S+ \S+ by \w+ {2}ended_by=update p2p\.settings set value = 'off' where name = 'paused'$/m,
   );
   ok(!ended.stderr.includes("next batch at"), "it waits, but promises no batch");
   strictEqual(await valueOf(test.database, "select count(*) from p2p.ops_batch_runs"), "0");

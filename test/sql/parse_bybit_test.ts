@@ -277,6 +277,10 @@ Deno.test("two exchanges stand side by side: the same ad, person and market are 
     { exchange: "bybit", market: "VES/USDT SELL" },
   ]);
   assert.deepEqual(await sql.values("select exchange from p2p.missing_markets"), ["bybit"]);
+  assert.deepEqual(
+    await sql.value("select p2p.status_report(1) #> '{missing_markets,0}' ->> 'examples'"),
+    "bybit VES/USDT SELL",
+  );
   assert.deepEqual(await sql.values("select exchange from p2p.last_failures"), ["bybit"]);
   assert.deepEqual(
     await sql.values("select exchange from p2p.freshness order by 1"),

@@ -21,6 +21,8 @@ Deno.test("status of an empty database", async () => {
     failed_checks: [],
     failed_steps: [],
     is_paused: false,
+    workers: [],
+    skipped_ticks: [],
     tier: await sql.value("select p2p.database_tier()"),
     violated_policies: 0,
   });

@@ -25,7 +25,7 @@ export function exchangeAt(baseUrl: string): Exchange {
   });
 }
 
-/** A clock on which waiting takes next to no time, but counts; heartbeats and deadlines keep their real pace. */
+/** A clock on which waiting takes next to no time, but counts, a long wait longer than a short one; heartbeats and deadlines keep their real pace. */
 export function hastyClock(): Clock {
   let skipped = 0;
   return {
@@ -35,8 +35,9 @@ export function hastyClock(): Clock {
       if (milliseconds === LEASE.renewSeconds * 1000 || milliseconds > 100_000) {
         return await systemClock.sleep(milliseconds, signal);
       }
-      await systemClock.sleep(Math.min(milliseconds, 2), signal);
-      skipped += Math.max(0, milliseconds - 2);
+      const real = Math.min(milliseconds, 2 + milliseconds / 500);
+      await systemClock.sleep(real, signal);
+      skipped += milliseconds - real;
     },
   };
 }

@@ -87,11 +87,13 @@ export async function killSessions(database: Database): Promise<number> {
   );
 }
 
-/** As if the leases of all workers had run out, longer ago than a start of the server makes up for. */
-export async function endLeases(database: Database): Promise<void> {
+/** As if the leases of workers of that name had run out, longer ago than a start of the server makes up for. */
+export async function endLeases(database: Database, name = "%"): Promise<void> {
   await rowsOf(
     database,
-    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day' where doing <> 'gone'`,
+    `update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 day'
+     where doing <> 'gone' and worker_name like $1`,
+    name,
   );
 }
 

@@ -156,12 +156,31 @@ Deno.test("every market is fetched, claimed as many a call as fetchers wait", as
   assert.equal(scene.clock.sleeping, 0, "nothing waits any more");
 });
 
+Deno.test("what is gone in no time is claimed more at once, what lasts is claimed as it is needed", async () => {
+  const scene = new Scene(700);
+  let isSlow = false;
+  scene.ask = async () => {
+    if (isSlow) await scene.clock.sleep(1000);
+    return EMPTY;
+  };
+  scene.joined = { ...scene.joined as object, secondsLeft: 1000 };
+  scene.claimMarkets = () => Promise.resolve(void (isSlow = scene.queue.length < 400));
+  const running = scene.run(4);
+  await scene.clock.advance(200_000);
+  await running;
+  const claims = scene.calls.filter((call) => call.startsWith("claim")).map((call) =>
+    Number(call.slice(6))
+  );
+  assert.deepEqual(claims.slice(0, 6), [4, 8, 16, 32, 64, 100]);
+  assert(claims.slice(-20, -1).every((count) => count <= 4), `${claims}`);
+});
+
 Deno.test("fetchers that find the queue empty wait for the one claim that is under way", async () => {
   const scene = new Scene(20);
   await scene.run(20);
   assert.deepEqual(scene.calls.filter((call) => call.startsWith("claim")), [
     "claim 20",
-    "claim 20",
+    "claim 40",
   ]);
 });
 

@@ -165,6 +165,21 @@ Deno.test("a burst does not come on top of a full minute", async () => {
   }
 });
 
+Deno.test("a burst that was refused says nothing about the ceiling: the next one is smaller", async () => {
+  const { clock, limiter, take, work, rate } = settled();
+  await clock.sleep(60_000);
+  limiter.refused((await Promise.all(Array.from({ length: 20 }, take)))[12] ?? await take());
+  assert.equal(limiter.ceilingPerMinute, 200);
+  await work(60);
+  near(rate(), 190, 0.001);
+  await clock.sleep(60_000);
+  const began = clock.now();
+  for (let i = 0; i < 10; i++) await take();
+  assert.equal(clock.now(), began, "ten at once");
+  await take();
+  assert(clock.now() > began);
+});
+
 Deno.test("after a pause requests go out one by one", async () => {
   const { clock, limiter, take } = scene();
   limiter.refused(await take(), 30);

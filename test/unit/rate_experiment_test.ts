@@ -29,3 +29,10 @@ for (
     assert((result.minutesTo85 ?? Infinity) <= 5, `${result.minutesTo85}`);
   });
 }
+
+Deno.test("an exchange that takes fewer at once than the burst does not drive the rate down", async () => {
+  const scene = { retryAfter: undefined, inBatches: true, bucket: 10 };
+  const result = await run({ title: "", limit: [[0, 200]], hours: 2, ...scene }, way);
+  assert(result.share >= 0.85, `${result.share}`);
+  assert(result.refusedShare < 0.01, `${result.refusedShare}`);
+});

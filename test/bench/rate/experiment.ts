@@ -14,6 +14,8 @@ export interface Scene {
   readonly retryAfter: number | "slot" | undefined;
   /** Works for 8 minutes of every 10, as the service does, instead of all the time. */
   readonly inBatches?: boolean;
+  /** The exchange lets so many through at once and then one by one, instead of counting a minute. */
+  readonly bucket?: number;
 }
 
 export interface Way {
@@ -46,7 +48,7 @@ const BUSY_MINUTES = 8;
 /** One way of asking one exchange for hours, by the program's own Fetcher in simulated time. */
 export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
   const clock = new SimulatedClock(randomFrom(seed));
-  const exchange = new LimitedExchange(clock, scene.limit, scene.retryAfter);
+  const exchange = new LimitedExchange(clock, scene.limit, scene.retryAfter, scene.bucket);
   const fetcher = new Fetcher({
     exchange: "simulated",
     rate: way.rate,

@@ -36,9 +36,9 @@ export function plot(panels: readonly Panel[]): string {
 <text class="title" x="${MARGIN.left}" y="24" font-size="14">Requests a minute against a limit that is not known</text>
 <line class="taken" x1="${MARGIN.left}" x2="${MARGIN.left + 20}" y1="40" y2="40" stroke-width="2"/>
 <text class="text" x="${MARGIN.left + 26}" y="44">taken by the exchange in each minute</text>
-<line class="limit" x1="${MARGIN.left + 250}" x2="${MARGIN.left + 270}" y1="40" y2="40"
+<line class="limit" x1="${MARGIN.left + 270}" x2="${MARGIN.left + 290}" y1="40" y2="40"
   stroke-width="1.5" stroke-dasharray="5 3"/>
-<text class="text" x="${MARGIN.left + 276}" y="44">its limit</text>
+<text class="text" x="${MARGIN.left + 296}" y="44">its limit</text>
 ${drawn.join("\n")}
 </svg>
 `;
@@ -46,7 +46,7 @@ ${drawn.join("\n")}
 
 function drawPanel({ title, samples }: Panel): string {
   const minutes = samples.length;
-  const most = Math.max(...samples.map(({ taken, limit }) => Math.max(taken, limit)));
+  const most = 1.05 * Math.max(...samples.map(({ taken, limit }) => Math.max(taken, limit)));
   const step = niceStep(most / 3);
   const top = Math.ceil(most / step) * step;
   const right = WIDTH - MARGIN.right;
@@ -55,7 +55,7 @@ function drawPanel({ title, samples }: Panel): string {
   const y = (count: number) => round(bottom - (bottom - MARGIN.top) * count / top);
 
   const counts = Array.from({ length: Math.round(top / step) + 1 }, (_, index) => index * step);
-  const hours = Array.from({ length: 7 }, (_, index) => index * minutes / 360);
+  const hours = Array.from({ length: Math.floor(minutes / 60) + 1 }, (_, hour) => hour);
   const taken = samples.map(({ taken }, index) => `${x(index + 0.5)} ${y(taken)}`).join("L");
   const limit = samples.map(({ limit }, index) => `${x(index)} ${y(limit)}H${x(index + 1)}`).join(
     "L",
@@ -71,17 +71,13 @@ function drawPanel({ title, samples }: Panel): string {
       }" text-anchor="end">${count}</text>`
     ),
     ...hours.map((hour) =>
-      `<text class="text" x="${x(hour * 60)}" y="${bottom + 18}" text-anchor="middle">${
-        hourLabel(hour)
-      }</text>`
+      `<text class="text" x="${x(hour * 60)}" y="${
+        bottom + 18
+      }" text-anchor="middle">${hour} h</text>`
     ),
     `<path class="taken" stroke-width="2" stroke-linejoin="round" d="M${taken}"/>`,
     `<path class="limit" stroke-width="1.5" stroke-dasharray="5 3" d="M${limit}"/>`,
   ].join("\n");
-}
-
-function hourLabel(hour: number): string {
-  return `${Number(hour.toFixed(2))} h`;
 }
 
 function niceStep(least: number): number {

@@ -1,0 +1,42 @@
+// `status` as a person reads it: who works, how fast, and what was skipped.
+import { match, ok, strictEqual } from "node:assert/strict";
+import { rowsOf } from "../support/batches.ts";
+import { testDatabase, urlAs } from "../support/database.ts";
+import { runProgram } from "../support/program.ts";
+
+Deno.test("status names the workers, what they do and what their exchanges allow; and ticks without a batch", async () => {
+  await using test = await testDatabase();
+  const variables = { DATABASE_URL: urlAs("worker", test.url) };
+  const before = await runProgram(["status"], variables);
+  strictEqual(before.code, 0, before.stderr);
+  match(before.stdout, /^No worker is running\.$/m);
+  ok(!before.stdout.includes("Skipped"));
+
+  const exchange = {
+    exchange: "binance",
+    filter: [{ fiat: "*", asset: "*" }],
+    rate_per_minute: 137.4,
+    breaker: "open",
+    breaker_reason: "time-outs",
+  };
+  await rowsOf(
+    test.database,
+    "select p2p.beat('vm7:12:0123abcd', 'vm7', '0.4.0', 'run', 'waiting', 60, $1::text::jsonb)",
+    JSON.stringify([exchange]),
+  );
+  await rowsOf(
+    test.database,
+    `insert into p2p.ops_skipped_batches (due_at, reason) values (now() - interval '1 hour', 'no worker was running')`,
+  );
+  const { stdout } = await runProgram(["status"], variables);
+  match(
+    stdout,
+    /^Workers \(view p2p\.workers\)\n *worker .*doing .*requests per minute .*breaker .*markets in hand/m,
+  );
+  match(stdout, /^ *vm7:12:0123abcd +waiting +binance +137 +open +0 +\d+ s ago *$/m);
+  match(
+    stdout,
+    /^Skipped lately \(view p2p\.schedule\)\n *due +reason *\n[^\n]*\n? *20\S+ \S+Z +no worker was running/m,
+  );
+  ok(stdout.split("\n").every((line) => line.length <= 120), "fits a terminal");
+});

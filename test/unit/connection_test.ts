@@ -1,0 +1,47 @@
+// What the pool says at the start of a session, to a server made by hand.
+import assert from "node:assert/strict";
+import { Database } from "../../src/database/connection.ts";
+
+const text = new TextDecoder();
+
+/** An ErrorResponse of PostgreSQL. */
+function refusal(code: string, message: string): Uint8Array<ArrayBuffer> {
+  const fields = new TextEncoder().encode(`SFATAL\0C${code}\0M${message}\0\0`);
+  const bytes = new Uint8Array(5 + fields.length);
+  bytes.set(new TextEncoder().encode("E"));
+  new DataView(bytes.buffer).setUint32(1, 4 + fields.length);
+  bytes.set(fields, 5);
+  return bytes;
+}
+
+Deno.test("a pooler that takes no settings at the start of a session is asked without them", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const starts: string[] = [];
+  const serving = (async () => {
+    for await (const connection of listener) {
+      const buffer = new Uint8Array(4096);
+      const length = await connection.read(buffer) ?? 0;
+      starts.push(text.decode(buffer.subarray(8, length)));
+      const unknown = /client_connection_check_interval/.exec(starts.at(-1) ?? "")?.[0];
+      await connection.write(
+        unknown === undefined
+          ? refusal("28P01", "wrong password")
+          : refusal("08P01", `unsupported startup parameter: ${unknown}`),
+      );
+      connection.close();
+    }
+  })();
+  {
+    await using database = new Database(`postgres://u:p@127.0.0.1:${listener.addr.port}/d`, {
+      applicationName: "test",
+    });
+    await assert.rejects(database.run("select 1", [], 10), /refuses this user: wrong password/);
+  }
+  listener.close();
+  await serving;
+  assert.equal(starts.length, 2);
+  assert.match(starts[0] ?? "", /client_connection_check_interval\0\d+\0/);
+  assert.match(starts[0] ?? "", /tcp_user_timeout\0\d+\0/);
+  assert.doesNotMatch(starts[1] ?? "", /tcp_|check_interval/);
+  assert.match(starts[1] ?? "", /application_name\0test\0/);
+});
