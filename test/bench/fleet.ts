@@ -28,6 +28,7 @@ async function batchBy(workers: number, isOneKilled: boolean): Promise<Outcome> 
     latencyMs: 100,
     requestsPerMinute: REQUESTS_PER_MINUTE,
     environment: {
+      MIN_RATE_LIMIT: String(REQUESTS_PER_MINUTE),
       INITIAL_RATE_LIMIT: String(REQUESTS_PER_MINUTE),
       MAX_RATE_LIMIT: String(REQUESTS_PER_MINUTE),
       RATE_LIMIT_BURST: "1",

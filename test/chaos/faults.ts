@@ -110,6 +110,13 @@ const cutDatabase: Act = (world, dice) => {
   return Promise.resolve(machine.name);
 };
 
+/** What a server that lost its power leaves behind: connections on which nothing ever comes. */
+const abandonDatabase: Act = (world, dice) => {
+  const machine = anyMachine(world, dice);
+  machine.databaseProxy.abandon();
+  return Promise.resolve(machine.name);
+};
+
 const slowDatabase: Act = async (world, dice) => {
   const seconds = dice.between(2, 8);
   for (const { databaseProxy } of world.machines) databaseProxy.latencyMs = 150;
@@ -150,6 +157,7 @@ export const FAULTS: Readonly<Record<string, Act>> = {
   "all backends terminated": terminateBackends("all"),
   "database half open": freezeDatabase,
   "database cut": cutDatabase,
+  "database connections dead": abandonDatabase,
   "database slow": slowDatabase,
   "exchange refuses": refuseExchange,
   "exchange fails": answers(1, { kind: "serverError" }, { kind: "serverError", status: 503 }),

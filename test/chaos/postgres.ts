@@ -28,7 +28,8 @@ export class Postgres implements AsyncDisposable {
     await database.runScript(
       // Without fsync, which only a crash of the machine needs; but what a crash of the server leaves is all we told.
       `alter database p2p set synchronous_commit = on;
-       create role ${WORKER} login password '${PASSWORD}' in role p2p_worker`,
+       create role ${WORKER} login password '${PASSWORD}' in role p2p_worker;
+       grant ${WORKER} to current_user -- may end its sessions`,
       60,
     );
     return server;

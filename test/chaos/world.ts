@@ -97,6 +97,7 @@ export class World implements AsyncDisposable {
       MARKETS: markets,
       MAX_WORKERS: "4",
       INITIAL_RATE_LIMIT: "6000",
+      MIN_RATE_LIMIT: "1200", // storms are to slow a batch down, not all that follow
       MAX_RATE_LIMIT: "60000",
       RATE_LIMIT_BURST: "200",
       REQUEST_TIMEOUT_SECONDS: "2",

@@ -11,8 +11,7 @@ export function alertsIn(stderr: string): AlertLine[] {
     if (!line.startsWith("{") || !line.endsWith("}")) return [];
     const record = JSON.parse(line);
     if (record.logger !== "p2p.alert") return [];
-    const [, kind = "", message = ""] = /^(\w+): (.*)$/s.exec(record.message) ?? [];
-    return [{ kind, message, isOver: record.level === "INFO" }];
+    return [{ kind: record.kind, message: record.message, isOver: record.level === "INFO" }];
   });
 }
 
