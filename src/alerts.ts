@@ -23,8 +23,9 @@ export type AlertSink = (alert: Alert) => void;
 /** An `error` line when it begins, an `info` line when it is over, in category `alert`. */
 export const logSink: AlertSink = ({ kind, message, isOver }) => {
   const log = logger("alert");
-  if (isOver) log.info("{kind}: {message}", { kind, message });
-  else log.error("{kind}: {message}", { kind, message });
+  const line = `${kind}: ${message}`.replace(/[{}]/g, "$&$&"); // braces would be places for values
+  if (isOver) log.info(line);
+  else log.error(line);
 };
 
 /** Tells people of incidents: once when one begins, once when it is over. */

@@ -163,8 +163,8 @@ begin
     else
       perform p2p.end_fetching(
         p_batch_id,
+        -- The start is cut to the second.
         coalesce(
-          -- The start is cut to the second.
           'the deadline of ' || floor(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time)) || ' s came first',
           'a former release left it under way' -- it knew no deadline
         )

@@ -1,5 +1,26 @@
 import assert from "node:assert/strict";
+import { configure, type LogRecord, reset } from "@logtape/logtape";
 import { type Alert, Alerts } from "../../src/alerts.ts";
+
+Deno.test("an incident is a line of the log, whatever is in it", async () => {
+  const records: LogRecord[] = [];
+  await configure({
+    reset: true,
+    sinks: { list: (record) => void records.push(record) },
+    loggers: [
+      { category: ["logtape", "meta"], sinks: [] },
+      { category: ["p2p", "alert"], lowestLevel: "info", sinks: ["list"] },
+    ],
+  });
+  const alerts = new Alerts();
+  alerts.raise("step_failed", 'must: {"a": 1} {b}');
+  alerts.resolve("step_failed", "mended");
+  await reset();
+  assert.deepEqual(records.map(({ level, message }) => `${level} ${message.join("|")}`), [
+    'error step_failed: must: {"a": 1} {b}',
+    "info step_failed: mended",
+  ]);
+});
 
 Deno.test("an incident is told once when it begins and once when it is over", () => {
   const told: string[] = [];
