@@ -355,7 +355,7 @@ CREATE FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) IS 'Ends the work on a market: complete, incomplete or failed';
+COMMENT ON FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) IS 'Ends the work on a market: complete, incomplete or failed; or not yet, where a page before its end is missing';
 
 CREATE FUNCTION p2p.function_definition(p_function oid) RETURNS text
     LANGUAGE sql STABLE
