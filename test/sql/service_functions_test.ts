@@ -64,7 +64,7 @@ Deno.test("batches that were not completed, one after the other", async () => {
   await rowsOf(
     test.database,
     `insert into p2p.ops_batch_runs (batch_start_time, batch_end_time, status, worker_id, imported_from)
-     select t, case when status <> 'running' then t end, status, 'x', source
+     select t, case when status <> 'running' then t end, status, 'x', string_to_array(source, ',')
      from (
        values
          (timestamptz '2026-01-01 00:00Z', 'partial', null),
