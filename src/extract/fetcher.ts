@@ -130,10 +130,8 @@ export class Fetcher {
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof RequestFailure) {
-          if (this.#breaker.state === "open" && error.isOfExchange) {
-            throw new AbortError(this.#closed(this.#breaker.reason ?? error.message));
-          }
-          error.attempts = attempt;
+          const { state, error: closed } = this.#breaker;
+          if (state !== "closed" && error.isOfExchange) throw new AbortError(closed);
           if (attempt <= maxRetries && this.#mayRetry(error, attempt)) throw error;
         }
         throw error instanceof Error ? new AbortError(error) : error; // final
@@ -153,7 +151,7 @@ export class Fetcher {
     return this.#limiter.pausedSeconds > MAX_RETRY_AFTER_SECONDS;
   }
 
-  #closed(reason: string): ExchangeClosed {
+  #pausedForLong(reason: string): ExchangeClosed {
     return new ExchangeClosed(this.options.exchange, reason, this.#limiter.pausedSeconds);
   }
 
@@ -170,7 +168,7 @@ export class Fetcher {
     attempt: number,
     signal: AbortSignal,
   ): Promise<Received<T>> {
-    if (this.#isPausedForLong) throw this.#closed("it asked for a pause (Retry-After)");
+    if (this.#isPausedForLong) throw this.#pausedForLong("it asked for a pause (Retry-After)");
     const pass = await this.#breaker.admit(signal);
     let permit: Permit;
     try {
@@ -192,9 +190,14 @@ export class Fetcher {
       const failure = error instanceof AnswerError
         ? new RequestFailure(error.problem, error.message, undefined, { cause: error })
         : error;
-      if (signal.aborted || !(failure instanceof RequestFailure)) this.#breaker.withdrawn(pass);
-      else this.#learn(failure, request, permit, pass);
-      throw failure;
+      if (signal.aborted || !(failure instanceof RequestFailure)) {
+        this.#breaker.withdrawn(pass);
+        throw failure;
+      }
+      failure.attempts = attempt;
+      this.#learn(failure, request, permit, pass);
+      // What a probe asked for counts as failed: handed back, it might be the next probe as well, and fail for itself.
+      throw pass.isProbe && !failure.isRefusal ? new AbortError(failure) : failure;
     }
   }
 
@@ -223,7 +226,7 @@ export class Fetcher {
       this.#refusedRequests.add(key);
     }
     if (isNews || pass.isProbe) this.#breaker.failed(pass, failure.message);
-    if (this.#isPausedForLong) this.#breaker.sendAway(this.#closed(failure.message));
+    if (this.#isPausedForLong) this.#breaker.sendAway(this.#pausedForLong(failure.message));
   }
 
   async #attempt<T>(
