@@ -72,7 +72,7 @@ as $function$
     from p2p.live_workers() w
     join p2p.ops_worker_exchanges we using (worker_id)
     join p2p.dim_exchanges e using (exchange_id)
-    where we.breaker <> 'closed'
+    where we.breaker = 'open'
   ),
   failing_rules as (
     select count(*) as rules, string_agg(q.metric_name, ', ' order by q.metric_name) as names

@@ -163,9 +163,10 @@ begin
     else
       perform p2p.end_fetching(
         p_batch_id,
-        format(
-          'the deadline of %s s came first',
-          floor(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time)) -- the start is cut to the second
+        -- The start is cut to the second.
+        coalesce(
+          'the deadline of ' || floor(extract(epoch from v_batch.fetch_until - v_batch.batch_start_time)) || ' s came first',
+          'a former release left it under way' -- it knew no deadline
         )
       );
     end if;

@@ -75,7 +75,7 @@ export class Fetcher {
   readonly #limiter: RateLimiter;
   readonly #breaker: Breaker;
   readonly #budget: RetryBudget;
-  /** Requests that the exchange refused in words since it last answered one. */
+  /** What the exchange refused in words, until it answers it: a market that it never answers says so once. */
   readonly #refusedRequests = new Set<string>();
   #waiting: { signal: AbortSignal; interrupted: AbortSignal; either: AbortSignal } | undefined;
 
@@ -185,7 +185,7 @@ export class Fetcher {
     try {
       const received = await this.#attempt(request, read, attempt, signal);
       this.#limiter.accepted(permit);
-      this.#refusedRequests.clear();
+      if (this.#refusedRequests.size > 0) this.#refusedRequests.delete(keyOf(request));
       if (this.#breaker.succeeded(pass)) this.#limiter.dropBurst();
       return received;
     } catch (error) {
@@ -217,8 +217,8 @@ export class Fetcher {
       isNews = this.#limiter.refused(permit, pause);
     } else if (failure.kind === "timeout") this.#limiter.timedOut(permit);
     else if (pause !== undefined) this.#limiter.pause(pause);
-    if (failure.kind === "refused") { // a market that is refused again and again says it once
-      const key = request.url + JSON.stringify(request.body);
+    if (failure.kind === "refused") {
+      const key = keyOf(request);
       isNews = !this.#refusedRequests.has(key);
       this.#refusedRequests.add(key);
     }
@@ -275,6 +275,10 @@ export class Fetcher {
       throw error instanceof RequestFailure ? error : faultOnTheWay(error, timeoutSeconds);
     }
   }
+}
+
+function keyOf(request: HttpRequest): string {
+  return request.url + JSON.stringify(request.body);
 }
 
 function refusedByStatus(response: Response): RequestFailure {

@@ -323,6 +323,22 @@ Deno.test("batches: too old, failed, and abandoned", async (t) => {
   });
 });
 
+Deno.test("an exchange that is closed to a worker", async () => {
+  await using sql = await healthy();
+  await sql.beat({
+    worker: "tired:7:1",
+    name: "tired",
+    breaker: "open",
+    breakerReason: "8 requests failed",
+  });
+  const { topic, state, finding, mend } = await only(sql);
+  deepStrictEqual([topic, state], ["workers", "warning"]);
+  match(finding, /^tired sends nothing to binance since \d{4}-.*: 8 requests failed$/);
+  ok((await sql.rows((mend ?? "").replace("it tries by itself; ", ""))).length > 0);
+  await sql.kill("tired:7:1");
+  deepStrictEqual(await diagnose(sql), []);
+});
+
 Deno.test("markets that are not whole, and rules that fail", async () => {
   await using sql = await healthy();
   const batch = await sql.openBatch({ markets: [BUY, "VES/BTC BUY"] });

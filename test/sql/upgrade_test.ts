@@ -77,6 +77,19 @@ for (const release of FORMER) {
     assert.deepEqual(await comparedText(old.database), await comparedText(fresh.database));
     assert.deepEqual(narrowed(await contents(sql), before), before);
 
+    assert.deepEqual(
+      await sql.rows(
+        `select v.visited_at = (select max(batch_start_time) from p2p.ops_batch_runs) as newest, pages, offers, empty_since,
+           waiting_since
+         from p2p.ops_market_visits v join p2p.dim_markets m using (market_id) order by trade_type`,
+      ),
+      [
+        { newest: true, pages: 1, offers: 3, empty_since: null, waiting_since: null },
+        { newest: null, pages: 1, offers: null, empty_since: null, waiting_since: null },
+      ],
+      "plan_batch knows what the last visits found",
+    );
+
     const batches = await sql.values("select batch_id from p2p.ops_batch_runs order by 1");
     assert.equal(batches.length, 2);
     for (const id of batches) {

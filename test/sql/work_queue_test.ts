@@ -444,6 +444,18 @@ Deno.test("after the deadline a dead worker's markets are not waited for", async
   assert.equal(await sql.takeLoad(batchId), "load");
 });
 
+Deno.test("a batch that a former release left under way is loaded with what it has", async () => {
+  await using sql = await SqlFixture.create();
+  const batchId = await opened(sql, [BUY]);
+  await sql.rows("update p2p.ops_batch_runs set fetch_until = null");
+  assert.deepEqual(await sql.claim(batchId), []);
+  assert.ok(Number((await sql.join({ worker: TWO }))["seconds_left"]) <= 0);
+  assert.equal(await sql.takeLoad(batchId, TWO), "load");
+  assert.deepEqual(await sql.values("select reason from p2p.ops_batch_markets"), [
+    "a former release left it under way",
+  ]);
+});
+
 Deno.test("each exchange is ended for its own reason; one that nobody serves holds nobody up", async () => {
   await using sql = await SqlFixture.create();
   await sql.rows(

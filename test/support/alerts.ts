@@ -11,7 +11,8 @@ export function alertsIn(stderr: string): AlertLine[] {
     if (!line.startsWith("{") || !line.endsWith("}")) return [];
     const record = JSON.parse(line);
     if (record.logger !== "p2p.alert") return [];
-    return [{ kind: record.kind, message: record.message, isOver: record.level === "INFO" }];
+    const [, kind = "", message = ""] = /^(\w+): (.*)$/s.exec(record.message) ?? [];
+    return [{ kind, message, isOver: record.level === "INFO" }];
   });
 }
 

@@ -113,22 +113,45 @@ Deno.test("one probe after the open time; when it is well, everything goes on", 
 });
 
 Deno.test("a probe that is aborted decides nothing", async () => {
-  let isWell = false;
-  await using server = serveAnswers(() =>
-    isWell ? Response.json([]) : new Response("", { status: 500 })
-  );
+  const arrived = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  await using server = serveAnswers(async (_, count) => {
+    if (count < 10) return new Response("", { status: 500 });
+    arrived.resolve();
+    if (count === 10) await gate.promise;
+    return Response.json([]);
+  });
   const { ask, clock, fetcher } = asking(server);
   await outcomes(Array.from({ length: 10 }, () => ask()));
   await clock.sleep(10_000);
-  isWell = true;
-  await assert.rejects(ask(0, AbortSignal.abort(new Error("stopped"))), /stopped/);
+  const before = new AbortController();
+  const unsent = ask(0, before.signal);
+  before.abort(new Error("stopped"));
+  await assert.rejects(unsent, /stopped/);
   const stop = new AbortController();
   const probe = ask(0, stop.signal);
+  await arrived.promise;
   stop.abort(new Error("stopped"));
   await assert.rejects(probe, /stopped/);
   assert.equal(fetcher.state.breaker, "open");
-  assert.equal((await ask()).attempt, 1);
+  assert.equal((await ask()).attempt, 1, "the next one probes at once");
   assert.equal(fetcher.state.breaker, "closed");
+  gate.resolve();
+});
+
+Deno.test("after a good probe requests go out one by one", async () => {
+  await using server = serveAnswers((_, count) =>
+    count < 10 ? new Response("", { status: 500 }) : Response.json([])
+  );
+  const rate = { ...RATE, initialPerMinute: 60, maxPerMinute: 60, burst: 10 };
+  const { ask, clock } = asking(server, { rate });
+  await outcomes(Array.from({ length: 10 }, () => ask()));
+  await clock.sleep(60_000);
+  await ask();
+  await ask();
+  const began = clock.now();
+  await ask();
+  assert(clock.now() - began >= 999, "not out of the burst");
 });
 
 Deno.test("HTTP 200 with an error code is a failure of the exchange when it says so to every market", async () => {
@@ -146,6 +169,27 @@ Deno.test("one market that is always refused never opens it", async () => {
   const { ask, fetcher } = asking(server, { maxRetries: 3 });
   for (let i = 0; i < 30; i++) await assert.rejects(ask("illegal"), { kind: "refused" });
   assert.equal(fetcher.state.breaker, "closed");
+});
+
+Deno.test("nor does it in turn with one that is answered", async () => {
+  await using server = serveAnswers((_, count) =>
+    Response.json(server.requests[count]?.includes("good") ? [] : { code: 1 })
+  );
+  const { ask, fetcher } = asking(server, { maxRetries: 1 });
+  for (let i = 0; i < 30; i++) {
+    await assert.rejects(ask("illegal"), { kind: "refused" });
+    await ask("good");
+  }
+  assert.equal(fetcher.state.breaker, "closed");
+});
+
+Deno.test("a request that was answered in between counts again when it is refused", async () => {
+  await using server = serveAnswers((_, count) =>
+    Response.json(count % 2 === 1 ? [] : { code: 1 })
+  );
+  const { ask, fetcher } = asking(server);
+  for (let i = 0; i < 21; i++) await outcomes([ask("flips")]);
+  assert.equal(fetcher.state.breaker, "open");
 });
 
 Deno.test("a volley of 429 is one failure and one cut, and loses nothing that retries can get", async () => {

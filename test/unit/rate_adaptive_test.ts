@@ -166,6 +166,10 @@ Deno.test("a burst does not come on top of a full minute", async () => {
 });
 
 Deno.test("a burst that was refused says nothing about the ceiling: the next one is smaller", async () => {
+  const unsettled = scene();
+  unsettled.limiter.refused(await unsettled.take());
+  assert.equal(unsettled.limiter.ceilingPerMinute, undefined);
+
   const { clock, limiter, take, work, rate } = settled();
   await clock.sleep(60_000);
   limiter.refused((await Promise.all(Array.from({ length: 20 }, take)))[12] ?? await take());
