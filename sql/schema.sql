@@ -126,6 +126,13 @@ CREATE FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p
 
 COMMENT ON FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) IS 'Says that a worker lives, what it does and what its exchanges allow it';
 
+CREATE FUNCTION p2p.begin_discovery(p_worker_id text, p_exchange text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.begin_discovery(p_worker_id text, p_exchange text) IS 'Whether this worker is the one to ask the exchange for its markets';
+
 CREATE FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) RETURNS uuid
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
@@ -329,6 +336,13 @@ CREATE FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) RETURNS void
 
 COMMENT ON FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) IS 'Closes a batch that the SQL could not load';
 
+CREATE FUNCTION p2p.failures_in_a_row(p_batch_id uuid) RETURNS integer
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.failures_in_a_row(p_batch_id uuid) IS 'How many batches up to this one were not completed, one after the other';
+
 CREATE FUNCTION p2p.find_object(p_name text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -341,7 +355,7 @@ CREATE FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) IS 'Ends the work on a market: complete, incomplete or failed';
+COMMENT ON FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) IS 'Ends the work on a market: complete, incomplete or failed; or not yet, where a page before its end is missing';
 
 CREATE FUNCTION p2p.function_definition(p_function oid) RETURNS text
     LANGUAGE sql STABLE
@@ -576,6 +590,15 @@ CREATE FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) RETURNS SETOF p2p.p
 
 COMMENT ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) IS 'Reads the offers of Binance''s adv/search pages of a batch';
 
+CREATE FUNCTION p2p.parse_bybit_online_v1(p_batch_id uuid) RETURNS SETOF p2p.parsed_offer
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    SET work_mem TO '64MB'
+    SET jit TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION p2p.parse_bybit_online_v1(p_batch_id uuid) IS 'Reads the offers of Bybit''s item/online pages of a batch';
+
 CREATE FUNCTION p2p.parse_pages(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -627,12 +650,12 @@ CREATE FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p
 
 COMMENT ON FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) IS 'Notes that an object is as it was shipped; used by migrate and restore_object';
 
-CREATE FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text) RETURNS void
+CREATE FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text, p_exchange text DEFAULT NULL::text) RETURNS void
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text) IS 'Writes down a discovery call that failed';
+COMMENT ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text, p_exchange text) IS 'Writes down a discovery call that failed';
 
 CREATE TABLE p2p.ops_batch_steps (
     batch_id uuid NOT NULL,
@@ -1614,11 +1637,13 @@ CREATE VIEW p2p.depth_origin AS
     "left"(v.fingerprint, 12) AS depth_fingerprint,
     sv.state AS depth_state,
     "left"(t.fingerprint, 12) AS set_fingerprint,
-    l.sql_set_id
-   FROM (((((((p2p.fact_market_depth d
+    l.sql_set_id,
+    e.code AS exchange
+   FROM ((((((((p2p.fact_market_depth d
      JOIN p2p.dim_markets m USING (exchange_id, fiat_id, crypto_id, trade_type))
      JOIN p2p.dim_fiat_currencies fiat USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies crypto USING (crypto_id))
+     JOIN p2p.dim_exchanges e USING (exchange_id))
      CROSS JOIN LATERAL ( SELECT count(*) AS pages,
             array_agg(encode(s.body_sha256, 'hex'::text) ORDER BY s.page_number) AS body_sha256
            FROM p2p.stg_responses s
@@ -1959,9 +1984,12 @@ CREATE VIEW p2p.freshness AS
                  LIMIT 1) newest)
           WHERE (m.exchange_id = e.exchange_id)) loaded ON (true))
      LEFT JOIN p2p.ops_batch_runs good ON (((good.batch_start_time = loaded.batch_start_time) AND (good.status = ANY (ARRAY['completed'::text, 'partial'::text])))))
-     LEFT JOIN p2p.settings paused ON ((paused.name = 'paused'::text)));
+     LEFT JOIN p2p.settings paused ON ((paused.name = 'paused'::text)))
+  WHERE (EXISTS ( SELECT
+           FROM p2p.dim_markets m
+          WHERE (m.exchange_id = e.exchange_id)));
 
-COMMENT ON VIEW p2p.freshness IS 'How old the newest loaded batch of each exchange is';
+COMMENT ON VIEW p2p.freshness IS 'How old the newest loaded batch of each exchange is that was ever asked';
 
 COMMENT ON COLUMN p2p.freshness.last_good_batch IS 'Its start: the time of its facts';
 
@@ -2347,13 +2375,15 @@ CREATE VIEW p2p.gaps AS
     date_trunc('second'::text, missed.since) AS missing_since,
     l.batches,
     "left"(array_to_string(bm.lost_pages, ','::text), 12) AS lost_pages,
-    "left"(bm.reason, 38) AS why
-   FROM (((((((last_day l
+    "left"(bm.reason, 23) AS why,
+    e.code AS exchange
+   FROM ((((((((last_day l
      JOIN p2p.ops_batch_runs r ON ((r.batch_start_time = l.last_planned)))
      JOIN p2p.ops_batch_markets bm ON (((bm.batch_id = r.batch_id) AND (bm.market_id = l.market_id))))
      JOIN p2p.dim_markets m ON (((m.market_id = l.market_id) AND m.is_active)))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
+     JOIN p2p.dim_exchanges e ON ((e.exchange_id = m.exchange_id)))
      LEFT JOIN LATERAL ( SELECT d.extraction_timestamp
            FROM p2p.fact_market_depth d
           WHERE ((d.exchange_id = m.exchange_id) AND (d.fiat_id = m.fiat_id) AND (d.crypto_id = m.crypto_id) AND (d.trade_type = m.trade_type) AND d.is_complete)
@@ -2363,7 +2393,7 @@ CREATE VIEW p2p.gaps AS
            FROM p2p.ops_batch_runs later
           WHERE ((later.batch_start_time > last_whole.extraction_timestamp) AND (later.imported_from IS NULL))) missed ON (true))
   WHERE ((bm.status <> 'complete'::text) AND (l.batches > 0))
-  ORDER BY missed.since NULLS FIRST, (format('%s/%s %s'::text, f.currency_code, c.symbol, m.trade_type));
+  ORDER BY missed.since NULLS FIRST, (format('%s/%s %s'::text, f.currency_code, c.symbol, m.trade_type)), e.code;
 
 COMMENT ON VIEW p2p.gaps IS 'Markets whose last plan (of the last 24 hours) was not fetched whole: what is missing now, since when, and why';
 
@@ -2372,6 +2402,8 @@ COMMENT ON COLUMN p2p.gaps.missing_since IS 'First batch after the last that had
 COMMENT ON COLUMN p2p.gaps.batches IS 'Batches of the last 24 hours that did not have it whole';
 
 COMMENT ON COLUMN p2p.gaps.lost_pages IS 'Of the last of these batches';
+
+COMMENT ON COLUMN p2p.gaps.why IS 'Its beginning; all of it is in missing_markets';
 
 CREATE VIEW p2p.help AS
  SELECT h.to_know,
@@ -2393,7 +2425,8 @@ CREATE TABLE p2p.ops_extraction_errors (
     error_message text NOT NULL,
     stack_trace text,
     retry_count integer DEFAULT 0 NOT NULL,
-    is_resolved boolean DEFAULT false NOT NULL
+    is_resolved boolean DEFAULT false NOT NULL,
+    exchange_id smallint
 );
 
 COMMENT ON TABLE p2p.ops_extraction_errors IS 'Pages that were lost after all retries, and discovery calls that failed (those have no batch)';
@@ -2402,14 +2435,18 @@ COMMENT ON COLUMN p2p.ops_extraction_errors.retry_count IS 'Attempts after the f
 
 COMMENT ON COLUMN p2p.ops_extraction_errors.is_resolved IS 'Set when a later batch fetched the same market whole';
 
+COMMENT ON COLUMN p2p.ops_extraction_errors.exchange_id IS 'Exchange that was asked';
+
 CREATE VIEW p2p.last_failures AS
  WITH lost_pages AS (
          SELECT x.error_timestamp AS failed_at,
             COALESCE(concat_ws(' '::text, (x.fiat_code || COALESCE(('/'::text || x.crypto_symbol), ''::text)), x.trade_type, ('page '::text || x.page_number)), ''::text) AS what,
             x.error_type AS kind,
             x.error_message AS message,
-            x.is_resolved
-           FROM p2p.ops_extraction_errors x
+            x.is_resolved,
+            e.code AS exchange
+           FROM (p2p.ops_extraction_errors x
+             LEFT JOIN p2p.dim_exchanges e USING (exchange_id))
           ORDER BY x.error_id DESC
          LIMIT 200
         ), failed_batches AS (
@@ -2419,7 +2456,8 @@ CREATE VIEW p2p.last_failures AS
             r.error_summary,
             (EXISTS ( SELECT
                    FROM p2p.ops_batch_runs later
-                  WHERE ((later.batch_start_time > r.batch_start_time) AND (later.status = ANY (ARRAY['completed'::text, 'partial'::text]))))) AS "exists"
+                  WHERE ((later.batch_start_time > r.batch_start_time) AND (later.status = ANY (ARRAY['completed'::text, 'partial'::text]))))) AS "exists",
+            NULL::text AS "?column?"
            FROM p2p.ops_batch_runs r
           WHERE (r.status = 'failed'::text)
           ORDER BY r.batch_start_time DESC
@@ -2428,21 +2466,24 @@ CREATE VIEW p2p.last_failures AS
  SELECT date_trunc('second'::text, a.failed_at) AS failed_at,
     NULLIF(a.what, ''::text) AS what,
     "left"(a.kind, 16) AS kind,
-    "left"(a.message, 32) AS message,
-    a.is_resolved AS resolved
+    "left"(a.message, 22) AS message,
+    a.is_resolved AS resolved,
+    a.exchange
    FROM ( SELECT lost_pages.failed_at,
             lost_pages.what,
             lost_pages.kind,
             lost_pages.message,
-            lost_pages.is_resolved
+            lost_pages.is_resolved,
+            lost_pages.exchange
            FROM lost_pages
         UNION ALL
          SELECT failed_batches.batch_end_time,
             failed_batches.what,
             failed_batches."?column?",
             failed_batches.error_summary,
-            failed_batches."exists"
-           FROM failed_batches) a
+            failed_batches."exists",
+            failed_batches."?column?_1" AS "?column?"
+           FROM failed_batches failed_batches(batch_end_time, what, "?column?", error_summary, "exists", "?column?_1")) a
   ORDER BY a.failed_at DESC
  LIMIT 200;
 
@@ -2451,6 +2492,8 @@ COMMENT ON VIEW p2p.last_failures IS 'The last 200 pages that were lost, discove
 COMMENT ON COLUMN p2p.last_failures.message IS 'Its beginning; all of it is in ops_extraction_errors';
 
 COMMENT ON COLUMN p2p.last_failures.resolved IS 'Whether a later batch had the market whole; of a batch, whether a later one was loaded';
+
+COMMENT ON COLUMN p2p.last_failures.exchange IS 'NULL for a batch: it is of all exchanges';
 
 CREATE VIEW p2p.ledger AS
  SELECT r.batch_start_time,
@@ -3023,12 +3066,14 @@ CREATE VIEW p2p.missing_markets AS
     bm.reason,
     bm.lost_pages,
     bm.pages_stored,
-    r.batch_id
-   FROM ((((p2p.ops_batch_markets bm
+    r.batch_id,
+    e.code AS exchange
+   FROM (((((p2p.ops_batch_markets bm
      JOIN p2p.ops_batch_runs r USING (batch_id))
      JOIN p2p.dim_markets m USING (market_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
+     JOIN p2p.dim_exchanges e USING (exchange_id))
   WHERE ((bm.status = ANY (ARRAY['incomplete'::text, 'failed'::text, 'deferred'::text])) AND (r.status <> 'running'::text));
 
 COMMENT ON VIEW p2p.missing_markets IS 'Markets that a batch did not fetch whole, and why';
@@ -3198,11 +3243,13 @@ CREATE VIEW p2p.offer_origin AS
     sv.state AS parser_state,
     "left"(t.fingerprint, 12) AS set_fingerprint,
     l.sql_set_id,
-    array_to_string(r.imported_from, ', '::text) AS imported_from
-   FROM ((((((((p2p.fact_offers f
+    array_to_string(r.imported_from, ', '::text) AS imported_from,
+    e.code AS exchange
+   FROM (((((((((p2p.fact_offers f
      JOIN p2p.dim_markets m USING (exchange_id, fiat_id, crypto_id, trade_type))
      JOIN p2p.dim_fiat_currencies fiat USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies crypto USING (crypto_id))
+     JOIN p2p.dim_exchanges e USING (exchange_id))
      LEFT JOIN p2p.ops_batch_runs r ON ((r.batch_id = f.batch_id)))
      LEFT JOIN p2p.stg_responses s ON (((s.extraction_timestamp = f.extraction_timestamp) AND (s.market_id = m.market_id) AND (s.page_number = f.page_number))))
      LEFT JOIN p2p.ops_batch_loads l ON (((l.batch_id = f.batch_id) AND (NOT (EXISTS ( SELECT
@@ -3261,12 +3308,14 @@ CREATE VIEW p2p.offers_in_quarantine AS
     o.item_number,
     o.rejected_at,
     (r.raw_deleted_at IS NULL) AS can_be_loaded,
-    o.payload
-   FROM ((((p2p.ops_rejected_offers o
+    o.payload,
+    e.code AS exchange
+   FROM (((((p2p.ops_rejected_offers o
      JOIN p2p.ops_batch_runs r USING (batch_id))
      JOIN p2p.dim_markets m USING (market_id))
      JOIN p2p.dim_fiat_currencies f USING (fiat_id))
      JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
+     JOIN p2p.dim_exchanges e USING (exchange_id))
   WHERE (o.discarded_at IS NULL);
 
 COMMENT ON VIEW p2p.offers_in_quarantine IS 'Rejected offers that nobody discarded, each with its place and its original JSON';
@@ -4382,6 +4431,9 @@ ALTER TABLE ONLY p2p.ops_discoveries
 ALTER TABLE ONLY p2p.ops_extraction_errors
     ADD CONSTRAINT ops_extraction_errors_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES p2p.ops_batch_runs(batch_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY p2p.ops_extraction_errors
+    ADD CONSTRAINT ops_extraction_errors_exchange_id_fkey FOREIGN KEY (exchange_id) REFERENCES p2p.dim_exchanges(exchange_id);
+
 ALTER TABLE ONLY p2p.ops_market_visits
     ADD CONSTRAINT ops_market_visits_market_id_fkey FOREIGN KEY (market_id) REFERENCES p2p.dim_markets(market_id);
 
@@ -4447,6 +4499,9 @@ GRANT ALL ON FUNCTION p2p.batch_alerts(p_batch_id uuid) TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.beat(p_worker_id text, p_worker_name text, p_version text, p_purpose text, p_doing text, p_lease_seconds double precision, p_exchanges jsonb) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.begin_discovery(p_worker_id text, p_exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.begin_discovery(p_worker_id text, p_exchange text) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.begin_import(p_worker_id text, p_files text[]) TO p2p_worker;
 
@@ -4506,6 +4561,9 @@ GRANT ALL ON FUNCTION p2p.end_import(p_import_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.fail_batch(p_batch_id uuid, p_reason text) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.failures_in_a_row(p_batch_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.failures_in_a_row(p_batch_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.find_object(p_name text) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.find_object(p_name text) TO p2p_worker;
@@ -4597,6 +4655,9 @@ REVOKE ALL ON FUNCTION p2p.object_named(p_name text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.parse_bybit_online_v1(p_batch_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.parse_bybit_online_v1(p_batch_id uuid) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.parse_pages(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.parse_pages(p_batch_id uuid) TO p2p_worker;
 
@@ -4617,8 +4678,8 @@ GRANT ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_s
 
 REVOKE ALL ON FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text, p_exchange text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text, p_exchange text) TO p2p_worker;
 
 GRANT SELECT,INSERT ON TABLE p2p.ops_batch_steps TO p2p_worker;
 

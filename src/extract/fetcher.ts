@@ -77,6 +77,8 @@ export class Fetcher {
   readonly #budget: RetryBudget;
   /** What the exchange refused in words, until it answers it: a market that it never answers says so once. */
   readonly #refusedRequests = new Set<string>();
+  /** How long an answer takes, the latest counting most; nothing is known before the first. */
+  #answerSeconds: number | undefined;
   #waiting: { signal: AbortSignal; interrupted: AbortSignal; either: AbortSignal } | undefined;
 
   constructor(readonly options: FetcherOptions) {
@@ -100,6 +102,12 @@ export class Fetcher {
       refused: this.statistics.refused,
       retries: this.statistics.retries,
     };
+  }
+
+  /** How many requests must be under way to make use of the rate; more only wait for each other. */
+  get usefulRequestsAtOnce(): number {
+    const underWay = this.#limiter.ratePerMinute / 60 * (this.#answerSeconds ?? 0);
+    return Math.ceil(1.5 * underWay) + 1;
   }
 
   /**
@@ -238,13 +246,16 @@ export class Fetcher {
     const started = this.options.clock.now();
     const { response, body } = await this.#receive(request, signal);
     const observedAt = new Date();
+    const milliseconds = this.options.clock.now() - started;
+    this.#answerSeconds = 0.9 * (this.#answerSeconds ?? milliseconds / 1000) +
+      milliseconds / 10_000;
     this.statistics.bytes += body.bytes;
     return {
       value: read(parse(body.text, response)),
       body,
       status: response.status,
       attempt,
-      durationMilliseconds: Math.round(this.options.clock.now() - started),
+      durationMilliseconds: Math.round(milliseconds),
       observedAt,
     };
   }

@@ -101,6 +101,7 @@ class Soak {
     if (exitCodes.some((code) => code !== 0)) {
       this.#break("workers that are told to stop end with 0", [{ exitCodes }]);
     }
+    for (const { databaseProxy } of world.machines) databaseProxy.cut(); // the dead ones, which nobody ends
     await this.#lookAtBatches();
     await this.#check(true);
     return {

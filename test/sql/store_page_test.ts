@@ -52,6 +52,24 @@ Deno.test("a page is stored as sent, and the market is complete after its last o
   });
 });
 
+Deno.test("a market whose end comes before a page that is missing is not complete: it is fetched from there", async () => {
+  await using sql = await SqlFixture.create();
+  const batch = await sql.openBatch({ markets: [MARKET] });
+  assert.equal(await batch.page(MARKET, [offer({ id: "2" })], { page: 2 }), "stored");
+  const { status, pages_stored, finished } = await batch.ledger(MARKET);
+  assert.deepEqual([status, pages_stored, finished], ["pending", 1, false]);
+
+  const [again] = await sql.claim(batch.id);
+  assert.equal(again?.nextPage, 1);
+  assert.equal(await batch.page(MARKET, [offer({ id: "1" })], { last: false }), "stored");
+  assert.equal(await batch.page(MARKET, [offer({ id: "2" })], { page: 2 }), "already");
+  await sql.rows("select p2p.give_back($1, $2, null)", batch.id, WORKER);
+  const [last] = await sql.claim(batch.id);
+  assert.equal(last?.nextPage, 3);
+  assert.equal(await batch.page(MARKET, [], { page: 3 }), "stored");
+  assert.equal((await batch.ledger(MARKET)).status, "complete");
+});
+
 Deno.test("the same page again changes nothing, even after the market ended", async () => {
   await using sql = await SqlFixture.create();
   const batch = await sql.openBatch({ markets: [MARKET] });
