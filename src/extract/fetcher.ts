@@ -1,11 +1,10 @@
 import pRetry, { AbortError } from "p-retry";
 import { z } from "zod";
-import { describe } from "../errors.ts";
 import { AnswerError } from "../exchange/answer.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
-import { VERSION } from "../version.ts";
 import { type AccessState, ExchangeClosed, type RememberedAccess } from "./access.ts";
-import { type Body, readBody } from "./body.ts";
+import { askOnce } from "./ask_once.ts";
+import type { Body } from "./body.ts";
 import { Breaker, type Pass } from "./breaker.ts";
 import type { Clock } from "./clock.ts";
 import { RequestFailure } from "./failure.ts";
@@ -77,6 +76,8 @@ export class Fetcher {
   readonly #budget: RetryBudget;
   /** What the exchange refused in words, until it answers it: a market that it never answers says so once. */
   readonly #refusedRequests = new Set<string>();
+  /** How long an answer takes, the latest counting most; nothing is known before the first. */
+  #answerSeconds: number | undefined;
   #waiting: { signal: AbortSignal; interrupted: AbortSignal; either: AbortSignal } | undefined;
 
   constructor(readonly options: FetcherOptions) {
@@ -100,6 +101,12 @@ export class Fetcher {
       refused: this.statistics.refused,
       retries: this.statistics.retries,
     };
+  }
+
+  /** How many requests must be under way to make use of the rate; more only wait for each other. */
+  get usefulRequestsAtOnce(): number {
+    const underWay = this.#limiter.ratePerMinute / 60 * (this.#answerSeconds ?? 0);
+    return Math.ceil(1.5 * underWay) + 1;
   }
 
   /**
@@ -236,105 +243,31 @@ export class Fetcher {
     signal: AbortSignal,
   ): Promise<Received<T>> {
     const started = this.options.clock.now();
-    const { response, body } = await this.#receive(request, signal);
+    const { document, body, status } = await askOnce(request, {
+      timeoutSeconds: this.options.timeoutSeconds,
+      send: this.options.send ?? fetch,
+      statistics: this.statistics,
+      signal,
+    });
     const observedAt = new Date();
+<<<<<<< HEAD
+    const milliseconds = this.options.clock.now() - started;
+    this.#answerSeconds = 0.9 * (this.#answerSeconds ?? milliseconds / 1000) +
+      milliseconds / 10_000;
     this.statistics.bytes += body.bytes;
+=======
+>>>>>>> rate
     return {
-      value: read(parse(body.text, response)),
+      value: read(document),
       body,
-      status: response.status,
+      status,
       attempt,
-      durationMilliseconds: Math.round(this.options.clock.now() - started),
+      durationMilliseconds: Math.round(milliseconds),
       observedAt,
     };
-  }
-
-  /** Sends once and reads the body to its end, both within the time-out. */
-  async #receive(
-    request: HttpRequest,
-    signal: AbortSignal,
-  ): Promise<{ response: Response; body: Body }> {
-    const { timeoutSeconds } = this.options;
-    const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
-    try {
-      const response = await (this.options.send ?? fetch)(request.url, {
-        method: request.method,
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        headers: {
-          "accept": "application/json",
-          "content-type": "application/json",
-          "user-agent": `p2p-ingest/${VERSION}`,
-        },
-        redirect: "manual", // an offer comes from the exchange that was asked, or not at all
-        signal: AbortSignal.any([signal, deadline]),
-      });
-      this.statistics.answers++;
-      if (!response.ok) {
-        await response.body?.cancel();
-        throw refusedByStatus(response);
-      }
-      return { response, body: await readBody(response) };
-    } catch (error) {
-      throw error instanceof RequestFailure ? error : faultOnTheWay(error, timeoutSeconds);
-    }
   }
 }
 
 function keyOf(request: HttpRequest): string {
   return request.url + JSON.stringify(request.body);
-}
-
-function refusedByStatus(response: Response): RequestFailure {
-  const message = `HTTP ${response.status} ${response.statusText}`.trimEnd();
-  const retryAfter = retryAfterSeconds(response);
-  if (response.status === 429) return new RequestFailure("rate_limited", message, retryAfter);
-  if (response.status === 403) return new RequestFailure("forbidden", message, retryAfter);
-  if (response.status >= 500) return new RequestFailure("server_error", message, retryAfter);
-  const target = response.headers.get("location")?.slice(0, 200);
-  return new RequestFailure(
-    "http_error",
-    target === undefined ? message : `${message}: redirected to ${target}`,
-  );
-}
-
-/** `Retry-After` is a number of seconds or a date. */
-function retryAfterSeconds(response: Response): number | undefined {
-  const value = response.headers.get("retry-after")?.trim();
-  if (!value) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value);
-  const seconds = (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
-}
-
-function parse(text: string, response: Response): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const isHtml = /^\s*</.test(text) || /html/i.test(response.headers.get("content-type") ?? "");
-    if (isHtml) {
-      throw new RequestFailure("challenge", `HTTP ${response.status} with HTML instead of JSON`);
-    }
-    const excerpt = JSON.stringify(text.slice(0, 80));
-    throw new RequestFailure(
-      "invalid_json",
-      `the body is not JSON (${text.length} characters): ${excerpt}`,
-      undefined,
-      {
-        cause,
-      },
-    );
-  }
-}
-
-/** What `fetch` throws: a time-out, else, for every fault of the network and of compression, a TypeError. */
-function faultOnTheWay(error: unknown, timeoutSeconds: number): RequestFailure {
-  const options = { cause: error };
-  return error instanceof DOMException && error.name === "TimeoutError"
-    ? new RequestFailure(
-      "timeout",
-      `no whole answer within ${timeoutSeconds} s`,
-      undefined,
-      options,
-    )
-    : new RequestFailure("connection", describe(error), undefined, options);
 }

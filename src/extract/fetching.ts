@@ -80,16 +80,19 @@ async function fetchRound(options: FetchingOptions): Promise<Round> {
     soon: AbortSignal.any([ending.soon, broken.signal]),
     now: AbortSignal.any([ending.now, broken.signal]),
   };
+  const atOnce = new Gate(() => Math.min(maxWorkers, fetcher.usefulRequestsAtOnce));
   let pages = 0;
   let closed: string | undefined;
 
   const work = async () => {
     do {
-      const market = await claims.next();
+      using _ = await atOnce.enter();
+      const market = stop.soon.aborted ? undefined : await claims.next();
       if (market === undefined || stop.soon.aborted) return;
       writer.begin(market.marketId);
       await fetchMarket(market, exchange, fetcher, (page) => {
         pages++;
+        atOnce.lookAgain();
         return writer.add(page);
       }, stop);
     } while (!isProbe && closed === undefined && !stop.soon.aborted);
@@ -126,6 +129,37 @@ export async function isReadyWithin(
   } finally {
     enough.abort();
     await timer;
+  }
+}
+
+/**
+ * Lets so many in at once as the limit says at the moment. Markets that are fetched at once share the rate: more of them
+ * than it takes would make each last longer, and the largest is never read to its end before the deadline.
+ */
+class Gate {
+  #inside = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(readonly limit: () => number) {}
+
+  async enter(): Promise<Disposable> {
+    while (this.#inside >= this.limit()) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#inside++;
+    return {
+      [Symbol.dispose]: () => {
+        this.#inside--;
+        this.lookAgain();
+      },
+    };
+  }
+
+  /** The limit may have changed. */
+  lookAgain(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
   }
 }
 

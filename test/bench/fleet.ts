@@ -5,12 +5,16 @@ import { brokenTruth } from "../chaos/invariants.ts";
 import { World } from "../chaos/world.ts";
 import { rowsOf } from "../support/batches.ts";
 import { eventually } from "../support/program.ts";
+import { startSimulator } from "../../src/simulator/server.ts";
+import { once } from "./processes.ts";
 
 const REQUESTS_PER_MINUTE = 600;
 const MARKETS = "CNY/*,UAH/*,VES/*,JPY/*,DZD/*,BDT/*,AZN/*,TRY/*,QAR/*,CLP/*,LKR/*,IDR/*";
 
 interface Outcome {
   readonly seconds: number;
+  /** From the first page to the last. */
+  readonly fetchingSeconds: number;
   readonly pages: number;
   /** Pages that the exchange sent more than once. */
   readonly repeated: number;
@@ -35,11 +39,19 @@ async function batchBy(workers: number, isOneKilled: boolean): Promise<Outcome> 
       BATCH_DEADLINE_SECONDS: "480",
     },
   });
+  await learnSizes(world);
   await using database = world.postgres.connect();
   const look = async () =>
     (await rowsOf(
       database,
-      `select r.*, (select count(*) from p2p.stg_responses)::int as pages from p2p.ops_batch_runs r`,
+      `select
+         r.*,
+         count(s.*)::int as pages,
+         extract(epoch from max(s.observed_at) - min(s.observed_at))::float8 as fetching_seconds
+       from p2p.ops_batch_runs r
+       left join p2p.stg_responses s using (batch_id)
+       where r.due_at is not null
+       group by r.batch_id`,
     ))[0];
   for (const machine of world.machines) world.startWorker(machine);
   if (isOneKilled) {
@@ -67,19 +79,32 @@ async function batchBy(workers: number, isOneKilled: boolean): Promise<Outcome> 
   await Deno.remove(logFolder, { recursive: true });
   return {
     seconds: Number(batch["execution_time_seconds"]),
+    fetchingSeconds: Number(batch["fetching_seconds"]),
     pages: Number(batch["pages"]),
     repeated: [...sent.values()].filter((times) => times > 1).length,
   };
 }
 
+/** A first batch, as fast as it goes: from it the plan knows which markets take long. */
+async function learnSizes({ options, postgres }: World): Promise<void> {
+  const { seed, offers, markets } = options;
+  const simulator = await startSimulator({ seed, offers });
+  const learner = { MARKETS: markets, WORKER_NAME: "learner" };
+  await once(postgres.workerUrl, simulator.url, learner);
+  await simulator.close();
+}
+
 export async function benchFleet(): Promise<void> {
   console.log(`each worker has its own address, good for ${REQUESTS_PER_MINUTE} requests/min\n`);
-  console.log(`${"".padEnd(28)}  seconds  of one    pages  sent twice`);
+  console.log(`${"".padEnd(26)}  seconds  of one  fetching  of one    pages  sent twice`);
   const alone = await batchBy(1, false);
-  const tell = (title: string, { seconds, pages, repeated }: Outcome): void => {
-    const share = `${(100 * seconds / alone.seconds).toFixed(0)} %`;
-    const cells = [seconds.toFixed(1).padStart(9), share.padStart(8), String(pages).padStart(9)];
-    console.log(title.padEnd(28) + cells.join("") + String(repeated).padStart(12));
+  const tell = (title: string, outcome: Outcome): void => {
+    const cells = (["seconds", "fetchingSeconds"] as const).flatMap((column) => [
+      outcome[column].toFixed(1).padStart(column === "seconds" ? 9 : 10),
+      `${(100 * outcome[column] / alone[column]).toFixed(0)} %`.padStart(8),
+    ]);
+    const counts = String(outcome.pages).padStart(9) + String(outcome.repeated).padStart(12);
+    console.log(title.padEnd(26) + cells.join("") + counts);
   };
   tell("one worker", alone);
   tell("three workers", await batchBy(3, false));

@@ -34,6 +34,7 @@ export async function startSimulator(
 export async function once(
   databaseUrl: string,
   exchangeUrl: string,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ summary: Summary; peakBytes: number }> {
   const process = new Deno.Command(Deno.execPath(), {
     args: [...WORKER, "once", "--json", "--quiet"],
@@ -44,6 +45,7 @@ export async function once(
       MAX_RATE_LIMIT: "1000000",
       RATE_LIMIT_BURST: "1000",
       LOG_LEVEL: "warning",
+      ...environment,
     },
     stdout: "piped",
   }).spawn();
