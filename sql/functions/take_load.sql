@@ -7,7 +7,8 @@
 --   load    it is the loader: fetching is ended, what was not fetched is deferred with the reason, and load_batch is next
 --   closed  the batch is over
 -- Exactly one of several becomes the loader. One that dies, or is idle, is replaced: load_batch may be called again.
--- After the deadline markets that live workers have in hand are waited for, ten seconds at most.
+-- After the deadline markets that live workers have in hand are waited for, ten seconds at most. Only who stops leaves the
+-- load to others: where all have given up, one of them loads.
 create or replace function p2p.take_load(p_batch_id uuid, p_worker_id text, p_give_up_reason text)
 returns text
 language plpgsql
@@ -15,7 +16,9 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   c_patience constant interval := interval '10 seconds';
+  c_worth_waiting constant interval := interval '60 seconds';
   v_gives_up constant boolean := p_give_up_reason is not null;
+  v_is_stopping boolean;
   v_batch p2p.ops_batch_runs;
   v_loader text;
   v_is_in_time boolean;
@@ -32,7 +35,12 @@ begin
       return 'closed';
     end if;
 
-    if not exists (select from p2p.live_workers() w where w.worker_id = p_worker_id) then
+    select w.doing = 'stopping'
+    into v_is_stopping
+    from p2p.live_workers() w
+    where w.worker_id = p_worker_id;
+
+    if not found then
       return 'wait'; -- until it has beaten again: nobody would count on it
     end if;
 
@@ -98,7 +106,8 @@ begin
   free as (
     select
       p.worker_id = p_worker_id as is_mine,
-      we.breaker <> 'open' as can_go_on
+      we.breaker <> 'open'
+        and coalesce(we.paused_until < clock_timestamp() + c_worth_waiting, true) as can_go_on
     from p2p.market_patterns() p
     join p2p.ops_worker_exchanges we using (worker_id, exchange_id)
     left join at_work a using (worker_id)
@@ -125,7 +134,7 @@ begin
     if v_gives_up then
       if v_left.is_any_held
         or v_left.is_any_others_now
-        or not v_left.is_any and v_left.are_others_at_work
+        or v_is_stopping and not v_left.is_any and v_left.are_others_at_work
       then
         return 'others';
       end if;
@@ -134,8 +143,8 @@ begin
     elsif v_left.is_any_held or v_left.is_any_others then
       return 'wait';
     end if;
-  elsif v_gives_up and v_left.are_others_at_work then
-    return 'others';
+  elsif v_is_stopping and v_left.are_others_at_work then
+    return 'others'; -- one that is only closed out stays: the others may be, too
   elsif v_left.is_any_held and clock_timestamp() < v_batch.fetch_until + c_patience then
     return 'wait';
   end if;

@@ -383,6 +383,8 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     "another is at no batch": [{ doing: "idle" }, "load"],
     "to another the exchange is closed too": [{ breaker: "open" }, "load"],
     "another tries whether the exchange is back": [{ breaker: "half_open" }, "others"],
+    "another pauses for a moment": [{ pausedSeconds: 10 }, "others"],
+    "another is to pause for long": [{ pausedSeconds: 1800 }, "load"],
     "another serves other markets": [{ filter: [{ fiat: "EUR", asset: "*" }] }, "load"],
   } as const;
   for (const [name, [other, expected]] of Object.entries(cases)) {
@@ -409,9 +411,29 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     await sql.claim(batchId);
     const batch = await sql.batch(batchId);
     for (const market of [BUY, "VES/USDT SELL"] as const) await batch.page(market, []);
+    await sql.beat({ doing: "stopping" });
     assert.equal(await sql.takeLoad(batchId, WORKER, "stop"), "others");
     assert.equal(await sql.takeLoad(batchId, TWO), "load");
   });
+  await t.step("nothing is left, and all have given up: one of them loads", async () => {
+    const { sql, batchId } = await scene({ breaker: "open", doing: "waiting" });
+    await using _ = sql;
+    await sql.claim(batchId);
+    const batch = await sql.batch(batchId);
+    for (const market of [BUY, "VES/USDT SELL"] as const) await batch.page(market, []);
+    assert.equal(await sql.takeLoad(batchId, WORKER, "HTTP 500"), "load");
+    assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 500"), "others");
+  });
+});
+
+Deno.test("after the deadline one loads also where all have given up; who stops leaves it to the others", async () => {
+  await using sql = await SqlFixture.create();
+  const batchId = await opened(sql);
+  await pastDeadline(sql, 1);
+  await sql.beat({ doing: "stopping" });
+  await sql.beat({ worker: TWO, doing: "waiting", pausedSeconds: 1800 });
+  assert.equal(await sql.takeLoad(batchId, WORKER, "told to stop"), "others");
+  assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 429"), "load");
 });
 
 Deno.test("after the deadline what live workers have in hand is waited for, ten seconds at most", async () => {
