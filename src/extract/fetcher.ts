@@ -250,13 +250,9 @@ export class Fetcher {
       signal,
     });
     const observedAt = new Date();
-<<<<<<< HEAD
     const milliseconds = this.options.clock.now() - started;
     this.#answerSeconds = 0.9 * (this.#answerSeconds ?? milliseconds / 1000) +
       milliseconds / 10_000;
-    this.statistics.bytes += body.bytes;
-=======
->>>>>>> rate
     return {
       value: read(document),
       body,
