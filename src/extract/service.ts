@@ -1,4 +1,4 @@
-import { ConfigurationError, describe, P2pError } from "../errors.ts";
+import { describe, P2pError } from "../errors.ts";
 import { logger } from "../log.ts";
 import type { BatchOutcome } from "./batch.ts";
 import type { DueTime } from "./batch_types.ts";
@@ -22,9 +22,9 @@ export interface ServiceOptions {
 const log = logger("run");
 
 /**
- * Works on a batch at every tick, until stopped. What goes wrong is logged, and the next tick tries again.
- * @throws {ConfigurationError} when nothing can be done with what there is, e.g. a database that lacks a function; bugs;
- *   anything, once no batch can come any more
+ * Works on a batch at every tick, until stopped. What goes wrong is logged, and the next tick tries again: also where a
+ * function is missing, which its DBA may be changing at this moment.
+ * @throws bugs; anything, once no batch can come any more
  */
 export async function serve(options: ServiceOptions): Promise<void> {
   const { ticks, intervalSeconds, isOver, signal, wallTime = Date.now } = options;
@@ -42,7 +42,7 @@ export async function serve(options: ServiceOptions): Promise<void> {
       isPaused = paused !== undefined;
     } catch (error) {
       if (signal.aborted && isAbort(error)) return;
-      if (!(error instanceof P2pError) || error instanceof ConfigurationError) throw error;
+      if (!(error instanceof P2pError)) throw error;
       if (await isOver()) throw error;
       log.error("the batch failed: {reason}", { reason: describe(error) });
     }
