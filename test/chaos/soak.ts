@@ -95,6 +95,7 @@ class Soak {
       machine.databaseProxy.pass();
       machine.exchangeProxy.pass();
     }
+    this.#checkFlat();
     const told = performance.now();
     const exitCodes = await world.stopWorkers();
     const stopSeconds = (performance.now() - told) / 1000;
@@ -231,6 +232,20 @@ class Soak {
       ...(this.#underWay === "" ? [] : [`(${this.#underWay})`]),
     ].join("  "));
     if (row["error_summary"] !== null) this.options.say(`       ${row["error_summary"]}`);
+  }
+
+  /** The first worker lives all the time: its memory in the last quarter is that of the second one. */
+  #checkFlat(): void {
+    const { length } = this.#samples;
+    if (length < 80) return;
+    const mean = (from: number, to: number): number => {
+      const some = this.#samples.slice(from * length, to * length);
+      return some.reduce((sum, { memory }) => sum + (memory[0] ?? 0), 0) / some.length / 1e6;
+    };
+    const [before, after] = [mean(0.25, 0.5), mean(0.75, 1)];
+    if (after > before + 20) this.#break("memory is flat", [{ megabytes: { before, after } }]);
+    const most = Math.max(...this.#samples.map(({ connections }) => connections));
+    if (most > 8 * this.options.workers) this.#break("connections are few", [{ most }]);
   }
 
   async #check(isOver: boolean): Promise<void> {
