@@ -1,12 +1,13 @@
 /** Runs a world through batches and faults, and looks at it all the time. */
 import type { Row } from "../../src/database/connection.ts";
 import { isConnectionLost } from "../../src/database/errors.ts";
+import { EXIT } from "../../src/errors.ts";
 import { rowsOf } from "../support/batches.ts";
 import type { KnownOffer } from "../support/truth.ts";
 import { pause, schedule } from "./faults.ts";
 import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
 import { Dice } from "./random.ts";
-import { World } from "./world.ts";
+import { type Machine, World } from "./world.ts";
 
 export interface SoakOptions {
   readonly batches: number;
@@ -96,6 +97,7 @@ class Soak {
       machine.exchangeProxy.pass();
     }
     this.#checkFlat();
+    await this.#leasesOfDead();
     const told = performance.now();
     const exitCodes = await world.stopWorkers();
     const stopSeconds = (performance.now() - told) / 1000;
@@ -118,6 +120,15 @@ class Soak {
       stopSeconds,
       seconds: (performance.now() - this.#began) / 1000,
     };
+  }
+
+  /** Who stops leaves a batch to a worker that was killed, until the lease of that is over: nobody can know better. */
+  async #leasesOfDead(): Promise<void> {
+    const dead = `select from p2p.ops_workers
+      where doing <> 'gone' and lease_expires_at > clock_timestamp()
+        and last_seen_at < clock_timestamp() - interval '8 seconds'`;
+    await pause(8);
+    while ((await this.#ask(dead)).length > 0) await pause(0.5);
   }
 
   async #injectFaults(): Promise<void> {
@@ -169,12 +180,7 @@ class Soak {
     const { batches } = this.options;
     while (this.#seen.size < batches && this.#broken.length === 0) {
       await pause(LOOK_SECONDS);
-      for (const { name, process } of this.world.machines) {
-        if (process?.hasFailed) {
-          const { code } = await process.ended;
-          this.#break("no worker ends by itself", [{ name, code }]);
-        }
-      }
+      for (const machine of this.world.machines) await this.#supervise(machine);
       try {
         await this.#lookAtBatches();
         if ((performance.now() - this.#lastBatch) / 1000 > PATIENCE_SECONDS) {
@@ -182,10 +188,18 @@ class Soak {
         }
       } catch (error) {
         // The database is down: that is the fault under way.
-        if (!isConnectionLost(error) && !String(error).includes("PostgreSQL is down")) throw error;
+        if (!isConnectionLost(error)) throw error;
       }
     }
     this.#over.abort();
+  }
+
+  /** As systemd does: a worker that found no database when it started is started again. Nothing else may end one. */
+  async #supervise(machine: Machine): Promise<void> {
+    if (!machine.process?.hasFailed) return;
+    const { code } = await machine.process.ended;
+    if (code === EXIT.unavailable) this.world.startWorker(machine);
+    else this.#break("no worker ends by itself", [{ name: machine.name, code }]);
   }
 
   async #lookAtBatches(): Promise<void> {
