@@ -1,4 +1,5 @@
 import { mapConcurrently } from "../extract/concurrency.ts";
+import { ExchangeClosed } from "../extract/access.ts";
 import { RequestFailure } from "../extract/failure.ts";
 import { AnswerError, codeOf, isObject, type JsonObject, objectsIn, textOf } from "./answer.ts";
 import { successful } from "./binance_envelope.ts";
@@ -100,12 +101,14 @@ async function askEach(
   askOne: (fiat: string) => Promise<void>,
 ): Promise<void> {
   let silentInARow = 0;
+  let isClosed = false;
   await mapConcurrently(fiats, concurrency, async (fiat) => {
-    if (silentInARow >= SILENT_FIATS_IN_A_ROW) return;
+    if (isClosed || silentInARow >= SILENT_FIATS_IN_A_ROW) return;
     try {
       await askOne(fiat);
       silentInARow = 0;
     } catch (error) {
+      isClosed ||= error instanceof ExchangeClosed;
       const isSilence = error instanceof RequestFailure && error.isSilence;
       silentInARow = isSilence ? silentInARow + 1 : 0;
       problems.push({ fiat, error: error instanceof Error ? error : new Error(String(error)) });

@@ -71,6 +71,11 @@ export class Breaker {
     return this.#reason;
   }
 
+  /** What is thrown while open. */
+  get error(): ExchangeClosed {
+    return new ExchangeClosed(this.exchange, this.#reason ?? "", this.#secondsLeft);
+  }
+
   get memory(): BreakerMemory {
     return {
       failures: this.#state === "closed" ? this.#inARow.state : 0,
@@ -94,7 +99,7 @@ export class Breaker {
       signal.throwIfAborted();
       if (this.#state === "closed") return this.#pass;
       if (this.#state === "open") {
-        if (this.#secondsLeft > 0) throw this.#closed();
+        if (this.#secondsLeft > 0) throw this.error;
         this.#become("half_open", { isProbe: true });
         return this.#pass;
       }
@@ -156,7 +161,7 @@ export class Breaker {
     this.#inARow.state = 0;
     this.#openUntil = this.clock.now() + (this.#openTime?.duration ?? 0);
     this.#become("open", { isProbe: false });
-    this.sendAway(this.#closed());
+    this.sendAway(this.error);
   }
 
   #lengthen(): void {
@@ -169,10 +174,6 @@ export class Breaker {
     this.#pass = pass;
     this.#decision.resolve();
     this.#decision = Promise.withResolvers();
-  }
-
-  #closed(): ExchangeClosed {
-    return new ExchangeClosed(this.exchange, this.#reason ?? "", this.#secondsLeft);
   }
 
   get #secondsLeft(): number {

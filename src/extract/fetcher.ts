@@ -1,11 +1,10 @@
 import pRetry, { AbortError } from "p-retry";
 import { z } from "zod";
-import { describe } from "../errors.ts";
 import { AnswerError } from "../exchange/answer.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
-import { VERSION } from "../version.ts";
 import { type AccessState, ExchangeClosed, type RememberedAccess } from "./access.ts";
-import { type Body, readBody } from "./body.ts";
+import { askOnce } from "./ask_once.ts";
+import type { Body } from "./body.ts";
 import { Breaker, type Pass } from "./breaker.ts";
 import type { Clock } from "./clock.ts";
 import { RequestFailure } from "./failure.ts";
@@ -138,10 +137,8 @@ export class Fetcher {
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof RequestFailure) {
-          if (this.#breaker.state === "open" && error.isOfExchange) {
-            throw new AbortError(this.#closed(this.#breaker.reason ?? error.message));
-          }
-          error.attempts = attempt;
+          const { state, error: closed } = this.#breaker;
+          if (state !== "closed" && error.isOfExchange) throw new AbortError(closed);
           if (attempt <= maxRetries && this.#mayRetry(error, attempt)) throw error;
         }
         throw error instanceof Error ? new AbortError(error) : error; // final
@@ -161,7 +158,7 @@ export class Fetcher {
     return this.#limiter.pausedSeconds > MAX_RETRY_AFTER_SECONDS;
   }
 
-  #closed(reason: string): ExchangeClosed {
+  #pausedForLong(reason: string): ExchangeClosed {
     return new ExchangeClosed(this.options.exchange, reason, this.#limiter.pausedSeconds);
   }
 
@@ -178,7 +175,7 @@ export class Fetcher {
     attempt: number,
     signal: AbortSignal,
   ): Promise<Received<T>> {
-    if (this.#isPausedForLong) throw this.#closed("it asked for a pause (Retry-After)");
+    if (this.#isPausedForLong) throw this.#pausedForLong("it asked for a pause (Retry-After)");
     const pass = await this.#breaker.admit(signal);
     let permit: Permit;
     try {
@@ -200,9 +197,14 @@ export class Fetcher {
       const failure = error instanceof AnswerError
         ? new RequestFailure(error.problem, error.message, undefined, { cause: error })
         : error;
-      if (signal.aborted || !(failure instanceof RequestFailure)) this.#breaker.withdrawn(pass);
-      else this.#learn(failure, request, permit, pass);
-      throw failure;
+      if (signal.aborted || !(failure instanceof RequestFailure)) {
+        this.#breaker.withdrawn(pass);
+        throw failure;
+      }
+      failure.attempts = attempt;
+      this.#learn(failure, request, permit, pass);
+      // What a probe asked for counts as failed: handed back, it might be the next probe as well, and fail for itself.
+      throw pass.isProbe && !failure.isRefusal ? new AbortError(failure) : failure;
     }
   }
 
@@ -231,7 +233,7 @@ export class Fetcher {
       this.#refusedRequests.add(key);
     }
     if (isNews || pass.isProbe) this.#breaker.failed(pass, failure.message);
-    if (this.#isPausedForLong) this.#breaker.sendAway(this.#closed(failure.message));
+    if (this.#isPausedForLong) this.#breaker.sendAway(this.#pausedForLong(failure.message));
   }
 
   async #attempt<T>(
@@ -241,108 +243,27 @@ export class Fetcher {
     signal: AbortSignal,
   ): Promise<Received<T>> {
     const started = this.options.clock.now();
-    const { response, body } = await this.#receive(request, signal);
+    const { document, body, status } = await askOnce(request, {
+      timeoutSeconds: this.options.timeoutSeconds,
+      send: this.options.send ?? fetch,
+      statistics: this.statistics,
+      signal,
+    });
     const observedAt = new Date();
     const milliseconds = this.options.clock.now() - started;
     this.#answerSeconds = 0.9 * (this.#answerSeconds ?? milliseconds / 1000) +
       milliseconds / 10_000;
-    this.statistics.bytes += body.bytes;
     return {
-      value: read(parse(body.text, response)),
+      value: read(document),
       body,
-      status: response.status,
+      status,
       attempt,
       durationMilliseconds: Math.round(milliseconds),
       observedAt,
     };
   }
-
-  /** Sends once and reads the body to its end, both within the time-out. */
-  async #receive(
-    request: HttpRequest,
-    signal: AbortSignal,
-  ): Promise<{ response: Response; body: Body }> {
-    const { timeoutSeconds } = this.options;
-    const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
-    try {
-      const response = await (this.options.send ?? fetch)(request.url, {
-        method: request.method,
-        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
-        headers: {
-          "accept": "application/json",
-          "content-type": "application/json",
-          "user-agent": `p2p-ingest/${VERSION}`,
-        },
-        redirect: "manual", // an offer comes from the exchange that was asked, or not at all
-        signal: AbortSignal.any([signal, deadline]),
-      });
-      this.statistics.answers++;
-      if (!response.ok) {
-        await response.body?.cancel();
-        throw refusedByStatus(response);
-      }
-      return { response, body: await readBody(response) };
-    } catch (error) {
-      throw error instanceof RequestFailure ? error : faultOnTheWay(error, timeoutSeconds);
-    }
-  }
 }
 
 function keyOf(request: HttpRequest): string {
   return request.url + JSON.stringify(request.body);
-}
-
-function refusedByStatus(response: Response): RequestFailure {
-  const message = `HTTP ${response.status} ${response.statusText}`.trimEnd();
-  const retryAfter = retryAfterSeconds(response);
-  if (response.status === 429) return new RequestFailure("rate_limited", message, retryAfter);
-  if (response.status === 403) return new RequestFailure("forbidden", message, retryAfter);
-  if (response.status >= 500) return new RequestFailure("server_error", message, retryAfter);
-  const target = response.headers.get("location")?.slice(0, 200);
-  return new RequestFailure(
-    "http_error",
-    target === undefined ? message : `${message}: redirected to ${target}`,
-  );
-}
-
-/** `Retry-After` is a number of seconds or a date. */
-function retryAfterSeconds(response: Response): number | undefined {
-  const value = response.headers.get("retry-after")?.trim();
-  if (!value) return undefined;
-  if (/^\d{1,9}$/.test(value)) return Number(value);
-  const seconds = (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
-}
-
-function parse(text: string, response: Response): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const isHtml = /^\s*</.test(text) || /html/i.test(response.headers.get("content-type") ?? "");
-    if (isHtml) {
-      throw new RequestFailure("challenge", `HTTP ${response.status} with HTML instead of JSON`);
-    }
-    const excerpt = JSON.stringify(text.slice(0, 80));
-    throw new RequestFailure(
-      "invalid_json",
-      `the body is not JSON (${text.length} characters): ${excerpt}`,
-      undefined,
-      {
-        cause,
-      },
-    );
-  }
-}
-
-/** What `fetch` throws: a time-out, else, for every fault of the network and of compression, a TypeError. */
-function faultOnTheWay(error: unknown, timeoutSeconds: number): RequestFailure {
-  const options = { cause: error };
-  return error instanceof DOMException && error.name === "TimeoutError"
-    ? new RequestFailure(
-      "timeout",
-      `no whole answer within ${timeoutSeconds} s`,
-      undefined,
-      options,
-    )
-    : new RequestFailure("connection", describe(error), undefined, options);
 }

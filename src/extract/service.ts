@@ -15,6 +15,8 @@ export interface ServiceOptions {
   /** Whether no batch can come any more. */
   readonly isOver: () => Promise<boolean>;
   readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly wallTime?: () => number;
 }
 
 const log = logger("run");
@@ -25,7 +27,7 @@ const log = logger("run");
  *   anything, once no batch can come any more
  */
 export async function serve(options: ServiceOptions): Promise<void> {
-  const { ticks, intervalSeconds, isOver, signal } = options;
+  const { ticks, intervalSeconds, isOver, signal, wallTime = Date.now } = options;
   let isPaused = false;
   for await (const at of ticks) {
     if (signal.aborted) return;
@@ -44,9 +46,9 @@ export async function serve(options: ServiceOptions): Promise<void> {
       if (await isOver()) throw error;
       log.error("the batch failed: {reason}", { reason: describe(error) });
     }
-    if (!isPaused && !signal.aborted) {
-      const next = new Date(at.getTime() + intervalSeconds * 1000);
-      log.info("next batch at {due}", { due: next.toISOString() });
+    const next = at.getTime() + intervalSeconds * 1000;
+    if (!isPaused && !signal.aborted && next > wallTime()) {
+      log.info("next batch at {due}", { due: new Date(next).toISOString() });
     }
   }
 }

@@ -7,7 +7,13 @@ import { rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase, urlAs } from "../support/database.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { eventually, FAST, Program, type Variables } from "../support/program.ts";
-import { endLeases, holdTable, killSessions, pagesStored } from "../support/sessions.ts";
+import {
+  endLeases,
+  holdTable,
+  killSessions,
+  pagesStored,
+  someoneWaits,
+} from "../support/sessions.ts";
 import { expectedOffers, type KnownOffer, storedOffers } from "../support/truth.ts";
 
 interface Exchange {
@@ -196,6 +202,26 @@ Deno.test("SIGTERM of the only one: what came is loaded, the rest deferred, and 
       "select distinct reason from p2p.ops_batch_markets where status = 'deferred'",
     );
     deepStrictEqual(reasons.map(({ reason }) => reason), ["the worker was told to stop"]);
+  });
+});
+
+Deno.test("a second SIGTERM ends it at once, also in the middle of a load", async () => {
+  await using test = await testDatabase();
+  await withExchange(async (exchange) => {
+    await using worker = new Program(["run"], {
+      ...exchange.variables,
+      DATABASE_URL: urlAs("worker", test.url),
+    });
+    await pagesStored(test.database, 40);
+    await using _lock = await holdTable(test.url, "p2p.fact_market_depth");
+    worker.kill("SIGTERM");
+    await someoneWaits(test.database);
+    const loading = performance.now();
+    await eventually("a moment", () => performance.now() - loading > 1100 || undefined);
+    const told = performance.now();
+    worker.kill("SIGTERM");
+    strictEqual((await worker.ended).code, 75);
+    ok(performance.now() - told < 1000);
   });
 });
 

@@ -242,10 +242,10 @@ export class SqlFixture implements AsyncDisposable {
   /** Opens a batch over these markets, at a time of the test's choice, and claims them all. */
   async openBatch({ at, markets, worker = WORKER }: BatchOptions): Promise<TestBatch> {
     await this.listMarkets(markets);
-    await this.beat({ worker });
-    const { outcome, batch_id } = await this.join({ worker });
-    if (outcome !== "opened") throw new Error(`no batch was opened: ${outcome}`);
-    const batchId = String(batch_id);
+    const isFormer = await this.value(
+      "select to_regprocedure('p2p.open_batch(text,text,double precision,jsonb)') is not null",
+    );
+    const batchId = isFormer ? await this.#openAsFormerly(worker) : await this.#open(worker);
     if (at !== undefined) {
       await this.rows(
         "update p2p.ops_batch_runs set batch_start_time = $2::timestamptz where batch_id = $1",
@@ -258,7 +258,7 @@ export class SqlFixture implements AsyncDisposable {
       batchId,
     ) as Date;
     const claimed = await this.rows(
-      "select * from p2p.claim_markets($1, $2, 'binance', 100000)",
+      `select * from p2p.claim_markets($1, $2, ${isFormer ? "" : "'binance', "}100000)`,
       batchId,
       worker,
     );
@@ -267,6 +267,22 @@ export class SqlFixture implements AsyncDisposable {
       Number(row["market_id"]),
     ]));
     return new TestBatch(this, batchId, start, worker, ids);
+  }
+
+  async #open(worker: string): Promise<string> {
+    await this.beat({ worker });
+    const { outcome, batch_id } = await this.join({ worker });
+    if (outcome !== "opened") throw new Error(`no batch was opened: ${outcome}`);
+    return String(batch_id);
+  }
+
+  /** In a database that is still of a release up to 0.3.0. */
+  async #openAsFormerly(worker: string): Promise<string> {
+    const { batch_id } = await this.work(
+      `select batch_id from p2p.open_batch('binance', $1, 60, '[{"fiat": "*", "asset": "*"}]')`,
+      worker,
+    );
+    return String(batch_id);
   }
 
   /** A whole batch: each book one page, or several. */

@@ -6,6 +6,7 @@ import type {
   DiscoveryOptions,
   ListedMarket,
 } from "../../src/exchange/exchange.ts";
+import { ExchangeClosed } from "../../src/extract/access.ts";
 
 /** Answers by the last part of the path, then by the fiat that was asked for; what is missing fails. */
 interface Scene {
@@ -178,6 +179,24 @@ Deno.test("a fiat that fails keeps what was known: it is missed, and not covered
     "ARS config ARS failed",
     "GHS the configuration of GHS lists no areas",
   ]);
+});
+
+Deno.test("while the breaker is open no further fiat is asked; all are missed", async () => {
+  const exchange = binance({ baseUrl: "http://x", search: "/s", pairs: undefined });
+  const codes = Array.from({ length: 50 }, (_, index) => `F${index}`);
+  let calls = 0;
+  const ask: Ask = () => {
+    calls++;
+    return Promise.reject(new ExchangeClosed("binance", "HTTP 500", 10));
+  };
+  const discovery = await exchange.discoverMarkets(ask, {
+    fiats: codes,
+    knownFiats: [],
+    freshFiats: [],
+    concurrency: 4,
+  });
+  assert.equal(calls, 4);
+  assert.deepEqual(discovery.missed, codes);
 });
 
 Deno.test("nothing can be had: nothing is covered", async () => {

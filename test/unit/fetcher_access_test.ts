@@ -139,6 +139,20 @@ Deno.test("a probe that is aborted decides nothing", async () => {
   gate.resolve();
 });
 
+Deno.test("what a failed probe asked for is not handed back: it may be why it failed", async () => {
+  await using server = serveAnswers((_, count) =>
+    new Response("", { status: count < 11 ? 500 : 429 })
+  );
+  const { ask, clock, fetcher } = asking(server);
+  await outcomes(Array.from({ length: 10 }, () => ask()));
+  await clock.sleep(10_000);
+  await assert.rejects(ask(), { name: "RequestFailure", kind: "server_error", attempts: 1 });
+  assert.equal(fetcher.state.breaker, "open");
+  await clock.sleep(20_000);
+  await assert.rejects(ask(), { name: "ExchangeClosed", retryInSeconds: 40 });
+  assert.equal(server.requests.length, 12);
+});
+
 Deno.test("after a good probe requests go out one by one", async () => {
   await using server = serveAnswers((_, count) =>
     count < 10 ? new Response("", { status: 500 }) : Response.json([])
@@ -292,6 +306,7 @@ Deno.test("the rate comes back from what was remembered, and the breaker as it w
   assert.deepEqual([Math.round(ratePerMinute / 10), ceilingPerMinute, breaker], [31, 330, "open"]);
   await assert.rejects(ask(), ExchangeClosed);
   await clock.sleep(6000);
+  await assert.rejects(ask(), { name: "RequestFailure", attempts: 1 });
   await assert.rejects(ask(), ExchangeClosed);
   assert.equal(server.requests.length, 11, "only the probe");
 });

@@ -21,7 +21,7 @@ interface Scene {
   rate(): number;
 }
 
-function scene(options: Partial<RateOptions> = {}, remembered?: RememberedAccess): Scene {
+function scene(options?: Partial<RateOptions>, remembered?: RememberedAccess): Scene {
   const clock = new FakeClock({ skips: true });
   const limiter = new RateLimiter({ ...RATE, ...options }, clock, remembered);
   const work = async (seconds: number) => {

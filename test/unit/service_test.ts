@@ -57,7 +57,7 @@ type Ending = BatchOutcome["outcome"] | Error;
 async function served(
   ticks: readonly (readonly Ending[])[],
   isOver = false,
-): Promise<{ log: string[]; done: string[] }> {
+): Promise<{ log: string[]; next: string[]; done: string[] }> {
   const records: LogRecord[] = [];
   const done: string[] = [];
   await configure({
@@ -89,15 +89,15 @@ async function served(
       },
       afterwards: () => Promise.resolve(void done.push("afterwards")),
       isOver: () => Promise.resolve(isOver),
+      wallTime: () => 1_000_000, // after the second tick, before the third
       signal: new AbortController().signal,
     });
   } finally {
     await reset();
   }
-  const log = records
-    .map(({ level, message }) => `${level}: ${message.join("")}`)
-    .filter((line) => !line.includes("next batch at"));
-  return { log, done };
+  const lines = records.map(({ level, message }) => `${level}: ${message.join("")}`);
+  const isNext = (line: string) => line.includes("next batch at");
+  return { log: lines.filter((line) => !isNext(line)), next: lines.filter(isNext), done };
 }
 
 Deno.test("a tick: its batch, also after one that was left under way; then what can wait", async () => {
@@ -107,6 +107,11 @@ Deno.test("a tick: its batch, also after one that was left under way; then what 
     ...["prepare", "batch 600", "batch 600", "afterwards"],
   ]);
   assert.deepEqual(log, []);
+});
+
+Deno.test("it says when the next batch is due, unless that is past already", async () => {
+  const { next } = await served([["done"], ["done"], ["paused"]]);
+  assert.deepEqual(next, ["info: next batch at 1970-01-01T00:20:00.000Z"]);
 });
 
 Deno.test("it says once that batches are paused, and goes on by itself", async () => {

@@ -91,6 +91,8 @@ export async function benchRate(args: readonly string[]): Promise<void> {
   ].join("\n");
   await Deno.mkdir("docs", { recursive: true });
   await Deno.writeTextFile("docs/rate-experiment.md", document);
+  await new Deno.Command(Deno.execPath(), { args: ["fmt", "-q", "docs/rate-experiment.md"] })
+    .output();
   await Deno.writeTextFile("docs/rate-experiment.svg", plot(panels));
   console.log(lines.join("\n"));
 }
