@@ -15,6 +15,7 @@ export type ServerEnd = "SIGKILL" | "SIGQUIT" | "SIGINT";
 
 export class Postgres implements AsyncDisposable {
   #cluster: Cluster | undefined;
+  #url = "";
 
   private constructor(readonly dataDir: string) {}
 
@@ -35,9 +36,9 @@ export class Postgres implements AsyncDisposable {
     return server;
   }
 
+  /** Where it is, or was last. */
   get url(): string {
-    if (this.#cluster === undefined) throw new Error("PostgreSQL is down");
-    return this.#cluster.url;
+    return this.#url;
   }
 
   /** With the rights of a worker. */
@@ -55,6 +56,7 @@ export class Postgres implements AsyncDisposable {
   /** Starts the server, on another port than before. */
   async open(): Promise<void> {
     this.#cluster = await openCluster({ dataDir: this.dataDir, purpose: "chaos", durable: false });
+    this.#url = this.#cluster.url;
   }
 
   /** Moves the database, but not the server's own files, into a folder: e.g. on a disk that is small. */

@@ -1,12 +1,13 @@
 /** Runs a world through batches and faults, and looks at it all the time. */
 import type { Row } from "../../src/database/connection.ts";
 import { isConnectionLost } from "../../src/database/errors.ts";
+import { EXIT } from "../../src/errors.ts";
 import { rowsOf } from "../support/batches.ts";
 import type { KnownOffer } from "../support/truth.ts";
 import { pause, schedule } from "./faults.ts";
 import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
 import { Dice } from "./random.ts";
-import { World } from "./world.ts";
+import { type Machine, World } from "./world.ts";
 
 export interface SoakOptions {
   readonly batches: number;
@@ -95,6 +96,8 @@ class Soak {
       machine.databaseProxy.pass();
       machine.exchangeProxy.pass();
     }
+    this.#checkFlat();
+    await this.#leasesOfDead();
     const told = performance.now();
     const exitCodes = await world.stopWorkers();
     const stopSeconds = (performance.now() - told) / 1000;
@@ -117,6 +120,15 @@ class Soak {
       stopSeconds,
       seconds: (performance.now() - this.#began) / 1000,
     };
+  }
+
+  /** Who stops leaves a batch to a worker that was killed, until the lease of that is over: nobody can know better. */
+  async #leasesOfDead(): Promise<void> {
+    const dead = `select from p2p.ops_workers
+      where doing <> 'gone' and lease_expires_at > clock_timestamp()
+        and last_seen_at < clock_timestamp() - interval '8 seconds'`;
+    await pause(8);
+    while ((await this.#ask(dead)).length > 0) await pause(0.5);
   }
 
   async #injectFaults(): Promise<void> {
@@ -168,12 +180,7 @@ class Soak {
     const { batches } = this.options;
     while (this.#seen.size < batches && this.#broken.length === 0) {
       await pause(LOOK_SECONDS);
-      for (const { name, process } of this.world.machines) {
-        if (process?.hasFailed) {
-          const { code } = await process.ended;
-          this.#break("no worker ends by itself", [{ name, code }]);
-        }
-      }
+      for (const machine of this.world.machines) await this.#supervise(machine);
       try {
         await this.#lookAtBatches();
         if ((performance.now() - this.#lastBatch) / 1000 > PATIENCE_SECONDS) {
@@ -181,10 +188,18 @@ class Soak {
         }
       } catch (error) {
         // The database is down: that is the fault under way.
-        if (!isConnectionLost(error) && !String(error).includes("PostgreSQL is down")) throw error;
+        if (!isConnectionLost(error)) throw error;
       }
     }
     this.#over.abort();
+  }
+
+  /** As systemd does: a worker that found no database when it started is started again. Nothing else may end one. */
+  async #supervise(machine: Machine): Promise<void> {
+    if (!machine.process?.hasFailed) return;
+    const { code } = await machine.process.ended;
+    if (code === EXIT.unavailable) this.world.startWorker(machine);
+    else this.#break("no worker ends by itself", [{ name: machine.name, code }]);
   }
 
   async #lookAtBatches(): Promise<void> {
@@ -231,6 +246,20 @@ class Soak {
       ...(this.#underWay === "" ? [] : [`(${this.#underWay})`]),
     ].join("  "));
     if (row["error_summary"] !== null) this.options.say(`       ${row["error_summary"]}`);
+  }
+
+  /** The first worker lives all the time: its memory in the last quarter is that of the second one. */
+  #checkFlat(): void {
+    const { length } = this.#samples;
+    if (length < 80) return;
+    const mean = (from: number, to: number): number => {
+      const some = this.#samples.slice(from * length, to * length);
+      return some.reduce((sum, { memory }) => sum + (memory[0] ?? 0), 0) / some.length / 1e6;
+    };
+    const [before, after] = [mean(0.25, 0.5), mean(0.75, 1)];
+    if (after > before + 20) this.#break("memory is flat", [{ megabytes: { before, after } }]);
+    const most = Math.max(...this.#samples.map(({ connections }) => connections));
+    if (most > 8 * this.options.workers) this.#break("connections are few", [{ most }]);
   }
 
   async #check(isOver: boolean): Promise<void> {

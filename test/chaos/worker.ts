@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console
 /** The service as `run` has it, but with a tick every CHAOS_TICK_SECONDS. */
 import {
   configuredExchanges,
@@ -5,6 +6,7 @@ import {
   readEnvironment,
   untilStopped,
 } from "../../src/cli/environment.ts";
+import { describe, P2pError } from "../../src/errors.ts";
 import { Extraction } from "../../src/cli/extraction.ts";
 import { systemClock } from "../../src/extract/clock.ts";
 import { serve } from "../../src/extract/service.ts";
@@ -43,5 +45,11 @@ async function run(): Promise<void> {
   });
 }
 
-await run();
-Deno.exit(0);
+try {
+  await run();
+  Deno.exit(0);
+} catch (error) {
+  if (!(error instanceof P2pError)) throw error;
+  console.error(describe(error));
+  Deno.exit(error.exitCode);
+}

@@ -125,7 +125,7 @@ Deno.test("time-out: three more attempts with a wait before each, then the page 
 Deno.test("429: the whole process waits as it is told, asks more slowly, and nothing is lost", async () => {
   await withScene(
     (page, times) =>
-      page.startsWith("CNY/") && times === 0
+      page.startsWith("CNY/USDT ") && times === 0
         ? { kind: "tooManyRequests", retryAfterSeconds: 1 }
         : undefined,
     async ({ database, variables, simulator, truth }) => {
