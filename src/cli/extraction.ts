@@ -74,9 +74,11 @@ export class Extraction implements AsyncDisposable {
 
   /**
    * Markets without which there is nothing to plan. Nothing is asked while batches are paused.
+   * @param due the batch that needs them, for which a lost database is waited for
    * @throws {ExchangeError} when no exchange gives a list and none is known
    */
-  async requireMarkets(): Promise<void> {
+  async requireMarkets(due?: DueTime): Promise<void> {
+    if (due !== undefined) this.store.database.waitFor(due.intervalSeconds);
     await this.presence.register("idle");
     if (await this.store.pauseState() === undefined) await this.#discover(requireMarkets);
   }

@@ -12,7 +12,7 @@ const FURTHER_RETRY_SECONDS = 5;
 /** Runs statements that may be repeated, and repeats them while the database is lost. Tells people of that. */
 export class PatientDatabase {
   /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
-  patientUntil = 0;
+  #patientUntil = 0;
 
   /** @param signal being told to stop ends nearly all patience */
   constructor(
@@ -21,6 +21,14 @@ export class PatientDatabase {
     readonly alerts: Alerts,
     readonly signal: AbortSignal,
   ) {}
+
+  /**
+   * From now on a lost database is worth waiting for: as long as there is time to fetch, or until the next batch is due.
+   * @param seconds 0: PATIENCE.databaseSeconds for each call
+   */
+  waitFor(seconds: number): void {
+    this.#patientUntil = this.clock.now() + seconds * 1000;
+  }
 
   /**
    * @param seconds deadline of each try
@@ -74,7 +82,7 @@ export class PatientDatabase {
 
   #givesUpAt(lostAt: number): number {
     if (this.signal.aborted) return lostAt + PATIENCE.stoppingSeconds * 1000;
-    return Math.max(lostAt + PATIENCE.databaseSeconds * 1000, this.patientUntil);
+    return Math.max(lostAt + PATIENCE.databaseSeconds * 1000, this.#patientUntil);
   }
 }
 

@@ -30,7 +30,7 @@ const seconds = ({ clock }: Scene): number =>
 
 Deno.test("three quick tries, then one every five seconds; people are told at once and when it is over", async () => {
   const scene = new Scene((before) => before < 6 ? lost() : Promise.resolve([{ a: 1 }]));
-  scene.patient.patientUntil = scene.clock.now() + 60_000;
+  scene.patient.waitFor(60);
   assert.deepEqual(await scene.patient.call("select", []), [{ a: 1 }]);
   assert.deepEqual(scene.clock.waits, [200, 1000, 3000, 5000, 5000, 5000]);
   assert.deepEqual(scene.told, ["database_lost begins", "database_lost is over"]);
@@ -45,7 +45,7 @@ Deno.test("without a window it is given up after ten seconds", async () => {
 
 Deno.test("with a window it is waited for until that is over", async () => {
   const scene = new Scene(lost);
-  scene.patient.patientUntil = scene.clock.now() + 300_000;
+  scene.patient.waitFor(300);
   await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
   assert(seconds(scene) > 294 && seconds(scene) <= 300);
 });
@@ -55,7 +55,7 @@ Deno.test("being told to stop leaves it a few seconds", async () => {
     if (before === 3) scene.stop.abort();
     return lost();
   });
-  scene.patient.patientUntil = scene.clock.now() + 300_000;
+  scene.patient.waitFor(300);
   await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
   assert.equal(scene.tries, 4);
   const late = new Scene((before) => before < 2 ? lost() : Promise.resolve([]));
