@@ -61,7 +61,7 @@ export async function workOnBatch(options: BatchOptions): Promise<BatchOutcome> 
     return "batchId" in joined ? await workOn(joined, options) : joined;
   } finally {
     database.waitFor(0);
-    await presence.enter("idle");
+    if (!options.signal.aborted) await presence.enter("idle"); // else it leaves
   }
 }
 
@@ -77,7 +77,7 @@ async function workOn(joined: JoinedBatch, options: BatchOptions): Promise<Batch
   } catch (error) {
     // What is stored is safe. Others may have our markets now; unless we cannot say so, then when we are idle.
     database.waitFor(0);
-    await store.giveBack(joined.batchId).catch(() => {});
+    if (!options.signal.aborted) await store.giveBack(joined.batchId).catch(() => {}); // else it leaves
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import type { Alerts } from "../alerts.ts";
 import type { Database, Parameter, Row } from "../database/connection.ts";
-import { codeOf, isConnectionLost } from "../database/errors.ts";
+import { codeOf, DatabaseTimeout, isConnectionLost } from "../database/errors.ts";
 import { DEADLINES, PATIENCE } from "../deadlines.ts";
 import { describe } from "../errors.ts";
 import type { Clock } from "./clock.ts";
@@ -31,7 +31,7 @@ export class PatientDatabase {
   }
 
   /**
-   * @param seconds deadline of each try
+   * @param seconds deadline of each try; being told to stop shortens all but that of a load
    * @throws {DatabaseError} when patience is over, or for another reason than a lost connection
    */
   async call(
@@ -40,13 +40,14 @@ export class PatientDatabase {
     seconds: number = DEADLINES.statementSeconds,
   ): Promise<Row[]> {
     const { clock, signal } = this;
+    const begunAt = clock.now();
     let lostAt: number | undefined;
     for (let attempt = 0;; attempt++) {
       try {
         return await this.callOnce(statement, parameters, seconds);
       } catch (error) {
         if (!isConnectionLost(error)) throw error;
-        lostAt ??= clock.now();
+        lostAt ??= signal.aborted ? begunAt : clock.now();
         const wait = (RETRY_SECONDS[attempt] ?? FURTHER_RETRY_SECONDS) * 1000;
         if (clock.now() + wait > this.#givesUpAt(lostAt)) throw error;
         await clock.sleep(wait, signal.aborted ? undefined : signal).catch(() => {});
@@ -61,7 +62,7 @@ export class PatientDatabase {
     seconds: number = DEADLINES.statementSeconds,
   ): Promise<Row[]> {
     try {
-      const rows = await this.database.run(statement, parameters, seconds);
+      const rows = await this.#run(statement, parameters, seconds);
       this.alerts.resolve("database_lost", "the database is back");
       return rows;
     } catch (error) {
@@ -72,6 +73,31 @@ export class PatientDatabase {
         this.alerts.raise("disk_full", describe(error));
       }
       throw error;
+    }
+  }
+
+  async #run(
+    statement: string,
+    parameters: readonly Parameter[],
+    seconds: number,
+  ): Promise<Row[]> {
+    const { database, clock, signal } = this;
+    if (seconds === DEADLINES.loadSeconds) {
+      return await database.run(statement, parameters, seconds);
+    }
+    const answered = new AbortController();
+    const enough = new AbortController();
+    const hurry = () =>
+      clock.sleep(PATIENCE.stoppingSeconds * 1000, answered.signal).then(
+        () => enough.abort(new DatabaseTimeout("no answer since the worker was told to stop")),
+        () => {},
+      );
+    if (signal.aborted) hurry();
+    else signal.addEventListener("abort", hurry, { signal: answered.signal });
+    try {
+      return await database.run(statement, parameters, seconds, enough.signal);
+    } finally {
+      answered.abort();
     }
   }
 

@@ -2,20 +2,22 @@
 import assert from "node:assert/strict";
 import { Alerts } from "../../src/alerts.ts";
 import type { Database, Row } from "../../src/database/connection.ts";
+import { DEADLINES } from "../../src/deadlines.ts";
 import { DatabaseTimeout } from "../../src/database/errors.ts";
 import { DatabaseError } from "../../src/errors.ts";
 import { PatientDatabase } from "../../src/extract/patient_database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 class Scene {
-  readonly clock = new FakeClock({ skips: true });
+  readonly clock: FakeClock;
   readonly told: string[] = [];
   readonly stop = new AbortController();
   tries = 0;
   readonly patient: PatientDatabase;
 
   /** @param answer told how many tries came before */
-  constructor(answer: (before: number) => Promise<Row[]>) {
+  constructor(answer: (before: number) => Promise<Row[]>, skips = true) {
+    this.clock = new FakeClock({ skips });
     const database = { run: () => answer(this.tries++) } as unknown as Database;
     const alerts = new Alerts([
       ({ kind, isOver }) => this.told.push(`${kind} ${isOver ? "is over" : "begins"}`),
@@ -58,10 +60,34 @@ Deno.test("being told to stop leaves it a few seconds", async () => {
   scene.patient.waitFor(300);
   await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
   assert.equal(scene.tries, 4);
-  const late = new Scene((before) => before < 2 ? lost() : Promise.resolve([]));
+  const late = new Scene((before) => before < 2 ? lost() : Promise.resolve([]), false);
   late.stop.abort();
-  await late.patient.call("select", []);
+  const answered = late.patient.call("select", []);
+  for (const wait of [200, 1000]) await late.clock.advance(wait);
+  await answered;
   assert.equal(late.tries, 3);
+});
+
+Deno.test("being told to stop also ends the wait for a server that is silent, but for a load", async () => {
+  const run = (_: string, __: readonly unknown[], ___: number, signal?: AbortSignal) =>
+    new Promise<Row[]>((resolve, reject) => {
+      if (signal === undefined) resolve([{ loaded: true }]);
+      signal?.addEventListener("abort", () => reject(signal.reason));
+    });
+  const stop = new AbortController();
+  const clock = new FakeClock({ skips: true });
+  const patient = new PatientDatabase(
+    { run } as unknown as Database,
+    clock,
+    new Alerts([]),
+    stop.signal,
+  );
+  patient.waitFor(300);
+  const storing = patient.call("store", [], DEADLINES.storeSeconds);
+  stop.abort();
+  await assert.rejects(storing, /no answer since the worker was told to stop/);
+  await assert.rejects(patient.callOnce("leave", []), DatabaseTimeout);
+  assert.deepEqual(await patient.call("load", [], DEADLINES.loadSeconds), [{ loaded: true }]);
 });
 
 Deno.test("what the database refuses is not tried again", async () => {
