@@ -1,5 +1,5 @@
 -- Gives the worker the next p_count markets of the batch that its filter takes in: first what nobody has begun, then what
--- dead workers have in hand, then what the plan had no room for. Two workers never get the same one.
+-- workers have in hand that are dead, or at no batch (they lost the database, and could not give it back), then what the plan had no room for. Two workers never get the same one.
 -- next_page is the first page that is not stored, or lost: what another worker has brought is not fetched again.
 -- Returns nothing when none is left, the deadline came, or the batch is being loaded.
 create or replace function p2p.claim_markets(p_batch_id uuid, p_worker_id text, p_exchange text, p_count integer)
@@ -7,9 +7,9 @@ returns table (market_id integer, fiat text, asset text, side text, next_page in
 language sql
 set search_path = p2p, pg_temp
 as $function$
-  with alive as materialized (
+  with at_work as materialized (
     select w.worker_id
-    from p2p.live_workers() w
+    from p2p.workers_at_work() w
   ),
   patterns as materialized (
     select p.exchange_id, p.fiat, p.asset
@@ -54,7 +54,7 @@ as $function$
     where (select count(*) from pending) < p_count
       and bm.batch_id = (select o.batch_id from open_batch o)
       and (
-        bm.status = 'fetching' and bm.worker_id not in (select a.worker_id from alive a)
+        bm.status = 'fetching' and bm.worker_id not in (select a.worker_id from at_work a)
         or bm.status = 'deferred' and bm.finished_at is null
       )
       and exists (

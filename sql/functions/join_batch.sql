@@ -8,8 +8,9 @@
 --   held    begun by hand, while others are at a batch; detail names them
 --   done    this due time had its batch, or was skipped
 --   late    it is longer past than schedule_grace_seconds: skipped. The first batch of a schedule is never late
---   paused  setting paused is on: skipped; detail says since when and by whom
+--   paused  setting paused is on: skipped, unless it had its batch; detail says since when and by whom
 -- Due times that got no batch are written to ops_skipped_batches, those since the last one accounted for as well.
+-- A due time that is further ahead than schedule_grace_seconds (60 at least) is an error: the worker's clock is wrong.
 -- A second call with the same p_due_at joins what the first has opened.
 -- Waits for another worker that is just opening a batch, and for no load.
 create or replace function p2p.join_batch(
@@ -33,8 +34,15 @@ declare
   v_worker p2p.ops_workers;
   v_batch p2p.ops_batch_runs;
   v_others text;
-  v_seconds_late double precision;
+  v_seconds_late double precision := extract(epoch from clock_timestamp() - p_due_at);
+  v_is_accounted_for boolean;
 begin
+  -- Its batch would have all others believe, until then, that every due time had its batch.
+  if -v_seconds_late > greatest(p2p.setting_number('schedule_grace_seconds'), 60) then
+    raise exception 'the clock of worker % is at least % s ahead of the database', p_worker_id, -round(v_seconds_late)
+      using errcode = 'P2P03', hint = 'set the clock of its machine, or of the database''s';
+  end if;
+
   select w.*
   into v_worker
   from p2p.live_workers() w
@@ -75,37 +83,36 @@ begin
       end if;
     end if;
   else
-    v_seconds_late := extract(epoch from clock_timestamp() - p_due_at);
+    v_is_accounted_for := exists (select from p2p.ops_batch_runs r where r.due_at >= p_due_at)
+      or exists (select from p2p.ops_skipped_batches s where s.due_at >= p_due_at);
 
-    if exists (select from p2p.ops_batch_runs r where r.due_at >= p_due_at)
-      or exists (select from p2p.ops_skipped_batches s where s.due_at >= p_due_at)
-    then
-      outcome := 'done';
-    else
+    if not v_is_accounted_for then
       perform p2p.record_missed_batches(p_due_at, p_interval_seconds, p_worker_id);
+    end if;
 
-      if p2p.setting_switch('paused') then
-        outcome := 'paused';
-        detail := (
-          select 'paused' || coalesce(
-            ' since ' || to_char(p.paused_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"') || ' by ' || p.paused_by,
-            ''
-          )
-          from p2p.pause_state() p
-        );
-      elsif v_seconds_late > p2p.setting_number('schedule_grace_seconds')
-        and exists (select from p2p.ops_batch_runs r where r.due_at is not null)
-      then
-        outcome := 'late';
-        detail := format('%s; %s s late', p2p.why_late(p_due_at), round(v_seconds_late));
-      else
-        outcome := 'opened';
-      end if;
+    if p2p.setting_switch('paused') then
+      outcome := 'paused';
+      detail := (
+        select 'paused' || coalesce(
+          ' since ' || to_char(p.paused_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI"Z"') || ' by ' || p.paused_by,
+          ''
+        )
+        from p2p.pause_state() p
+      );
+    elsif v_is_accounted_for then
+      outcome := 'done';
+    elsif v_seconds_late > p2p.setting_number('schedule_grace_seconds')
+      and exists (select from p2p.ops_batch_runs r where r.due_at is not null)
+    then
+      outcome := 'late';
+      detail := format('%s; %s s late', p2p.why_late(p_due_at), round(v_seconds_late));
+    else
+      outcome := 'opened';
+    end if;
 
-      if outcome in ('paused', 'late') and p_due_at is not null then
-        insert into p2p.ops_skipped_batches (due_at, reason, worker_id)
-        values (p_due_at, detail, p_worker_id);
-      end if;
+    if outcome in ('paused', 'late') and p_due_at is not null and not v_is_accounted_for then
+      insert into p2p.ops_skipped_batches (due_at, reason, worker_id)
+      values (p_due_at, detail, p_worker_id);
     end if;
   end if;
 

@@ -1,7 +1,7 @@
 -- What a worker is to do that has nothing in hand any more: whatever is still in its name goes back into the queue first.
 -- Expects that all its pages are stored; p_give_up_reason of one that can fetch no more (it is told to stop, or the exchange
 -- is closed to it), which says what it is doing (beat: stopping) before it asks. Returns
---   fetch   there are markets that it may claim
+--   fetch   there are markets that it may claim; also where it gave up an exchange, and serves another
 --   wait    others fetch, or load: ask again
 --   others  it gave up, and others go on: it need not wait
 --   load    it is the loader: fetching is ended, what was not fetched is deferred with the reason, and load_batch is next
@@ -107,11 +107,12 @@ begin
     select
       p.worker_id = p_worker_id as is_mine,
       we.breaker <> 'open'
-        and coalesce(we.paused_until < clock_timestamp() + c_worth_waiting, true) as can_go_on
+        and coalesce(we.paused_until < clock_timestamp() + c_worth_waiting, true)
+        and w.doing <> 'stopping' as can_go_on
     from p2p.market_patterns() p
     join p2p.ops_worker_exchanges we using (worker_id, exchange_id)
-    left join at_work a using (worker_id)
-    where (p.worker_id = p_worker_id or a.doing <> 'stopping')
+    join p2p.live_workers() w using (worker_id)
+    where (p.worker_id = p_worker_id or w.doing not in ('idle', 'stopping'))
       and exists (
         select
         from left_over l
@@ -125,6 +126,7 @@ begin
     exists (select from left_over) as is_any,
     exists (select from left_over l where l.is_held) as is_any_held,
     exists (select from free f where f.is_mine) as is_any_mine,
+    exists (select from free f where f.is_mine and f.can_go_on) as is_any_mine_now,
     exists (select from free f where not f.is_mine) as is_any_others,
     exists (select from free f where not f.is_mine and f.can_go_on) as is_any_others_now,
     exists (select from at_work a where a.doing <> 'stopping') as are_others_at_work
@@ -132,7 +134,9 @@ begin
 
   if v_is_in_time then
     if v_gives_up then
-      if v_left.is_any_held
+      if v_left.is_any_mine_now then
+        return 'fetch'; -- of another exchange: it gave up one
+      elsif v_left.is_any_held
         or v_left.is_any_others_now
         or v_is_stopping and not v_left.is_any and v_left.are_others_at_work
       then
@@ -159,6 +163,7 @@ begin
           coalesce(
             max(p_give_up_reason) filter (where we.worker_id = p_worker_id),
             max(we.breaker_reason) filter (where we.breaker = 'open'),
+            case when count(we.worker_id) > 0 then 'no live worker serves this market' end,
             'no live worker serves this exchange'
           ) as reason
         from p2p.ops_batch_markets bm

@@ -15,6 +15,13 @@ as $function$
           and r.batch_start_time > p_due_at - interval '1 day'
           and coalesce(r.batch_end_time, 'infinity') > p_due_at
       ) then 'the batch before was still running'
+      when exists (
+        select
+        from p2p.ops_workers w
+        where w.purpose = 'run'
+          and w.started_at <= p_due_at
+          and w.last_seen_at > p_due_at
+      ) then 'workers could not begin it in time' -- a lost database, a clock that is wrong: their log says
       else 'no worker was running'
     end
 $function$;

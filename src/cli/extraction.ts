@@ -2,7 +2,7 @@ import { Alerts } from "../alerts.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { LEASE, PATIENCE } from "../deadlines.ts";
-import { BatchError, EXIT, type ExitCode, PausedError } from "../errors.ts";
+import { BatchError, ExchangeError, EXIT, type ExitCode, PausedError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
 import { BatchStore, type WorkerIdentity } from "../extract/batch_store.ts";
@@ -72,20 +72,23 @@ export class Extraction implements AsyncDisposable {
     return new Extraction(options, clock, store, served, presence);
   }
 
-  /** Markets without which there is nothing to plan. Nothing is asked while batches are paused. */
-  async requireMarkets(): Promise<void> {
+  /**
+   * Markets without which there is nothing to plan. Nothing is asked while batches are paused.
+   * @param due the batch that needs them, for which a lost database is waited for
+   * @throws {ExchangeError} when no exchange gives a list and none is known
+   */
+  async requireMarkets(due?: DueTime): Promise<void> {
+    if (due !== undefined) this.store.database.waitFor(due.intervalSeconds);
     await this.presence.register("idle");
-    if (await this.store.pauseState() !== undefined) return;
-    for (const served of this.served) await requireMarkets(this.#discovery(served));
+    if (await this.store.pauseState() === undefined) await this.#discover(requireMarkets);
   }
 
-  /** Reads the lists of markets again where they are not fresh any more. */
+  /**
+   * Reads the lists of markets again where they are not fresh any more.
+   * @throws {ExchangeError} when no exchange gives a list and none is known
+   */
   async refreshMarkets(): Promise<void> {
-    try {
-      for (const served of this.served) await refreshMarkets(this.#discovery(served));
-    } finally {
-      await this.presence.enter("idle");
-    }
+    await this.#discover(refreshMarkets);
   }
 
   /**
@@ -178,6 +181,25 @@ export class Extraction implements AsyncDisposable {
     );
     if (this.options.showProgress) report.start();
     return report;
+  }
+
+  /** An exchange whose markets nobody knows does not keep the others from theirs. */
+  async #discover(work: (request: DiscoveryRequest) => Promise<unknown>): Promise<void> {
+    const failures: ExchangeError[] = [];
+    try {
+      for (const served of this.served) {
+        await work(this.#discovery(served)).catch((error) => {
+          if (!(error instanceof ExchangeError)) throw error;
+          failures.push(error);
+        });
+      }
+    } finally {
+      await this.presence.enter("idle"); // another worker may ask, and find what we did not
+    }
+    if (failures.length === this.served.length) throw failures[0];
+    for (const { message } of failures) {
+      log.warning("goes on without an exchange: {message}", { message });
+    }
   }
 
   #discovery(served: ServedExchange): DiscoveryRequest {

@@ -50,7 +50,7 @@ export async function run(): Promise<ExitCode> {
   await serve({
     ticks: cronTicks(config.EXTRACTION_INTERVAL_MINUTES, signal),
     intervalSeconds: config.EXTRACTION_INTERVAL_MINUTES * 60,
-    prepare: () => extraction.requireMarkets(),
+    prepare: (due) => extraction.requireMarkets(due),
     batch: async (due) => {
       const outcome = await extraction.batch(due);
       print(outcomeLine(outcome));

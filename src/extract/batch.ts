@@ -53,27 +53,32 @@ const STOPPED = "the worker was told to stop";
  * @throws {DatabaseError} when the database was lost for longer than it is waited for, or refuses to store
  */
 export async function workOnBatch(options: BatchOptions): Promise<BatchOutcome> {
-  const { store, presence, progress, clock, due, deadlineSeconds } = options;
+  const { store: { database }, presence, due } = options;
+  if (due !== undefined) database.waitFor(due.intervalSeconds);
+  try {
+    await presence.register("idle");
+    const joined = await options.store.joinBatch(due, options.deadlineSeconds);
+    return "batchId" in joined ? await workOn(joined, options) : joined;
+  } finally {
+    database.waitFor(0);
+    if (!options.signal.aborted) await presence.enter("idle"); // else it leaves
+  }
+}
+
+async function workOn(joined: JoinedBatch, options: BatchOptions): Promise<BatchOutcome> {
+  const { store, progress, due } = options;
   const { database } = store;
-  await presence.register("idle");
-  const joined = await store.joinBatch(due, deadlineSeconds);
-  if (!("batchId" in joined)) return joined;
   if (due !== undefined) {
-    // Waiting for a lost database is worth it as long as there is time to fetch, or until the next batch is due.
-    const seconds = Math.max(joined.secondsLeft, due.intervalSeconds);
-    database.patientUntil = clock.now() + seconds * 1000;
+    database.waitFor(Math.max(joined.secondsLeft, due.intervalSeconds));
   }
   progress.enter("fetching", joined.marketsExpected);
   try {
     return await workUntilLoaded(joined, options);
   } catch (error) {
-    // What is stored is safe. Others may have our markets now; unless we cannot say so, then with the lease.
-    database.patientUntil = 0;
-    await store.giveBack(joined.batchId).catch(() => {});
+    // What is stored is safe. Others may have our markets now; unless we cannot say so, then when we are idle.
+    database.waitFor(0);
+    if (!options.signal.aborted) await store.giveBack(joined.batchId).catch(() => {}); // else it leaves
     throw error;
-  } finally {
-    database.patientUntil = 0;
-    await presence.enter("idle");
   }
 }
 

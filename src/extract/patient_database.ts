@@ -1,6 +1,6 @@
 import type { Alerts } from "../alerts.ts";
 import type { Database, Parameter, Row } from "../database/connection.ts";
-import { codeOf, isConnectionLost } from "../database/errors.ts";
+import { codeOf, DatabaseTimeout, isConnectionLost } from "../database/errors.ts";
 import { DEADLINES, PATIENCE } from "../deadlines.ts";
 import { describe } from "../errors.ts";
 import type { Clock } from "./clock.ts";
@@ -12,7 +12,7 @@ const FURTHER_RETRY_SECONDS = 5;
 /** Runs statements that may be repeated, and repeats them while the database is lost. Tells people of that. */
 export class PatientDatabase {
   /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
-  patientUntil = 0;
+  #patientUntil = 0;
 
   /** @param signal being told to stop ends nearly all patience */
   constructor(
@@ -23,7 +23,15 @@ export class PatientDatabase {
   ) {}
 
   /**
-   * @param seconds deadline of each try
+   * From now on a lost database is worth waiting for: as long as there is time to fetch, or until the next batch is due.
+   * @param seconds 0: PATIENCE.databaseSeconds for each call
+   */
+  waitFor(seconds: number): void {
+    this.#patientUntil = this.clock.now() + seconds * 1000;
+  }
+
+  /**
+   * @param seconds deadline of each try; being told to stop shortens all but that of a load
    * @throws {DatabaseError} when patience is over, or for another reason than a lost connection
    */
   async call(
@@ -32,13 +40,14 @@ export class PatientDatabase {
     seconds: number = DEADLINES.statementSeconds,
   ): Promise<Row[]> {
     const { clock, signal } = this;
+    const begunAt = clock.now();
     let lostAt: number | undefined;
     for (let attempt = 0;; attempt++) {
       try {
         return await this.callOnce(statement, parameters, seconds);
       } catch (error) {
         if (!isConnectionLost(error)) throw error;
-        lostAt ??= clock.now();
+        lostAt ??= signal.aborted ? begunAt : clock.now();
         const wait = (RETRY_SECONDS[attempt] ?? FURTHER_RETRY_SECONDS) * 1000;
         if (clock.now() + wait > this.#givesUpAt(lostAt)) throw error;
         await clock.sleep(wait, signal.aborted ? undefined : signal).catch(() => {});
@@ -53,7 +62,7 @@ export class PatientDatabase {
     seconds: number = DEADLINES.statementSeconds,
   ): Promise<Row[]> {
     try {
-      const rows = await this.database.run(statement, parameters, seconds);
+      const rows = await this.#run(statement, parameters, seconds);
       this.alerts.resolve("database_lost", "the database is back");
       return rows;
     } catch (error) {
@@ -67,6 +76,31 @@ export class PatientDatabase {
     }
   }
 
+  async #run(
+    statement: string,
+    parameters: readonly Parameter[],
+    seconds: number,
+  ): Promise<Row[]> {
+    const { database, clock, signal } = this;
+    if (seconds === DEADLINES.loadSeconds) {
+      return await database.run(statement, parameters, seconds);
+    }
+    const answered = new AbortController();
+    const enough = new AbortController();
+    const hurry = () =>
+      clock.sleep(PATIENCE.stoppingSeconds * 1000, answered.signal).then(
+        () => enough.abort(new DatabaseTimeout("no answer since the worker was told to stop")),
+        () => {},
+      );
+    if (signal.aborted) hurry();
+    else signal.addEventListener("abort", hurry, { signal: answered.signal });
+    try {
+      return await database.run(statement, parameters, seconds, enough.signal);
+    } finally {
+      answered.abort();
+    }
+  }
+
   /** Something large was stored. */
   hasRoom(): void {
     this.alerts.resolve("disk_full", "there is room again");
@@ -74,7 +108,7 @@ export class PatientDatabase {
 
   #givesUpAt(lostAt: number): number {
     if (this.signal.aborted) return lostAt + PATIENCE.stoppingSeconds * 1000;
-    return Math.max(lostAt + PATIENCE.databaseSeconds * 1000, this.patientUntil);
+    return Math.max(lostAt + PATIENCE.databaseSeconds * 1000, this.#patientUntil);
   }
 }
 

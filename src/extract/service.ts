@@ -8,7 +8,7 @@ export interface ServiceOptions {
   readonly ticks: AsyncIterable<Date>;
   readonly intervalSeconds: number;
   /** Before a batch: whatever it cannot do without. */
-  readonly prepare: () => Promise<void>;
+  readonly prepare: (due: DueTime) => Promise<void>;
   readonly batch: (due: DueTime) => Promise<BatchOutcome>;
   /** After a batch: what can wait for a quiet moment. */
   readonly afterwards: () => Promise<void>;
@@ -59,7 +59,7 @@ export async function serve(options: ServiceOptions): Promise<void> {
  */
 async function serveTick(due: DueTime, options: ServiceOptions): Promise<string | undefined> {
   const { prepare, batch, afterwards, signal } = options;
-  await prepare();
+  await prepare(due);
   while (!signal.aborted) {
     const outcome = await batch(due);
     if (outcome.outcome === "loaded" || outcome.outcome === "left") continue;

@@ -37,7 +37,7 @@ async function run(): Promise<void> {
   await serve({
     ticks: ticks(intervalSeconds, signal),
     intervalSeconds,
-    prepare: () => extraction.requireMarkets(),
+    prepare: (due) => extraction.requireMarkets(due),
     batch: (due) => extraction.batch(due),
     afterwards: () => extraction.refreshMarkets(),
     isOver: () => Promise.resolve(false),

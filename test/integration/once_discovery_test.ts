@@ -1,10 +1,11 @@
 // Where the markets come from when parts of the discovery fail.
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import type { Database } from "../../src/database/connection.ts";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import { Database } from "../../src/database/connection.ts";
 import { PATH } from "../../src/simulator/answers.ts";
 import type { Fault } from "../../src/simulator/fault.ts";
 import { type SimulatedRequest, startSimulator } from "../../src/simulator/server.ts";
-import { batchOf, rowsOf, valueOf } from "../support/batches.ts";
+import { bybit } from "../../src/exchange/bybit.ts";
+import { batchOf, exchangeAt, extractionOf, rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase, urlAs } from "../support/database.ts";
 import { FAST, runProgram } from "../support/program.ts";
 import { answer, offer, pageOf, startStrangeExchange } from "../support/strange_exchange.ts";
@@ -179,4 +180,42 @@ Deno.test("BINANCE_PAIRS_ENDPOINT is asked when nothing else answers", async () 
   strictEqual(code, 0);
   const { markets_completed, offers_inserted } = JSON.parse(stdout);
   deepStrictEqual([markets_completed, offers_inserted], [2, 2]);
+});
+
+Deno.test("where one exchange, or one worker, finds nothing, another does", async (t) => {
+  await using test = await testDatabase();
+  const { database } = test;
+  await using own = new Database(urlAs("worker", test.url), { applicationName: "test" });
+  const simulator = await startSimulator({ offers: 100, now: () => MORNING });
+  const here = exchangeAt(simulator.url);
+  const nowhere = exchangeAt("http://127.0.0.1:1");
+  const elsewhere = bybit({ baseUrl: "http://127.0.0.1:1", search: "/fiat/otc/item/online" });
+  try {
+    await t.step("a worker that cannot reach the exchange stands in nobody's way", async () => {
+      await using worker = await extractionOf(own, [nowhere], { name: "cut off" });
+      await rejects(worker.requireMarkets(), /gives no list of markets, and none is known/);
+      await using other = await extractionOf(own, [here]);
+      await other.requireMarkets();
+      ok(Number(await valueOf(database, "select count(*) from p2p.dim_markets")) > 0);
+      strictEqual(
+        await valueOf(database, "select count(*) from p2p.ops_workers where doing <> 'idle'"),
+        "0",
+      );
+    });
+
+    await t.step(
+      "an exchange of which nothing is known does not keep the other from its batch",
+      async () => {
+        await using worker = await extractionOf(own, [elsewhere, here]);
+        const { batch } = await worker.once();
+        strictEqual(batch.status, "completed", batch.errorSummary);
+        deepStrictEqual(
+          await storedOffers(database, batch.batchId),
+          expectedOffers(simulator.market),
+        );
+      },
+    );
+  } finally {
+    await simulator.close();
+  }
 });

@@ -250,6 +250,9 @@ Deno.test("paused: nothing is opened, the due time is written down; a batch that
     paused["detail"],
   ]);
   assert.equal(await outcomeOf(sql.join()), "paused");
+  await sql.beat({ worker: TWO, doing: "idle" });
+  assert.equal(await outcomeOf(sql.join({ worker: TWO, due: due(0) })), "paused", "for all");
+  assert.equal(await outcomeOf(sql.join({ due: due(-10) })), "paused");
   assert.equal(await sql.value("select count(*)::integer from p2p.ops_skipped_batches"), 1);
   await sql.rows("update p2p.settings set value = 'off' where name = 'paused'");
   assert.equal(await outcomeOf(sql.join({ due: due(0) })), "done");
@@ -261,4 +264,32 @@ Deno.test("a worker that is not known, or silent for too long, beats before it j
   await assert.rejects(sql.join({ worker: "nobody" }), /worker nobody is not known, or its lease/);
   await sql.kill(WORKER);
   await assert.rejects(sql.join(), /worker worker-1 is not known, or its lease has run out/);
+});
+
+Deno.test("a clock that is ahead a little is no matter; further ahead it would end the schedule for all", async () => {
+  await using sql = await fixture();
+  const ahead = (seconds: number) => new Date(Date.now() + seconds * 1000);
+  await assert.rejects(
+    sql.join({ due: ahead(400) }),
+    /the clock of worker worker-1 is at least (399|400) s ahead of the database/,
+  );
+  await sql.rows("update p2p.settings set value = '0' where name = 'schedule_grace_seconds'");
+  assert.equal(await outcomeOf(sql.join({ due: ahead(50) })), "opened");
+  assert.deepEqual(await sql.values("select due_at from p2p.ops_skipped_batches"), []);
+});
+
+Deno.test("a due time without a batch while workers were running says so", async () => {
+  await using sql = await fixture();
+  const { batch_id } = await sql.join({ due: due(-30) });
+  await sql.work("select p2p.load_batch($1)", String(batch_id));
+  await age(sql, 10);
+  await sql.rows(
+    "update p2p.ops_workers set started_at = started_at - interval '25 minutes'",
+  );
+  const { detail } = await sql.join({ due: new Date(Date.now() - 400_000), intervalSeconds: 300 });
+  assert.match(String(detail), /^workers could not begin it in time; 40\d s late$/);
+  assert.deepEqual(
+    new Set(await sql.values("select split_part(reason, ';', 1) from p2p.ops_skipped_batches")),
+    new Set(["no worker was running", "workers could not begin it in time"]),
+  );
 });

@@ -338,8 +338,10 @@ Deno.test("beats, joins, claims and questions do not wait for a load", async () 
   const batch = await sql.batch(batchId);
   await batch.page(BUY, [offer()]);
   assert.equal(await sql.takeLoad(batchId), "fetch", "what it did not say was lost is still there");
+  await sql.beat({ worker: TWO, doing: "stopping" });
   assert.equal(await sql.takeLoad(batchId, TWO, "told to stop"), "others");
   await sql.beat({ worker: TWO, doing: "gone" });
+  await sql.beat({ doing: "stopping" });
   assert.equal(await sql.takeLoad(batchId, WORKER, "told to stop"), "load");
   const load = await holdStatement(sql.url, `select p2p.load_batch('${batchId}')`);
   await using impatient = new Database(`${sql.url}`, { applicationName: "test", connections: 1 });
@@ -374,6 +376,7 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     const sql = await SqlFixture.create();
     const batchId = await opened(sql, [BUY, "VES/USDT SELL"]);
     await sql.claim(batchId, { count: 1 });
+    await sql.beat({ doing: "stopping" });
     await sql.beat({ worker: TWO, ...other });
     return { sql, batchId };
   };
@@ -382,6 +385,8 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     "another is told to stop as well": [{ doing: "stopping" }, "load"],
     "another is at no batch": [{ doing: "idle" }, "load"],
     "to another the exchange is closed too": [{ breaker: "open" }, "load"],
+    "another was asked for a long pause": [{ pausedSeconds: 600 }, "load"],
+    "another was asked for a short one": [{ pausedSeconds: 60 }, "others"],
     "another tries whether the exchange is back": [{ breaker: "half_open" }, "others"],
     "another pauses for a moment": [{ pausedSeconds: 10 }, "others"],
     "another is to pause for long": [{ pausedSeconds: 1800 }, "load"],
@@ -434,6 +439,56 @@ Deno.test("after the deadline one loads also where all have given up; who stops 
   await sql.beat({ worker: TWO, doing: "waiting", pausedSeconds: 1800 });
   assert.equal(await sql.takeLoad(batchId, WORKER, "told to stop"), "others");
   assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 429"), "load");
+});
+
+Deno.test("who gives up one exchange goes on with what there is of another", async () => {
+  await using sql = await SqlFixture.create();
+  await sql.listMarkets([BUY]);
+  await sql.listMarkets(["ARS/USDT SELL"], "bybit");
+  await sql.beat({ exchanges: ["binance", "bybit"] });
+  await sql.beat({ worker: TWO });
+  const { batch_id } = await sql.join({ due: new Date() });
+  await sql.claim(batch_id, { worker: TWO });
+  const closed = "nothing is sent to bybit: it is down";
+  const close = () =>
+    sql.rows(
+      "update p2p.ops_worker_exchanges set breaker = 'open' where exchange_id = (select exchange_id from p2p.dim_exchanges where code = 'bybit')",
+    );
+  await close();
+  assert.equal(await sql.takeLoad(batch_id, WORKER, closed), "others", "the other fetches");
+  await sql.kill(TWO);
+  assert.equal(await sql.takeLoad(batch_id, WORKER, closed), "fetch", "what the other had in hand");
+  assert.deepEqual(namesOf(await sql.claim(batch_id)), [BUY]);
+  await (await sql.batch(batch_id)).page(BUY, []);
+  assert.equal(await sql.takeLoad(batch_id, WORKER, closed), "load");
+  assert.deepEqual(
+    await sql.rows("select status, reason from p2p.ops_batch_markets order by 1"),
+    [{ status: "complete", reason: null }, { status: "deferred", reason: closed }],
+  );
+});
+
+Deno.test("what a worker could not give back that is at no batch any more is claimed by others", async () => {
+  await using sql = await SqlFixture.create();
+  const batchId = await opened(sql, [BUY]);
+  await sql.claim(batchId, { worker: TWO });
+  await sql.beat({ worker: TWO, doing: "idle" });
+  assert.equal(await sql.takeLoad(batchId), "fetch");
+  assert.deepEqual(namesOf(await sql.claim(batchId)), [BUY]);
+});
+
+Deno.test("what only a dead worker's filter took in is deferred, and says so", async () => {
+  await using sql = await SqlFixture.create();
+  const batchId = await opened(sql, [BUY, "ARS/USDT SELL"]);
+  await sql.beat({ filter: [{ fiat: "ARS", asset: "*" }] });
+  await sql.claim(batchId);
+  await (await sql.batch(batchId)).page("ARS/USDT SELL", []);
+  assert.equal(await sql.takeLoad(batchId), "wait");
+  await sql.kill(TWO);
+  assert.equal(await sql.takeLoad(batchId), "load");
+  assert.deepEqual(
+    await sql.values("select reason from p2p.ops_batch_markets where status = 'deferred'"),
+    ["no live worker serves this market"],
+  );
 });
 
 Deno.test("after the deadline what live workers have in hand is waited for, ten seconds at most", async () => {

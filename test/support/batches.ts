@@ -11,6 +11,7 @@ import { urlAs } from "./database.ts";
 import { FAST } from "./program.ts";
 
 export interface TestBatchOptions {
+  readonly name?: string;
   readonly markets?: string;
   readonly timeoutSeconds?: number;
   readonly maxRetries?: number;
@@ -42,6 +43,29 @@ export function hastyClock(): Clock {
   };
 }
 
+/** A worker of the fleet on that database, which the caller closes after it. */
+export async function extractionOf(
+  database: Database,
+  exchanges: readonly Exchange[],
+  options: TestBatchOptions = {},
+): Promise<Extraction> {
+  return await Extraction.begin({
+    config: loadConfig({
+      ...FAST,
+      MARKETS: options.markets,
+      REQUEST_TIMEOUT_SECONDS: String(options.timeoutSeconds ?? 30),
+      MAX_RETRIES: String(options.maxRetries ?? 3),
+      WORKER_NAME: options.name ?? "test",
+    }),
+    database,
+    exchanges,
+    purpose: "once",
+    signal: options.signal ?? new AbortController().signal,
+    showProgress: false,
+    clock: hastyClock(),
+  });
+}
+
 /** One batch against the exchange at that address, with the rights of a worker. */
 export async function batchOf(
   database: Database,
@@ -49,21 +73,7 @@ export async function batchOf(
   options: TestBatchOptions = {},
 ): Promise<LoadedBatch> {
   await using worker = new Database(urlAs("worker", database.url), { applicationName: "test" });
-  await using extraction = await Extraction.begin({
-    config: loadConfig({
-      ...FAST,
-      MARKETS: options.markets,
-      REQUEST_TIMEOUT_SECONDS: String(options.timeoutSeconds ?? 30),
-      MAX_RETRIES: String(options.maxRetries ?? 3),
-      WORKER_NAME: "test",
-    }),
-    database: worker,
-    exchanges: [exchangeAt(baseUrl)],
-    purpose: "once",
-    signal: options.signal ?? new AbortController().signal,
-    showProgress: false,
-    clock: hastyClock(),
-  });
+  await using extraction = await extractionOf(worker, [exchangeAt(baseUrl)], options);
   return (await extraction.once()).batch;
 }
 

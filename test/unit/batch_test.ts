@@ -20,6 +20,9 @@ class Scene {
   /** Told to take_load as the reason for giving up. */
   readonly reasons: (string | undefined)[] = [];
   readonly told: Alert[] = [];
+  /** How long a lost database was waited for, as it changed. */
+  readonly patience: number[] = [];
+  due: { at: Date; intervalSeconds: number } | undefined;
   readonly queue: ClaimedMarket[];
   /** Answers of take_load; `load` once they are used up, or `fetch` while markets are left. */
   readonly steps: NextStep[] = [];
@@ -52,7 +55,10 @@ class Scene {
   }
 
   run(maxWorkers = 2): Promise<BatchOutcome> {
-    const database = { alerts: new Alerts([(alert) => this.told.push(alert)]), patientUntil: 0 };
+    const database = {
+      alerts: new Alerts([(alert) => this.told.push(alert)]),
+      waitFor: (seconds: number) => this.patience.push(seconds),
+    };
     const store = {
       database,
       joinBatch: () => Promise.resolve(this.joined),
@@ -121,7 +127,7 @@ class Scene {
       clock: this.clock,
       maxWorkers,
       deadlineSeconds: 60,
-      due: undefined,
+      due: this.due,
       alertOnFailures: 3,
       progress: new Progress(() => 0, (stage) => this.calls.push(stage)),
       signal: this.stop.signal,
@@ -386,4 +392,14 @@ Deno.test("what a load finds is told once, and when it is over", async () => {
     "rule_failed: a is 3, limit 2; b is broken",
     "batch_failed: 3 batches in a row were not completed",
   ]);
+});
+
+Deno.test("a lost database is waited for from the first call of a batch that is due, to the last", async () => {
+  const scene = new Scene(1);
+  scene.due = { at: new Date(0), intervalSeconds: 600 };
+  await scene.run();
+  assert.deepEqual(scene.patience, [600, 600, 0]);
+  scene.joined = { outcome: "done", detail: "" };
+  await scene.run();
+  assert.deepEqual(scene.patience.slice(3), [600, 0]);
 });

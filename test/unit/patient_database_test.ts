@@ -2,20 +2,22 @@
 import assert from "node:assert/strict";
 import { Alerts } from "../../src/alerts.ts";
 import type { Database, Row } from "../../src/database/connection.ts";
+import { DEADLINES } from "../../src/deadlines.ts";
 import { DatabaseTimeout } from "../../src/database/errors.ts";
 import { DatabaseError } from "../../src/errors.ts";
 import { PatientDatabase } from "../../src/extract/patient_database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 class Scene {
-  readonly clock = new FakeClock({ skips: true });
+  readonly clock: FakeClock;
   readonly told: string[] = [];
   readonly stop = new AbortController();
   tries = 0;
   readonly patient: PatientDatabase;
 
   /** @param answer told how many tries came before */
-  constructor(answer: (before: number) => Promise<Row[]>) {
+  constructor(answer: (before: number) => Promise<Row[]>, skips = true) {
+    this.clock = new FakeClock({ skips });
     const database = { run: () => answer(this.tries++) } as unknown as Database;
     const alerts = new Alerts([
       ({ kind, isOver }) => this.told.push(`${kind} ${isOver ? "is over" : "begins"}`),
@@ -30,7 +32,7 @@ const seconds = ({ clock }: Scene): number =>
 
 Deno.test("three quick tries, then one every five seconds; people are told at once and when it is over", async () => {
   const scene = new Scene((before) => before < 6 ? lost() : Promise.resolve([{ a: 1 }]));
-  scene.patient.patientUntil = scene.clock.now() + 60_000;
+  scene.patient.waitFor(60);
   assert.deepEqual(await scene.patient.call("select", []), [{ a: 1 }]);
   assert.deepEqual(scene.clock.waits, [200, 1000, 3000, 5000, 5000, 5000]);
   assert.deepEqual(scene.told, ["database_lost begins", "database_lost is over"]);
@@ -45,7 +47,7 @@ Deno.test("without a window it is given up after ten seconds", async () => {
 
 Deno.test("with a window it is waited for until that is over", async () => {
   const scene = new Scene(lost);
-  scene.patient.patientUntil = scene.clock.now() + 300_000;
+  scene.patient.waitFor(300);
   await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
   assert(seconds(scene) > 294 && seconds(scene) <= 300);
 });
@@ -55,13 +57,37 @@ Deno.test("being told to stop leaves it a few seconds", async () => {
     if (before === 3) scene.stop.abort();
     return lost();
   });
-  scene.patient.patientUntil = scene.clock.now() + 300_000;
+  scene.patient.waitFor(300);
   await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);
   assert.equal(scene.tries, 4);
-  const late = new Scene((before) => before < 2 ? lost() : Promise.resolve([]));
+  const late = new Scene((before) => before < 2 ? lost() : Promise.resolve([]), false);
   late.stop.abort();
-  await late.patient.call("select", []);
+  const answered = late.patient.call("select", []);
+  for (const wait of [200, 1000]) await late.clock.advance(wait);
+  await answered;
   assert.equal(late.tries, 3);
+});
+
+Deno.test("being told to stop also ends the wait for a server that is silent, but for a load", async () => {
+  const run = (_: string, __: readonly unknown[], ___: number, signal?: AbortSignal) =>
+    new Promise<Row[]>((resolve, reject) => {
+      if (signal === undefined) resolve([{ loaded: true }]);
+      signal?.addEventListener("abort", () => reject(signal.reason));
+    });
+  const stop = new AbortController();
+  const clock = new FakeClock({ skips: true });
+  const patient = new PatientDatabase(
+    { run } as unknown as Database,
+    clock,
+    new Alerts([]),
+    stop.signal,
+  );
+  patient.waitFor(300);
+  const storing = patient.call("store", [], DEADLINES.storeSeconds);
+  stop.abort();
+  await assert.rejects(storing, /no answer since the worker was told to stop/);
+  await assert.rejects(patient.callOnce("leave", []), DatabaseTimeout);
+  assert.deepEqual(await patient.call("load", [], DEADLINES.loadSeconds), [{ loaded: true }]);
 });
 
 Deno.test("what the database refuses is not tried again", async () => {
