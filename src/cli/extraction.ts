@@ -2,7 +2,14 @@ import { Alerts } from "../alerts.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { LEASE, PATIENCE } from "../deadlines.ts";
-import { BatchError, EXIT, type ExitCode, PausedError } from "../errors.ts";
+import {
+  BatchError,
+  describe,
+  ExchangeError,
+  EXIT,
+  type ExitCode,
+  PausedError,
+} from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
 import { BatchStore, type WorkerIdentity } from "../extract/batch_store.ts";
@@ -32,10 +39,15 @@ export interface FinishedBatch {
   readonly progress: Progress;
   /** Whether an exchange sent any answer at all. */
   readonly wasHeard: boolean;
+  /** Codes of exchanges of which no market is known, so that none was planned. */
+  readonly without: readonly string[];
 }
 
 /** This process as a worker of the fleet, with one configuration; what its exchanges allow is learned across batches. */
 export class Extraction implements AsyncDisposable {
+  /** Codes of exchanges of which no market is known, as far as was seen last. */
+  #without: readonly string[] = [];
+
   private constructor(
     readonly options: ExtractionOptions,
     readonly clock: Clock,
@@ -76,15 +88,39 @@ export class Extraction implements AsyncDisposable {
   async requireMarkets(): Promise<void> {
     await this.presence.register("idle");
     if (await this.store.pauseState() !== undefined) return;
-    for (const served of this.served) await requireMarkets(this.#discovery(served));
+    await this.#discover(this.served, requireMarkets);
   }
 
   /** Reads the lists of markets again where they are not fresh any more. */
   async refreshMarkets(): Promise<void> {
-    try {
-      for (const served of this.served) await refreshMarkets(this.#discovery(served));
-    } finally {
-      await this.presence.enter("idle");
+    const known = this.served.filter(({ exchange }) => !this.#without.includes(exchange.code));
+    await this.#discover(known, refreshMarkets); // the others are asked before the next batch
+  }
+
+  /**
+   * All exchanges at once: one that is gone keeps no batch from the others.
+   * @throws {ExchangeError} when no market of any of them is known
+   */
+  async #discover(
+    exchanges: readonly ServedExchange[],
+    work: (request: DiscoveryRequest) => Promise<unknown>,
+  ): Promise<void> {
+    const without: string[] = [];
+    const errors: unknown[] = [];
+    await Promise.all(exchanges.map(async (served) => {
+      await work(this.#discovery(served)).catch((error) => {
+        if (error instanceof ExchangeError) without.push(served.exchange.code);
+        errors.push(error);
+      });
+    }));
+    await this.presence.enter("idle");
+    this.#without = without;
+    const isWithoutAll = errors.length > 0 && without.length === exchanges.length;
+    if (isWithoutAll || errors.length > without.length) {
+      throw errors.find((error) => !(error instanceof ExchangeError)) ?? errors[0];
+    }
+    for (const error of errors) {
+      log.warning("the batch is without an exchange: {reason}", { reason: describe(error) });
     }
   }
 
@@ -98,9 +134,12 @@ export class Extraction implements AsyncDisposable {
     using _report = this.#report(progress);
     progress.enter("discovering");
     if (await this.store.pauseState() === undefined) {
-      await this.refreshMarkets();
-      await this.requireMarkets();
+      await this.#discover(this.served, async (request) => {
+        await refreshMarkets(request);
+        await requireMarkets(request);
+      });
     }
+    const without = this.#without;
     // A worker that died holds its batch for one lease.
     const heldUntil = this.clock.now() + (LEASE.leaseSeconds + LEASE.renewSeconds) * 1000;
     for (;;) {
@@ -108,7 +147,7 @@ export class Extraction implements AsyncDisposable {
       const wasHeard = this.served.some(({ fetcher }) => fetcher.statistics.answers > 0);
       switch (outcome.outcome) {
         case "loaded":
-          if (!outcome.wasOver) return { batch: outcome.batch, progress, wasHeard };
+          if (!outcome.wasOver) return { batch: outcome.batch, progress, wasHeard, without };
           log.warning("loaded what a worker that died had stored", {
             batchId: outcome.batch.batchId,
             status: outcome.batch.status,
@@ -116,7 +155,9 @@ export class Extraction implements AsyncDisposable {
           });
           break;
         case "left":
-          if (outcome.ended !== undefined) return { batch: outcome.ended, progress, wasHeard };
+          if (outcome.ended !== undefined) {
+            return { batch: outcome.ended, progress, wasHeard, without };
+          }
           throw new BatchError(`stopped; other workers go on with batch ${outcome.batchId}`);
         case "paused":
           throw new PausedError(
@@ -196,9 +237,9 @@ export class Extraction implements AsyncDisposable {
 
 const log = logger("batch");
 
-/** 0 for a completed batch; 69 where the exchange was never heard; 75 for anything between. */
-export function exitCodeOf({ batch, wasHeard }: FinishedBatch): ExitCode {
-  if (batch.status === "completed") return EXIT.done;
+/** 0 for a completed batch of all exchanges; 69 where none was ever heard; 75 for anything between. */
+export function exitCodeOf({ batch, wasHeard, without }: FinishedBatch): ExitCode {
+  if (batch.status === "completed" && without.length === 0) return EXIT.done;
   return batch.status === "failed" && !wasHeard ? EXIT.unavailable : EXIT.batchIncomplete;
 }
 

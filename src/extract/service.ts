@@ -15,6 +15,7 @@ export interface ServiceOptions {
   /** Whether no batch can come any more. */
   readonly isOver: () => Promise<boolean>;
   readonly signal: AbortSignal;
+  readonly now?: () => number;
 }
 
 const log = logger("run");
@@ -25,7 +26,7 @@ const log = logger("run");
  *   anything, once no batch can come any more
  */
 export async function serve(options: ServiceOptions): Promise<void> {
-  const { ticks, intervalSeconds, isOver, signal } = options;
+  const { ticks, intervalSeconds, isOver, signal, now = Date.now } = options;
   let isPaused = false;
   for await (const at of ticks) {
     if (signal.aborted) return;
@@ -46,7 +47,7 @@ export async function serve(options: ServiceOptions): Promise<void> {
     }
     if (!isPaused && !signal.aborted) {
       const next = new Date(at.getTime() + intervalSeconds * 1000);
-      log.info("next batch at {due}", { due: next.toISOString() });
+      if (next.getTime() > now()) log.info("next batch at {due}", { due: next.toISOString() });
     }
   }
 }

@@ -174,7 +174,7 @@ Deno.test("an exchange that is not there at all: 69 at the first start, a failed
     strictEqual(first.stdout, "");
     match(
       first.stderr,
-      /^error: the exchange gives no list of markets, and none is known from before: [^\n]*\nhint: [^\n]*\n$/,
+      /^error: binance gives no list of markets, and none is known from before: [^\n]*\nhint: [^\n]*\n$/,
     );
     strictEqual((await runProgram(["once"], here)).code, 0);
     const later = await runProgram(["once", "--json"], { ...gone, BATCH_DEADLINE_SECONDS: "2" });

@@ -57,7 +57,8 @@ type Ending = BatchOutcome["outcome"] | Error;
 async function served(
   ticks: readonly (readonly Ending[])[],
   isOver = false,
-): Promise<{ log: string[]; done: string[] }> {
+  now = () => 0,
+): Promise<{ log: string[]; done: string[]; next: string[] }> {
   const records: LogRecord[] = [];
   const done: string[] = [];
   await configure({
@@ -90,15 +91,20 @@ async function served(
       afterwards: () => Promise.resolve(void done.push("afterwards")),
       isOver: () => Promise.resolve(isOver),
       signal: new AbortController().signal,
+      now,
     });
   } finally {
     await reset();
   }
-  const log = records
-    .map(({ level, message }) => `${level}: ${message.join("")}`)
-    .filter((line) => !line.includes("next batch at"));
-  return { log, done };
+  const lines = records.map(({ level, message }) => `${level}: ${message.join("")}`);
+  const isNext = (line: string) => line.includes("next batch at");
+  return { log: lines.filter((line) => !isNext(line)), done, next: lines.filter(isNext) };
 }
+
+Deno.test("it says when the next batch comes, unless that is now", async () => {
+  const { next } = await served([["done"], ["done"]], false, () => 700_000);
+  assert.deepEqual(next, ["info: next batch at 1970-01-01T00:20:00.000Z"]);
+});
 
 Deno.test("a tick: its batch, also after one that was left under way; then what can wait", async () => {
   const { done, log } = await served([["loaded", "left", "done"], ["loaded", "done"]]);
