@@ -4033,13 +4033,14 @@ CREATE VIEW p2p.workers AS
           WHERE ((r.status = 'running'::text) AND (bm.status = 'fetching'::text))
           GROUP BY bm.worker_id, m.exchange_id
         )
- SELECT "left"(w.worker_id, 40) AS worker,
+ SELECT "left"(w.worker_id, 30) AS worker,
     p2p.is_alive(w.lease_expires_at, w.doing) AS alive,
     w.doing,
     "left"(e.code, 10) AS exchange,
     round(we.rate_per_minute) AS rate,
     round(we.ceiling_per_minute) AS ceiling,
     we.breaker,
+    date_trunc('second'::text, NULLIF(GREATEST((we.paused_until - clock_timestamp()), '00:00:00'::interval), '00:00:00'::interval)) AS pause,
     COALESCE(h.markets, (0)::bigint) AS held,
     date_trunc('second'::text, (clock_timestamp() - w.last_seen_at)) AS seen
    FROM (((p2p.ops_workers w
@@ -4050,13 +4051,15 @@ CREATE VIEW p2p.workers AS
 
 COMMENT ON VIEW p2p.workers IS 'Who fetches: what each worker does, how fast it may, and how many markets it has in hand; newest sign of life first';
 
-COMMENT ON COLUMN p2p.workers.worker IS 'Name, process id and a random number; cut at 40 characters';
+COMMENT ON COLUMN p2p.workers.worker IS 'Name, process id and a random number; cut at 30 characters';
 
 COMMENT ON COLUMN p2p.workers.rate IS 'Requests a minute that it sends now at most';
 
 COMMENT ON COLUMN p2p.workers.ceiling IS 'Rate at which the exchange refused last';
 
 COMMENT ON COLUMN p2p.workers.breaker IS 'open: it sends nothing; why: ops_worker_exchanges';
+
+COMMENT ON COLUMN p2p.workers.pause IS 'How long it sends nothing yet: the exchange asked for it, or has just refused';
 
 COMMENT ON COLUMN p2p.workers.held IS 'Markets of the batch that runs; those of a worker that is not alive are for others';
 

@@ -67,12 +67,18 @@ as $function$
     select
       e.code,
       w.worker_name,
-      coalesce(we.breaker_reason, 'no reason is given') as reason,
-      we.breaker_since
+      case
+        when we.breaker = 'open'
+        then 'since ' || to_char(we.breaker_since, 'YYYY-MM-DD HH24:MI TZ')
+          || ': ' || coalesce(we.breaker_reason, 'no reason is given')
+        else 'until ' || to_char(we.paused_until, 'YYYY-MM-DD HH24:MI TZ')
+          || ': it asked for a pause (Retry-After)'
+      end as when_and_why
     from p2p.live_workers() w
     join p2p.ops_worker_exchanges we using (worker_id)
     join p2p.dim_exchanges e using (exchange_id)
     where we.breaker = 'open'
+      or we.paused_until > clock_timestamp() + interval '1 minute'
   ),
   failing_rules as (
     select count(*) as rules, string_agg(q.metric_name, ', ' order by q.metric_name) as names
@@ -221,7 +227,7 @@ as $function$
   select
     'workers',
     'warning',
-    format('%s sends nothing to %s since %s: %s', worker_name, code, to_char(breaker_since, 'YYYY-MM-DD HH24:MI TZ'), reason),
+    format('%s sends nothing to %s %s', worker_name, code, when_and_why),
     'it tries by itself; select * from p2p.workers'
   from closed_exchanges
   union all

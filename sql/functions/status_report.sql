@@ -64,7 +64,9 @@ as $function$
       w.doing,
       e.code as exchange,
       we.rate_per_minute,
+      we.ceiling_per_minute,
       we.breaker,
+      ceil(greatest(extract(epoch from we.paused_until - clock_timestamp()), 0)) as paused_seconds,
       (
         select count(*)
         from p2p.ops_batch_runs r

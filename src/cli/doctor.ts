@@ -114,13 +114,14 @@ async function examineSchema(database: Database, findings: Finding[]): Promise<b
 /** One page of one market, without retries; and the exchange's clock, for what it sends. */
 async function examineExchange(exchange: Exchange, config: Config): Promise<Finding> {
   const request = exchange.searchRequest({ fiat: "USD", asset: "USDT", side: "BUY" }, 1);
-  const { hostname } = new URL(request.url);
+  const who = `${exchange.code} at ${new URL(request.url).host}`;
   try {
     const began = performance.now();
     const response = await fetch(request.url, {
       method: request.method,
       headers: { "content-type": "application/json" },
       body: JSON.stringify(request.body),
+      redirect: "manual", // as the worker asks
       signal: AbortSignal.timeout(config.REQUEST_TIMEOUT_SECONDS * 1000),
     });
     const text = await response.text();
@@ -130,14 +131,14 @@ async function examineExchange(exchange: Exchange, config: Config): Promise<Find
     const date = response.headers.get("date");
     const clock = date === null
       ? undefined
-      : clockFinding(hostname, Date.parse(date) + 500, milliseconds);
+      : clockFinding(who, Date.parse(date) + 500, milliseconds);
     if (clock?.state === "warning") return { ...clock, topic: "exchange" };
-    return ok("exchange", `${hostname} answers in ${milliseconds.toFixed(0)} ms, ${items} offers`);
+    return ok("exchange", `${who} answers in ${milliseconds.toFixed(0)} ms, ${items} offers`);
   } catch (error) {
     return {
       topic: "exchange",
       state: "bad",
-      finding: `${hostname} gives no usable answer: ${describe(error)}`,
+      finding: `${who} gives no usable answer: ${describe(error)}`,
       mend:
         `check ${exchange.code.toUpperCase()}_BASE_URL, proxy and firewall; HTTP 403 or 429 may be a block that ends by itself`,
     };

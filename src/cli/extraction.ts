@@ -2,7 +2,18 @@ import { Alerts } from "../alerts.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { LEASE, PATIENCE } from "../deadlines.ts";
+<<<<<<< HEAD
 import { BatchError, ExchangeError, EXIT, type ExitCode, PausedError } from "../errors.ts";
+=======
+import {
+  BatchError,
+  describe,
+  ExchangeError,
+  EXIT,
+  type ExitCode,
+  PausedError,
+} from "../errors.ts";
+>>>>>>> attack2
 import type { Exchange } from "../exchange/exchange.ts";
 import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
 import { BatchStore, type WorkerIdentity } from "../extract/batch_store.ts";
@@ -32,10 +43,15 @@ export interface FinishedBatch {
   readonly progress: Progress;
   /** Whether an exchange sent any answer at all. */
   readonly wasHeard: boolean;
+  /** Codes of exchanges of which no market is known, so that none was planned. */
+  readonly without: readonly string[];
 }
 
 /** This process as a worker of the fleet, with one configuration; what its exchanges allow is learned across batches. */
 export class Extraction implements AsyncDisposable {
+  /** Codes of exchanges of which no market is known, as far as was seen last. */
+  #without: readonly string[] = [];
+
   private constructor(
     readonly options: ExtractionOptions,
     readonly clock: Clock,
@@ -80,7 +96,12 @@ export class Extraction implements AsyncDisposable {
   async requireMarkets(due?: DueTime): Promise<void> {
     if (due !== undefined) this.store.database.waitFor(due.intervalSeconds);
     await this.presence.register("idle");
+<<<<<<< HEAD
     if (await this.store.pauseState() === undefined) await this.#discover(requireMarkets);
+=======
+    if (await this.store.pauseState() !== undefined) return;
+    await this.#discover(this.served, requireMarkets);
+>>>>>>> attack2
   }
 
   /**
@@ -88,7 +109,39 @@ export class Extraction implements AsyncDisposable {
    * @throws {ExchangeError} when no exchange gives a list and none is known
    */
   async refreshMarkets(): Promise<void> {
+<<<<<<< HEAD
     await this.#discover(refreshMarkets);
+=======
+    const known = this.served.filter(({ exchange }) => !this.#without.includes(exchange.code));
+    await this.#discover(known, refreshMarkets); // the others are asked before the next batch
+  }
+
+  /**
+   * All exchanges at once: one that is gone keeps no batch from the others.
+   * @throws {ExchangeError} when no market of any of them is known
+   */
+  async #discover(
+    exchanges: readonly ServedExchange[],
+    work: (request: DiscoveryRequest) => Promise<unknown>,
+  ): Promise<void> {
+    const without: string[] = [];
+    const errors: unknown[] = [];
+    await Promise.all(exchanges.map(async (served) => {
+      await work(this.#discovery(served)).catch((error) => {
+        if (error instanceof ExchangeError) without.push(served.exchange.code);
+        errors.push(error);
+      });
+    }));
+    await this.presence.enter("idle");
+    this.#without = without;
+    const isWithoutAll = errors.length > 0 && without.length === exchanges.length;
+    if (isWithoutAll || errors.length > without.length) {
+      throw errors.find((error) => !(error instanceof ExchangeError)) ?? errors[0];
+    }
+    for (const error of errors) {
+      log.warning("the batch is without an exchange: {reason}", { reason: describe(error) });
+    }
+>>>>>>> attack2
   }
 
   /**
@@ -101,9 +154,12 @@ export class Extraction implements AsyncDisposable {
     using _report = this.#report(progress);
     progress.enter("discovering");
     if (await this.store.pauseState() === undefined) {
-      await this.refreshMarkets();
-      await this.requireMarkets();
+      await this.#discover(this.served, async (request) => {
+        await refreshMarkets(request);
+        await requireMarkets(request);
+      });
     }
+    const without = this.#without;
     // A worker that died holds its batch for one lease.
     const heldUntil = this.clock.now() + (LEASE.leaseSeconds + LEASE.renewSeconds) * 1000;
     for (;;) {
@@ -111,7 +167,7 @@ export class Extraction implements AsyncDisposable {
       const wasHeard = this.served.some(({ fetcher }) => fetcher.statistics.answers > 0);
       switch (outcome.outcome) {
         case "loaded":
-          if (!outcome.wasOver) return { batch: outcome.batch, progress, wasHeard };
+          if (!outcome.wasOver) return { batch: outcome.batch, progress, wasHeard, without };
           log.warning("loaded what a worker that died had stored", {
             batchId: outcome.batch.batchId,
             status: outcome.batch.status,
@@ -119,7 +175,9 @@ export class Extraction implements AsyncDisposable {
           });
           break;
         case "left":
-          if (outcome.ended !== undefined) return { batch: outcome.ended, progress, wasHeard };
+          if (outcome.ended !== undefined) {
+            return { batch: outcome.ended, progress, wasHeard, without };
+          }
           throw new BatchError(`stopped; other workers go on with batch ${outcome.batchId}`);
         case "paused":
           throw new PausedError(
@@ -218,9 +276,9 @@ export class Extraction implements AsyncDisposable {
 
 const log = logger("batch");
 
-/** 0 for a completed batch; 69 where the exchange was never heard; 75 for anything between. */
-export function exitCodeOf({ batch, wasHeard }: FinishedBatch): ExitCode {
-  if (batch.status === "completed") return EXIT.done;
+/** 0 for a completed batch of all exchanges; 69 where none was ever heard; 75 for anything between. */
+export function exitCodeOf({ batch, wasHeard, without }: FinishedBatch): ExitCode {
+  if (batch.status === "completed" && without.length === 0) return EXIT.done;
   return batch.status === "failed" && !wasHeard ? EXIT.unavailable : EXIT.batchIncomplete;
 }
 

@@ -1,11 +1,12 @@
 import type { Progress } from "../extract/progress.ts";
-import { StatusLine, tell } from "./terminal.ts";
+import { logger } from "../log.ts";
+import { StatusLine } from "./terminal.ts";
 
 const TERMINAL_MILLISECONDS = 250;
-/** Where nobody looks on: a line now and then. */
+/** Where nobody looks on: a log line now and then. */
 const PLAIN_MILLISECONDS = 10_000;
 
-/** Shows on stderr how far a batch is: one moving line in a terminal, plain lines elsewhere. */
+/** Shows on stderr how far a batch is: one moving line in a terminal, log lines elsewhere. */
 export class ProgressReport implements Disposable {
   readonly #line = Deno.stderr.isTerminal() ? new StatusLine() : undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -18,7 +19,7 @@ export class ProgressReport implements Disposable {
     this.#requestsBefore = this.requests();
     const show = () => {
       const text = describeProgress(this.progress, this.requests() - this.#requestsBefore);
-      if (this.#line === undefined) tell(text + "\n");
+      if (this.#line === undefined) log.info(text);
       else this.#line.show(text);
     };
     this.#timer = setInterval(
@@ -32,6 +33,8 @@ export class ProgressReport implements Disposable {
     this.#line?.[Symbol.dispose]();
   }
 }
+
+const log = logger("progress");
 
 /** Markets done, offers, requests a minute, errors, time left. */
 export function describeProgress(progress: Progress, requests: number): string {

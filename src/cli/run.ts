@@ -3,12 +3,13 @@ import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
 import { findRunning } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
+import { logger } from "../log.ts";
 import { cronTicks } from "../extract/schedule.ts";
 import { serve } from "../extract/service.ts";
 import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { Extraction, outcomeLine } from "./extraction.ts";
 import { examples } from "./help.ts";
-import { print, tell } from "./terminal.ts";
+import { print } from "./terminal.ts";
 
 export const runCommand = command(
   "run",
@@ -38,7 +39,9 @@ export async function run(): Promise<ExitCode> {
     whenHeld: "refuse",
   });
   const { database, cluster } = opened;
-  if (cluster !== undefined) tell(`look inside while it runs:\n  ${cluster.psqlCommand}\n`);
+  if (cluster !== undefined) {
+    logger("run").info("look inside while it runs: {psql}", { psql: cluster.psqlCommand });
+  }
   await using extraction = await Extraction.begin({
     config,
     database,

@@ -39,7 +39,9 @@ interface WorkerReport {
   readonly doing: string;
   readonly exchange: string;
   readonly rate_per_minute: number;
+  readonly ceiling_per_minute: number | null;
   readonly breaker: string;
+  readonly paused_seconds: number;
   readonly markets: number;
   readonly seconds_since_seen: number;
 }
@@ -134,7 +136,10 @@ function workerRow(worker: WorkerReport): Readonly<Record<string, unknown>> {
     doing: worker.doing,
     exchange: worker.exchange,
     requests_per_minute: Math.round(worker.rate_per_minute),
-    breaker: worker.breaker,
+    ceiling: worker.ceiling_per_minute === null ? null : Math.round(worker.ceiling_per_minute),
+    breaker: worker.paused_seconds > 0
+      ? `${worker.breaker}, paused ${describeAge(worker.paused_seconds)}`
+      : worker.breaker,
     markets_in_hand: worker.markets,
     seen: `${worker.seconds_since_seen} s ago`,
   };

@@ -62,7 +62,7 @@ export async function refreshMarkets(request: DiscoveryRequest): Promise<boolean
     if (isKnown(known, wanted)) return true;
     const reason = discovery.problems[0]?.error.message ?? "no answer";
     throw new ExchangeError(
-      `the exchange gives no list of markets, and none is known from before: ${reason}`,
+      `${exchange.code} gives no list of markets, and none is known from before: ${reason}`,
       `check ${exchange.code.toUpperCase()}_BASE_URL and the way to it`,
     );
   }

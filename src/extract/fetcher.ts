@@ -267,3 +267,62 @@ export class Fetcher {
 function keyOf(request: HttpRequest): string {
   return request.url + JSON.stringify(request.body);
 }
+<<<<<<< HEAD
+=======
+
+function refusedByStatus(response: Response): RequestFailure {
+  const message = `HTTP ${response.status} ${response.statusText}`.trimEnd();
+  const retryAfter = retryAfterSeconds(response);
+  if (response.status === 429) return new RequestFailure("rate_limited", message, retryAfter);
+  if (response.status === 403) return new RequestFailure("forbidden", message, retryAfter);
+  if (response.status >= 500) return new RequestFailure("server_error", message, retryAfter);
+  const target = response.headers.get("location")?.slice(0, 200);
+  return new RequestFailure(
+    "http_error",
+    target === undefined ? message : `${message}: redirected to ${target}`,
+  );
+}
+
+/** `Retry-After` is a number of seconds or a date with a time; `Date.parse` alone finds a date in nearly anything. */
+function retryAfterSeconds(response: Response): number | undefined {
+  const value = response.headers.get("retry-after")?.trim();
+  if (!value) return undefined;
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value);
+  if (!/^[A-Z][a-z]+,? .*\d\d:\d\d:\d\d/.test(value)) return undefined;
+  const seconds = (Date.parse(value) - Date.now()) / 1000;
+  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
+}
+
+function parse(text: string, response: Response): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const isHtml = /^\s*</.test(text) || /html/i.test(response.headers.get("content-type") ?? "");
+    if (isHtml) {
+      throw new RequestFailure("challenge", `HTTP ${response.status} with HTML instead of JSON`);
+    }
+    const excerpt = JSON.stringify(text.slice(0, 80));
+    throw new RequestFailure(
+      "invalid_json",
+      `the body is not JSON (${text.length} characters): ${excerpt}`,
+      undefined,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** What `fetch` throws: a time-out, else, for every fault of the network and of compression, a TypeError. */
+function faultOnTheWay(error: unknown, timeoutSeconds: number): RequestFailure {
+  const options = { cause: error };
+  return error instanceof DOMException && error.name === "TimeoutError"
+    ? new RequestFailure(
+      "timeout",
+      `no whole answer within ${timeoutSeconds} s`,
+      undefined,
+      options,
+    )
+    : new RequestFailure("connection", describe(error), undefined, options);
+}
+>>>>>>> attack2

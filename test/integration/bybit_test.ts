@@ -240,6 +240,39 @@ Deno.test("an exchange that is gone takes nothing from the other; its loss is na
   );
 });
 
+Deno.test("an exchange that was never there keeps no batch from the other; once ends with 75", async () => {
+  await using test = await testDatabase();
+  const { database } = test;
+  await withSimulators([{ offers: 600, exchange: "bybit" }], async ([bybit]) => {
+    ok(bybit !== undefined);
+    const variables = {
+      DATABASE_URL: urlAs("worker", test.url),
+      EXCHANGES: "binance,bybit",
+      BINANCE_BASE_URL: "http://127.0.0.1:9",
+      BYBIT_BASE_URL: bybit.url,
+      MARKETS: "VES/USDT,ARS/USDT",
+      MAX_RETRIES: "0",
+      ...FAST,
+    };
+    const { code, stdout, stderr } = await runProgram(["once", "--json"], variables);
+    strictEqual(code, 75, stderr);
+    strictEqual(JSON.parse(stdout).markets_completed, 4);
+    match(stderr, /the batch is without an exchange: .*binance gives no list of markets/);
+
+    await using service = new Program(["run"], variables);
+    await eventually(
+      "a batch of the service",
+      () => /completed · 4 of 4/.exec(service.stdout)?.[0],
+    );
+    service.kill("SIGTERM");
+    strictEqual((await service.ended).code, 0);
+    deepStrictEqual(
+      (await rowsOf(database, "select status from p2p.ops_batch_runs")).map(({ status }) => status),
+      ["completed", "completed"],
+    );
+  });
+});
+
 Deno.test("doctor asks every exchange, and says which one does not answer", async () => {
   await using test = await testDatabase();
   await withSimulators([{}, { exchange: "bybit" }], async ([binance, bybit]) => {

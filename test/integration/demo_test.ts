@@ -118,7 +118,7 @@ Deno.test("run: a batch at once, refuses a second service, ends at SIGTERM with 
         "a date for the next",
         () => /next batch at/.exec(service.stderr) ?? undefined,
       );
-      match(service.stderr, /look inside while it runs:\n {2}(\S+=\S+ )*psql /);
+      match(service.stderr, /look inside while it runs: (\S+=\S+ )*psql /);
       const server = await findRunning(dataDir);
       ok(server !== undefined);
 

@@ -88,7 +88,10 @@ Deno.test("the report for people: a mark a finding, its mend, and the sum", asyn
   strictEqual(code, 1);
   match(stdout, /^✓ configuration {2}version \S+, every variable is valid$/m);
   match(stdout, /^! settings {7}paused: no batch is begun \(since 20.*\)\n {17}mend: update /m);
-  match(stdout, /^✗ exchange {7}127\.0\.0\.1 gives no usable answer: .*\n {17}mend: check /m);
+  match(
+    stdout,
+    /^✗ exchange {7}binance at 127\.0\.0\.1:\d+ gives no usable answer: .*\n {17}mend: check /m,
+  );
   match(stderr, /^1 to mend, 1 worth a look$/m);
 });
 
@@ -334,6 +337,11 @@ Deno.test("an exchange that is closed to a worker", async () => {
   const { topic, state, finding, mend } = await only(sql);
   deepStrictEqual([topic, state], ["workers", "warning"]);
   match(finding, /^tired sends nothing to binance since \d{4}-.*: 8 requests failed$/);
+  await sql.beat({ worker: "tired:7:1", name: "tired", pausedSeconds: 1800 });
+  match(
+    (await only(sql)).finding,
+    /^tired sends nothing to binance until \d{4}-.*: it asked for a pause \(Retry-After\)$/,
+  );
   ok((await sql.rows((mend ?? "").replace("it tries by itself; ", ""))).length > 0);
   await sql.kill("tired:7:1");
   deepStrictEqual(await diagnose(sql), []);

@@ -172,7 +172,7 @@ Deno.test("BINANCE_PAIRS_ENDPOINT is asked when nothing else answers", async () 
   };
   const without = await runProgram(["once"], { ...variables, LOG_LEVEL: "error" });
   strictEqual(without.code, 69);
-  match(without.stderr, /^error: the exchange gives no list of markets[^\n]*\nhint: [^\n]*\n$/);
+  match(without.stderr, /^error: binance gives no list of markets[^\n]*\nhint: [^\n]*\n$/);
   const { code, stdout } = await runProgram(["once", "--json"], {
     ...variables,
     BINANCE_PAIRS_ENDPOINT: "/pairs",

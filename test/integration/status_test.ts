@@ -16,13 +16,15 @@ Deno.test("status names the workers, what they do and what their exchanges allow
     exchange: "binance",
     filter: [{ fiat: "*", asset: "*" }],
     rate_per_minute: 137.4,
+    ceiling_per_minute: 144,
     breaker: "open",
     breaker_reason: "time-outs",
   };
+  const pausing = { ...exchange, exchange: "bybit", breaker: "closed", paused_seconds: 1800 };
   await rowsOf(
     test.database,
     "select p2p.beat('vm7:12:0123abcd', 'vm7', '0.4.0', 'run', 'waiting', 60, $1::text::jsonb)",
-    JSON.stringify([exchange]),
+    JSON.stringify([exchange, pausing]),
   );
   await rowsOf(
     test.database,
@@ -31,9 +33,10 @@ Deno.test("status names the workers, what they do and what their exchanges allow
   const { stdout } = await runProgram(["status"], variables);
   match(
     stdout,
-    /^Workers \(view p2p\.workers\)\n *worker .*doing .*requests per minute .*breaker .*markets in hand/m,
+    /^Workers \(view p2p\.workers\)\n *worker .*doing .*requests per minute .*ceiling .*breaker .*markets in hand/m,
   );
-  match(stdout, /^ *vm7:12:0123abcd +waiting +binance +137 +open +0 +\d+ s ago *$/m);
+  match(stdout, /^ *vm7:12:0123abcd +waiting +binance +137 +144 +open +0 +\d+ s ago *$/m);
+  match(stdout, /^ *vm7:12:0123abcd +waiting +bybit .* closed, paused 30 min +0 /m);
   match(
     stdout,
     /^Skipped lately \(view p2p\.schedule\)\n *due +reason *\n[^\n]*\n? *20\S+ \S+Z +no worker was running/m,

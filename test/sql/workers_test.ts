@@ -82,7 +82,7 @@ Deno.test("views: who is at work, what was due, what became of each market", asy
   await using sql = await SqlFixture.create();
   await sql.listMarkets([BUY, SELL, "ARS/BTC BUY", "ARS/USDT SELL"]);
   await sql.beat();
-  await sql.beat({ worker: TWO, rate: 60, breaker: "half_open" });
+  await sql.beat({ worker: TWO, rate: 60, breaker: "half_open", pausedSeconds: 600 });
   await sql.beat({ worker: "gone", doing: "gone" });
   const { batch_id } = await sql.join({ due: new Date() });
   await sql.claim(batch_id, { count: 3 });
@@ -91,10 +91,18 @@ Deno.test("views: who is at work, what was due, what became of each market", asy
   await batch.page("ARS/USDT SELL", [offer()], { last: false });
   assert.deepEqual(
     await sql.rows(
-      "select worker, alive, doing, exchange, rate::integer, breaker, held::integer, seen < interval '1 minute' as seen from p2p.workers order by worker",
+      "select worker, alive, doing, exchange, rate::integer, breaker, held::integer, pause > interval '9 minutes' as pause, seen < interval '1 minute' as seen from p2p.workers order by worker",
     ),
     [
-      { worker: "gone", alive: false, doing: "gone", rate: 1_000_000, breaker: "closed", held: 0 },
+      {
+        worker: "gone",
+        alive: false,
+        doing: "gone",
+        rate: 1_000_000,
+        breaker: "closed",
+        held: 0,
+        pause: null,
+      },
       {
         worker: WORKER,
         alive: true,
@@ -102,8 +110,17 @@ Deno.test("views: who is at work, what was due, what became of each market", asy
         rate: 1_000_000,
         breaker: "closed",
         held: 2,
+        pause: null,
       },
-      { worker: TWO, alive: true, doing: "fetching", rate: 60, breaker: "half_open", held: 0 },
+      {
+        worker: TWO,
+        alive: true,
+        doing: "fetching",
+        rate: 60,
+        breaker: "half_open",
+        held: 0,
+        pause: true,
+      },
     ].map((row) => ({ ...row, exchange: "binance", seen: true })),
   );
   const status = await sql.value("select p2p.status_report(1)") as Record<string, unknown>;

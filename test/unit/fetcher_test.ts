@@ -132,6 +132,9 @@ const retryAfters: [value: string, least: number, most: number, attempts: number
   ["-60", 1, 1, 2],
   ["soon", 1, 1, 2],
   ["-5", 1, 1, 2],
+  ["2.5", 2.5, 2.5, 2],
+  ["99999999999999999999", 3600, 3600, 1],
+  ["blocked 2099", 1, 1, 2],
   ["", 1, 1, 2],
 ];
 for (const [value, least, most, attempts] of retryAfters) {
