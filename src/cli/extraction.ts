@@ -2,9 +2,6 @@ import { Alerts } from "../alerts.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { LEASE, PATIENCE } from "../deadlines.ts";
-<<<<<<< HEAD
-import { BatchError, ExchangeError, EXIT, type ExitCode, PausedError } from "../errors.ts";
-=======
 import {
   BatchError,
   describe,
@@ -13,7 +10,6 @@ import {
   type ExitCode,
   PausedError,
 } from "../errors.ts";
->>>>>>> attack2
 import type { Exchange } from "../exchange/exchange.ts";
 import { type BatchOutcome, workOnBatch } from "../extract/batch.ts";
 import { BatchStore, type WorkerIdentity } from "../extract/batch_store.ts";
@@ -96,12 +92,8 @@ export class Extraction implements AsyncDisposable {
   async requireMarkets(due?: DueTime): Promise<void> {
     if (due !== undefined) this.store.database.waitFor(due.intervalSeconds);
     await this.presence.register("idle");
-<<<<<<< HEAD
-    if (await this.store.pauseState() === undefined) await this.#discover(requireMarkets);
-=======
     if (await this.store.pauseState() !== undefined) return;
     await this.#discover(this.served, requireMarkets);
->>>>>>> attack2
   }
 
   /**
@@ -109,9 +101,6 @@ export class Extraction implements AsyncDisposable {
    * @throws {ExchangeError} when no exchange gives a list and none is known
    */
   async refreshMarkets(): Promise<void> {
-<<<<<<< HEAD
-    await this.#discover(refreshMarkets);
-=======
     const known = this.served.filter(({ exchange }) => !this.#without.includes(exchange.code));
     await this.#discover(known, refreshMarkets); // the others are asked before the next batch
   }
@@ -141,7 +130,6 @@ export class Extraction implements AsyncDisposable {
     for (const error of errors) {
       log.warning("the batch is without an exchange: {reason}", { reason: describe(error) });
     }
->>>>>>> attack2
   }
 
   /**
@@ -239,25 +227,6 @@ export class Extraction implements AsyncDisposable {
     );
     if (this.options.showProgress) report.start();
     return report;
-  }
-
-  /** An exchange whose markets nobody knows does not keep the others from theirs. */
-  async #discover(work: (request: DiscoveryRequest) => Promise<unknown>): Promise<void> {
-    const failures: ExchangeError[] = [];
-    try {
-      for (const served of this.served) {
-        await work(this.#discovery(served)).catch((error) => {
-          if (!(error instanceof ExchangeError)) throw error;
-          failures.push(error);
-        });
-      }
-    } finally {
-      await this.presence.enter("idle"); // another worker may ask, and find what we did not
-    }
-    if (failures.length === this.served.length) throw failures[0];
-    for (const { message } of failures) {
-      log.warning("goes on without an exchange: {message}", { message });
-    }
   }
 
   #discovery(served: ServedExchange): DiscoveryRequest {

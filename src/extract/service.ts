@@ -15,12 +15,8 @@ export interface ServiceOptions {
   /** Whether no batch can come any more. */
   readonly isOver: () => Promise<boolean>;
   readonly signal: AbortSignal;
-<<<<<<< HEAD
   /** Milliseconds since 1970. */
   readonly wallTime?: () => number;
-=======
-  readonly now?: () => number;
->>>>>>> attack2
 }
 
 const log = logger("run");
@@ -31,11 +27,7 @@ const log = logger("run");
  * @throws bugs; anything, once no batch can come any more
  */
 export async function serve(options: ServiceOptions): Promise<void> {
-<<<<<<< HEAD
   const { ticks, intervalSeconds, isOver, signal, wallTime = Date.now } = options;
-=======
-  const { ticks, intervalSeconds, isOver, signal, now = Date.now } = options;
->>>>>>> attack2
   let isPaused = false;
   for await (const at of ticks) {
     if (signal.aborted) return;
@@ -54,15 +46,9 @@ export async function serve(options: ServiceOptions): Promise<void> {
       if (await isOver()) throw error;
       log.error("the batch failed: {reason}", { reason: describe(error) });
     }
-<<<<<<< HEAD
     const next = at.getTime() + intervalSeconds * 1000;
     if (!isPaused && !signal.aborted && next > wallTime()) {
       log.info("next batch at {due}", { due: new Date(next).toISOString() });
-=======
-    if (!isPaused && !signal.aborted) {
-      const next = new Date(at.getTime() + intervalSeconds * 1000);
-      if (next.getTime() > now()) log.info("next batch at {due}", { due: next.toISOString() });
->>>>>>> attack2
     }
   }
 }

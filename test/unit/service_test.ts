@@ -57,12 +57,7 @@ type Ending = BatchOutcome["outcome"] | Error;
 async function served(
   ticks: readonly (readonly Ending[])[],
   isOver = false,
-<<<<<<< HEAD
 ): Promise<{ log: string[]; next: string[]; done: string[] }> {
-=======
-  now = () => 0,
-): Promise<{ log: string[]; done: string[]; next: string[] }> {
->>>>>>> attack2
   const records: LogRecord[] = [];
   const done: string[] = [];
   await configure({
@@ -96,24 +91,14 @@ async function served(
       isOver: () => Promise.resolve(isOver),
       wallTime: () => 1_000_000, // after the second tick, before the third
       signal: new AbortController().signal,
-      now,
     });
   } finally {
     await reset();
   }
   const lines = records.map(({ level, message }) => `${level}: ${message.join("")}`);
   const isNext = (line: string) => line.includes("next batch at");
-<<<<<<< HEAD
   return { log: lines.filter((line) => !isNext(line)), next: lines.filter(isNext), done };
-=======
-  return { log: lines.filter((line) => !isNext(line)), done, next: lines.filter(isNext) };
->>>>>>> attack2
 }
-
-Deno.test("it says when the next batch comes, unless that is now", async () => {
-  const { next } = await served([["done"], ["done"]], false, () => 700_000);
-  assert.deepEqual(next, ["info: next batch at 1970-01-01T00:20:00.000Z"]);
-});
 
 Deno.test("a tick: its batch, also after one that was left under way; then what can wait", async () => {
   const { done, log } = await served([["loaded", "left", "done"], ["loaded", "done"]]);
