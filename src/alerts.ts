@@ -21,7 +21,7 @@ export interface Alert {
 export type AlertSink = (alert: Alert) => void;
 
 /** An `error` line when it begins, an `info` line when it is over, in category `alert`. */
-export const logSink: AlertSink = ({ kind, message, isOver }) => {
+export const logSink: AlertSink = ({ kind, message, isOver }: Alert): void => {
   const log = logger("alert");
   const line = `${kind}: ${message}`.replace(/[{}]/g, "$&$&"); // braces would be places for values
   if (isOver) log.info(line);
