@@ -58,7 +58,7 @@ export class RequestFailure extends Error {
     super(message, options);
   }
 
-  /** @param retries how many there were already */
+  /** @param retries how many there were already of a failure of this kind */
   mayRetry(retries: number): boolean {
     return retries < RETRIES[this.kind];
   }

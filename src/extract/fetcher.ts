@@ -7,7 +7,7 @@ import { askOnce } from "./ask_once.ts";
 import type { Body } from "./body.ts";
 import { Breaker, type Pass } from "./breaker.ts";
 import type { Clock } from "./clock.ts";
-import { RequestFailure } from "./failure.ts";
+import { type FailureKind, RequestFailure } from "./failure.ts";
 import { type Permit, RateLimiter, type RateOptions } from "./rate_limiter.ts";
 import { RetryBudget } from "./retry_budget.ts";
 
@@ -131,6 +131,7 @@ export class Fetcher {
     signal: AbortSignal,
   ): Promise<Received<T>> {
     const { clock, maxRetries } = this.options;
+    const failed: FailureKind[] = [];
     return await pRetry(async (attempt) => {
       try {
         return await this.#tryOnce(request, read, attempt, signal);
@@ -139,7 +140,9 @@ export class Fetcher {
         if (error instanceof RequestFailure) {
           const { state, error: closed } = this.#breaker;
           if (state !== "closed" && error.isOfExchange) throw new AbortError(closed);
-          if (attempt <= maxRetries && this.#mayRetry(error, attempt)) throw error;
+          const before = failed.filter((kind) => kind === error.kind).length;
+          failed.push(error.kind);
+          if (attempt <= maxRetries && this.#mayRetry(error, before)) throw error;
         }
         throw error instanceof Error ? new AbortError(error) : error; // final
       }
@@ -162,9 +165,12 @@ export class Fetcher {
     return new ExchangeClosed(this.options.exchange, reason, this.#limiter.pausedSeconds);
   }
 
-  /** What the rate limiter slows down adds no load; everything else takes from the budget. */
-  #mayRetry(failure: RequestFailure, attempt: number): boolean {
-    return failure.mayRetry(attempt - 1) && this.#breaker.state === "closed" &&
+  /**
+   * What the rate limiter slows down adds no load; everything else takes from the budget.
+   * @param before how often the request failed this way already
+   */
+  #mayRetry(failure: RequestFailure, before: number): boolean {
+    return failure.mayRetry(before) && this.#breaker.state === "closed" &&
       (failure.retryAfterSeconds ?? 0) <= MAX_RETRY_AFTER_SECONDS &&
       (failure.isRefusal || this.#budget.spend());
   }

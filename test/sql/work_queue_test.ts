@@ -426,6 +426,7 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     await sql.claim(batchId);
     const batch = await sql.batch(batchId);
     for (const market of [BUY, "VES/USDT SELL"] as const) await batch.page(market, []);
+    await sql.beat({ doing: "waiting" });
     assert.equal(await sql.takeLoad(batchId, WORKER, "HTTP 500"), "load");
     assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 500"), "others");
   });

@@ -98,6 +98,17 @@ for (const [kind, answer, read, attempts] of limits) {
   });
 }
 
+Deno.test("a fault that came before does not take the one retry of an answer that is no page", async () => {
+  await using server = serveAnswers((_, count) =>
+    count === 0 ? new Response("", { status: 500 }) : Response.json({ count })
+  );
+  const read = (document: unknown): unknown => {
+    if ((document as { count: number }).count === 1) refuse("unexpected_shape")();
+    return document;
+  };
+  assert.equal((await asking(server).ask(read)).attempt, 3);
+});
+
 Deno.test("a fault of the network is asked again", async () => {
   const good = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
   await using server = serveBytes((connection) => connection < 3 ? [good.slice(0, -1)] : [good]);
