@@ -1,4 +1,5 @@
 import type { RememberedAccess } from "./access.ts";
+import { Chance } from "./chance.ts";
 import type { Clock } from "./clock.ts";
 import { MinuteCount } from "./minute_count.ts";
 
@@ -27,15 +28,16 @@ export interface Permit {
 interface Incident {
   readonly began: number;
   refusals: number;
+  /** Where the rate returns to at once, when the incident is put down to chance. */
+  readonly rateBefore: number | undefined;
   /** The ceiling is not put lower than this by one incident; undefined where it is left alone. */
   readonly lowestCeiling: number | undefined;
 }
 
 /** Below the ceiling by so much, it is safe. */
 const SAFE_SHARE = 0.95;
-/** A single refusal below this share of the ceiling is put down to chance. */
+/** What is refused below this share of the ceiling says how much is refused by chance. */
 const CERTAIN_SHARE = 0.97;
-const CHANCE_SECONDS = 60;
 /** Passed by so much, it was none: it is forgotten. */
 const DISPROVED_SHARE = 1.05;
 /** Growth in a minute, as a share of the ceiling: back to the safe rate, and on from there. */
@@ -47,6 +49,8 @@ const MIN_HOLD_SECONDS = 300;
 const MAX_HOLD_SECONDS = 6 * 3600;
 /** Pause after a refusal, unless `Retry-After` asks for more; doubles with each further one. */
 const PAUSE_SECONDS = 1;
+/** The same where it is put down to chance. */
+const CHANCE_PAUSE_SECONDS = 0.25;
 const MAX_PAUSE_SECONDS = 10;
 /** What was learned counts half after this. */
 const HALF_LIFE_SECONDS = 24 * 3600;
@@ -64,11 +68,11 @@ export class RateLimiter {
   #refilledAt: number;
   #pausedUntil = 0;
   readonly #minute = new MinuteCount();
+  readonly #chance = new Chance();
   #permits = 0;
   /** The last permit before the rate was cut: refusals of it and of those before are part of that incident. */
   #cutAfter = 0;
   #incident: Incident | undefined;
-  #incidentEndedAt = -Infinity;
   #holdUntil = 0;
   /** Takers wait for one another, so that they are served in order. */
   #line: Promise<void> = Promise.resolve();
@@ -123,13 +127,11 @@ export class RateLimiter {
   accepted(permit: Permit): void {
     const now = this.clock.now();
     if (this.#incident !== undefined && permit.number > this.#cutAfter) {
-      const hold = HOLD_TIMES * (now - this.#incident.began) / 1000;
-      const seconds = Math.min(Math.max(hold, MIN_HOLD_SECONDS), MAX_HOLD_SECONDS);
-      this.#holdUntil = Math.max(this.#holdUntil, now + seconds * 1000);
-      this.#incidentEndedAt = now;
-      this.#incident = undefined;
+      this.#endIncident(this.#incident, now);
     }
-    if (permit.waited && this.#incident === undefined) this.#grow(now);
+    if (!permit.waited || this.#incident !== undefined) return;
+    this.#chance.accepted(this.#rate, this.#isBelowCeiling);
+    this.#grow(now);
   }
 
   /**
@@ -142,7 +144,8 @@ export class RateLimiter {
     const isNews = this.#cut(permit);
     if (isNews) {
       const doublings = (this.#incident?.refusals ?? 1) - 1;
-      this.pause(Math.min(PAUSE_SECONDS * 2 ** doublings, MAX_PAUSE_SECONDS));
+      const first = this.#incident?.rateBefore === undefined ? PAUSE_SECONDS : CHANCE_PAUSE_SECONDS;
+      this.pause(Math.min(first * 2 ** doublings, MAX_PAUSE_SECONDS));
     }
     if (retryAfterSeconds !== undefined) this.pause(retryAfterSeconds);
     return isNews;
@@ -160,16 +163,18 @@ export class RateLimiter {
     this.dropBurst();
     const now = this.clock.now();
     if (this.#incident === undefined) {
-      if (!permit.waited) this.#burst = Math.max(1, Math.floor(this.#burst / 2));
-      const saysNothing = !permit.waited || this.#isChance(now);
       const before = this.#rate;
+      const isChance = this.#chance.refused(before, permit.waited && this.#isBelowCeiling);
       this.#rate = this.#clamped(before * this.options.backoffFactor);
+      const isLimit = permit.waited && !isChance;
+      if (isLimit) this.#ceiling = before;
+      else if (!isChance) this.#burst = Math.max(1, Math.floor(this.#burst / 2));
       this.#incident = {
         began: now,
         refusals: 0,
-        lowestCeiling: saysNothing ? undefined : this.#rate,
+        rateBefore: isChance ? before : undefined,
+        lowestCeiling: isLimit ? this.#rate : undefined,
       };
-      if (!saysNothing) this.#ceiling = before;
     }
     const { lowestCeiling } = this.#incident;
     this.#incident.refusals++;
@@ -181,9 +186,19 @@ export class RateLimiter {
     return true;
   }
 
-  #isChance(now: number): boolean {
-    return this.#rate < CERTAIN_SHARE * (this.#ceiling ?? 0) &&
-      now - this.#incidentEndedAt > CHANCE_SECONDS * 1000;
+  #endIncident({ began, rateBefore }: Incident, now: number): void {
+    this.#incident = undefined;
+    if (rateBefore !== undefined) {
+      this.#rate = rateBefore;
+      return;
+    }
+    const hold = HOLD_TIMES * (now - began) / 1000;
+    const seconds = Math.min(Math.max(hold, MIN_HOLD_SECONDS), MAX_HOLD_SECONDS);
+    this.#holdUntil = Math.max(this.#holdUntil, now + seconds * 1000);
+  }
+
+  get #isBelowCeiling(): boolean {
+    return this.#rate < CERTAIN_SHARE * (this.#ceiling ?? 0);
   }
 
   #grow(now: number): void {
@@ -239,7 +254,8 @@ export class RateLimiter {
 
   /** A burst must not come on top of a full minute. Right after a cut the minute may hold what is safe. */
   #untilMinuteHasRoom(now: number): number {
-    const most = Math.max(this.#rate, this.#clamped(SAFE_SHARE * (this.#ceiling ?? 0)));
+    const safe = this.#incident?.rateBefore ?? this.#clamped(SAFE_SHARE * (this.#ceiling ?? 0));
+    const most = Math.max(this.#rate, safe);
     return this.#minute.total(now) < most ? 0 : this.#minute.nextChange(now) - now;
   }
 

@@ -3,7 +3,7 @@ import { RequestFailure } from "../../../src/extract/failure.ts";
 import { Fetcher } from "../../../src/extract/fetcher.ts";
 import type { RateOptions } from "../../../src/extract/rate_limiter.ts";
 import { SimulatedClock } from "../../support/simulated_clock.ts";
-import { type Limit, limitAt, LimitedExchange } from "./limited_exchange.ts";
+import { type Faults, type Limit, limitAt, LimitedExchange } from "./limited_exchange.ts";
 
 const MINUTE = 60_000;
 
@@ -16,6 +16,8 @@ export interface Scene {
   readonly inBatches?: boolean;
   /** The exchange lets so many through at once and then one by one, instead of counting a minute. */
   readonly bucket?: number;
+  /** What goes wrong at the exchange whatever the rate. */
+  readonly faults?: Faults;
 }
 
 export interface Way {
@@ -48,7 +50,7 @@ const BUSY_MINUTES = 8;
 /** One way of asking one exchange for hours, by the program's own Fetcher in simulated time. */
 export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
   const clock = new SimulatedClock(randomFrom(seed));
-  const exchange = new LimitedExchange(clock, scene.limit, scene.retryAfter, scene.bucket);
+  const exchange = new LimitedExchange(clock, scene.limit, scene);
   const fetcher = new Fetcher({
     exchange: "simulated",
     rate: way.rate,
@@ -76,10 +78,11 @@ export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
   stop.abort();
   await Promise.all([clock.runUntil((scene.hours + 1) * 60 * MINUTE), ...workers]);
   const busy = samples.filter(({ minute }) => isBusy(scene, (minute - 1) * MINUTE));
-  const possible = busy.reduce((sum, { limit }) => sum + limit, 0);
+  const most = way.rate.maxPerMinute;
+  const possible = busy.reduce((sum, { limit }) => sum + Math.min(limit, most), 0);
   return {
     share: exchange.taken / possible,
-    refusedShare: exchange.refused / (exchange.taken + exchange.refused),
+    refusedShare: exchange.refused / (exchange.taken + exchange.refused + exchange.failed),
     minutesTo85: samples.find(({ taken, limit }) => taken >= 0.85 * limit)?.minute,
     samples,
   };
