@@ -36,3 +36,27 @@ Deno.test("an exchange that takes fewer at once than the burst does not drive th
   assert(result.share >= 0.85, `${result.share}`);
   assert(result.refusedShare < 0.01, `${result.refusedShare}`);
 });
+
+for (
+  const [title, limit, maxPerMinute, hours, least] of [
+    ["no limit but the maximum of 320", [], 320, 1.5, 0.7],
+    ["a limit of 313", [[0, 313]], 2000, 2, 0.8],
+  ] as const
+) {
+  Deno.test(`1 % refused by chance and ${title}: the rate does not spiral down`, async () => {
+    const scene = { limit, hours, retryAfter: undefined };
+    const faults = { share: 0.01, kind: "refused" } as const;
+    const rate = { ...way.rate, maxPerMinute };
+    const result = await run({ title, ...scene, faults }, { ...way, rate });
+    assert(result.share >= least, `${result.share}`);
+    assert(result.refusedShare < 0.01, `${result.refusedShare}`);
+  });
+}
+
+Deno.test("an outage of five minutes at a known limit does not last", async () => {
+  const faults = { share: 0, kind: "refused", outage: [0.5, 0.583] } as const;
+  const scene = { limit: [[0, 313]], hours: 1.5, retryAfter: undefined, faults } as const;
+  const { samples } = await run({ title: "", ...scene }, way);
+  const after = samples.slice(50).reduce((sum, { taken }) => sum + taken, 0);
+  assert(after >= 0.85 * 313 * (samples.length - 50), `${after}`);
+});

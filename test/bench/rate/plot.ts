@@ -36,9 +36,9 @@ export function plot(panels: readonly Panel[]): string {
 <text class="title" x="${MARGIN.left}" y="24" font-size="14">Requests a minute against a limit that is not known</text>
 <line class="taken" x1="${MARGIN.left}" x2="${MARGIN.left + 20}" y1="40" y2="40" stroke-width="2"/>
 <text class="text" x="${MARGIN.left + 26}" y="44">taken by the exchange in each minute</text>
-<line class="limit" x1="${MARGIN.left + 270}" x2="${MARGIN.left + 290}" y1="40" y2="40"
+<line class="limit" x1="${WIDTH + MARGIN.left}" x2="${WIDTH + MARGIN.left + 20}" y1="40" y2="40"
   stroke-width="1.5" stroke-dasharray="5 3"/>
-<text class="text" x="${MARGIN.left + 296}" y="44">its limit</text>
+<text class="text" x="${WIDTH + MARGIN.left + 26}" y="44">its limit</text>
 ${drawn.join("\n")}
 </svg>
 `;
