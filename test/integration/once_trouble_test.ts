@@ -253,7 +253,11 @@ Deno.test("a first that does not end: the second says who is at it, and ends wit
   await withSlowExchange(2000, async ({ database }, environment) => {
     await using first = new Program(["once"], { ...environment, MAX_WORKERS: "1" });
     await pagesStored(database, 1);
-    await using second = new Program(["once"], { ...environment, LOG_LEVEL: "info", LOG_FORMAT: "text" });
+    await using second = new Program(["once"], {
+      ...environment,
+      LOG_LEVEL: "info",
+      LOG_FORMAT: "text",
+    });
     const { code, stdout, stderr } = await second.ended;
     strictEqual(code, 75);
     strictEqual(stdout, "");
