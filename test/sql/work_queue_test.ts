@@ -434,12 +434,15 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
 
 Deno.test("after the deadline one loads also where all have given up; who stops leaves it to the others", async () => {
   await using sql = await SqlFixture.create();
-  const batchId = await opened(sql);
+  const batchId = await opened(sql, MARKETS, [WORKER, TWO, THREE]);
   await pastDeadline(sql, 1);
   await sql.beat({ doing: "stopping" });
-  await sql.beat({ worker: TWO, doing: "waiting", pausedSeconds: 1800 });
+  for (const worker of [TWO, THREE]) {
+    await sql.beat({ worker, doing: "waiting", pausedSeconds: 1800 });
+  }
   assert.equal(await sql.takeLoad(batchId, WORKER, "told to stop"), "others");
   assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 429"), "load");
+  assert.equal(await sql.takeLoad(batchId, THREE, "HTTP 429"), "others");
 });
 
 Deno.test("who gives up one exchange goes on with what there is of another", async () => {
