@@ -18,7 +18,6 @@ const CASES: readonly Case[] = [
   { title: "database at 2 MB/s", offers: 20_000, database: { bytesPerSecond: 2e6 } },
   { title: "exchange 300 ms away", offers: 20_000, exchangeLatencyMs: 300 },
   { title: "200,000 offers", offers: 200_000 },
-  { title: "200,000, database 50 ms away", offers: 200_000, database: { latencyMs: 25 } },
 ];
 
 export async function benchBounded(): Promise<void> {

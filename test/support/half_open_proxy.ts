@@ -2,6 +2,9 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
+/** As much as the buffers of a connection hold: beyond it the sender waits. */
+const MOST_BYTES_UNDER_WAY = 1 << 20;
+
 export type Direction = "toServer" | "toClient";
 
 interface Target {
@@ -127,23 +130,42 @@ export class HalfOpenProxy implements AsyncDisposable {
   }
 
   async #pump(pair: Pair, from: Socket, to: Socket, direction: Direction): Promise<void> {
+    let delivered = Promise.resolve();
+    let underWay = 0;
     for await (const part of from) {
       const bytes = part as Uint8Array;
       if (direction === "toServer") this.bytesToServer += bytes.length;
-      if (this.latencyMs > 0) await sleep(this.latencyMs);
-      for (let sent = 0; sent < bytes.length;) {
-        const next = Math.max(1, Math.min(bytes.length - sent, this.bytesPerSecond / 20));
-        if (this.bytesPerSecond !== Infinity) await sleep(1000 * next / this.bytesPerSecond);
-        await pair.held;
-        await this.#frozen.get(direction)?.promise;
-        if (to.destroyed) return;
-        const piece = bytes.subarray(sent, sent += Math.ceil(next));
-        if (!to.write(piece)) await once(to, "drain");
-      }
+      const dueAt = performance.now() + this.latencyMs;
+      underWay += bytes.length;
+      delivered = delivered.then(() => this.#deliver(pair, bytes, to, direction, dueAt))
+        .then(() => void (underWay -= bytes.length));
+      delivered.catch(() => {}); // it is awaited below, maybe much later
+      // Late is not slow: what comes meanwhile is on its way as well.
+      if (underWay > MOST_BYTES_UNDER_WAY) await delivered;
     }
+    await delivered;
     await pair.held;
     await this.#frozen.get(direction)?.promise;
     to.end();
+  }
+
+  async #deliver(
+    pair: Pair,
+    bytes: Uint8Array,
+    to: Socket,
+    direction: Direction,
+    dueAt: number,
+  ): Promise<void> {
+    if (dueAt > performance.now()) await sleep(dueAt - performance.now());
+    for (let sent = 0; sent < bytes.length;) {
+      const next = Math.max(1, Math.min(bytes.length - sent, this.bytesPerSecond / 20));
+      if (this.bytesPerSecond !== Infinity) await sleep(1000 * next / this.bytesPerSecond);
+      await pair.held;
+      await this.#frozen.get(direction)?.promise;
+      if (to.destroyed) return;
+      const piece = bytes.subarray(sent, sent += Math.ceil(next));
+      if (!to.write(piece)) await once(to, "drain");
+    }
   }
 
   /** What one end has lost, the other hears of, unless the way between them is frozen. */

@@ -173,6 +173,9 @@ Deno.test("latency and trickle: data is late, or comes by and by, and is whole",
     await client.send("late");
     strictEqual(await client.hear(), "late");
     ok(performance.now() - began > 110, "60 ms each way");
+    await client.send("x".repeat(1_000_000));
+    for (let heard = 0; heard < 1_000_000;) heard += (await client.hear()).length;
+    ok(performance.now() - began < 1000, "late is not slow");
     proxy.pass();
     proxy.bytesPerSecond = 2000;
     began = performance.now();
