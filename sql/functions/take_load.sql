@@ -88,6 +88,8 @@ begin
     select w.worker_id, w.doing
     from p2p.workers_at_work() w
     where w.worker_id <> p_worker_id
+      -- Who goes relies on those that have beaten lately, not on those that only count as alive after a restart of the server.
+      and (not v_is_stopping or w.lease_expires_at > clock_timestamp())
   ),
   left_over as materialized (
     select
@@ -112,7 +114,7 @@ begin
     from p2p.market_patterns() p
     join p2p.ops_worker_exchanges we using (worker_id, exchange_id)
     join p2p.live_workers() w using (worker_id)
-    where (p.worker_id = p_worker_id or w.doing not in ('idle', 'stopping'))
+    where (p.worker_id = p_worker_id or p.worker_id in (select a.worker_id from at_work a where a.doing <> 'stopping'))
       and exists (
         select
         from left_over l

@@ -410,6 +410,21 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     await sql.beat({ worker: TWO, breaker: "open" });
     assert.equal(await sql.takeLoad(batchId, WORKER, "stop"), "others");
   });
+  await t.step(
+    "who only counts as alive after a restart of the server is not relied on",
+    async () => {
+      const { sql, batchId } = await scene({});
+      await using _ = sql;
+      // As after a restart, whenever the server of this test was started.
+      await sql.database.runScript(
+        "create or replace function p2p.is_alive(p_lease timestamptz, p_doing text) returns boolean " +
+          "language sql stable as $$ select p_doing <> 'gone' $$;" +
+          "update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 minute' where worker_id = 'worker-2'",
+        10,
+      );
+      assert.equal(await sql.takeLoad(batchId, WORKER, "the worker was told to stop"), "load");
+    },
+  );
   await t.step("nothing is left: whoever stays loads", async () => {
     const { sql, batchId } = await scene({});
     await using _ = sql;

@@ -78,8 +78,10 @@ export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
   stop.abort();
   await Promise.all([clock.runUntil((scene.hours + 1) * 60 * MINUTE), ...workers]);
   const busy = samples.filter(({ minute }) => isBusy(scene, (minute - 1) * MINUTE));
-  const most = way.rate.maxPerMinute;
-  const possible = busy.reduce((sum, { limit }) => sum + Math.min(limit, most), 0);
+  const possible = busy.reduce(
+    (sum, { limit }) => sum + (Number.isFinite(limit) ? limit : way.rate.maxPerMinute),
+    0,
+  );
   return {
     share: exchange.taken / possible,
     refusedShare: exchange.refused / (exchange.taken + exchange.refused + exchange.failed),
