@@ -417,7 +417,8 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
       await using _ = sql;
       // As after a restart, whenever the server of this test was started.
       await sql.database.runScript(
-        "create or replace function p2p.is_alive(p_lease timestamptz, p_doing text) returns boolean " +
+        "create or replace function p2p.is_alive(p_lease_expires_at timestamptz, p_doing text, " +
+          "p_server_started timestamptz default pg_postmaster_start_time()) returns boolean " +
           "language sql stable as $$ select p_doing <> 'gone' $$;" +
           "update p2p.ops_workers set lease_expires_at = clock_timestamp() - interval '1 minute' where worker_id = 'worker-2'",
         10,
