@@ -88,7 +88,7 @@ as $function$
   queue_markets as (
     select
       'p2p_queue_markets',
-      'Markets of the running batch; none while no batch runs',
+      'Markets of the running batch; 0 while none runs',
       jsonb_build_object('status', s.status),
       count(bm.market_id)
     from (values ('pending'), ('fetching'), ('complete'), ('incomplete'), ('failed'), ('deferred')) as s (status)

@@ -18,7 +18,7 @@ export interface Figures {
 }
 
 /** The same answer serves all who ask within this time: scrapes, health checks, several Prometheus. */
-const FRESH_SECONDS = 5;
+export const FRESH_SECONDS = 5;
 
 const STATEMENT = `
   select current_setting('server_version') as postgres, p2p.database_tier() as tier, m.metric, m.help, m.labels, m.value
@@ -33,11 +33,15 @@ export class DatabaseFigures {
   #asking: Promise<Figures> | undefined;
 
   /** @param database its own, so that it neither waits behind large statements nor keeps them waiting */
-  constructor(readonly database: Database, readonly clock: Clock) {}
+  constructor(
+    readonly database: Database,
+    readonly clock: Clock,
+    readonly freshSeconds: number,
+  ) {}
 
   /** Never throws, and answers within `DEADLINES.figuresSeconds`. */
   async read(): Promise<Figures> {
-    const isFresh = this.clock.now() - this.#askedAt < FRESH_SECONDS * 1000;
+    const isFresh = this.clock.now() - this.#askedAt < this.freshSeconds * 1000;
     if (this.#last !== undefined && isFresh) return this.#last;
     this.#asking ??= this.#ask().then((figures) => {
       this.#last = figures;
