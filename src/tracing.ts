@@ -2,6 +2,7 @@ import {
   type Attributes,
   type Context,
   context,
+  createContextKey,
   isSpanContextValid,
   type Span,
   type SpanContext,
@@ -61,6 +62,17 @@ export function activeContext(): Context {
 /** Something that happened within the active span. */
 export function noteEvent(name: string, attributes: Attributes): void {
   trace.getActiveSpan()?.addEvent(name, attributes);
+}
+
+/** Where Deno makes no spans of its own, as the SDK of OpenTelemetry for JavaScript names it. */
+const UNTRACED = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING");
+
+/**
+ * A request of which nobody learns by its trace: Deno's own span has the whole URL, which may hold a secret, and the
+ * `traceparent` header would tell a stranger who we are.
+ */
+export function untraced<T>(request: () => T): T {
+  return context.with(context.active().setValue(UNTRACED, true), request);
 }
 
 /** Ids of the active span; undefined where there is none. */

@@ -17,10 +17,8 @@ export function listen(
   const stack = new AsyncDisposableStack();
   const over = new AbortController();
   stack.defer(() => over.abort());
-  const database = stack.use(
-    new Database(url, { applicationName: "p2p-ingest metrics", connections: 1 }),
-  );
-  const figures = new DatabaseFigures(database, clock, freshSeconds);
+  const open = () => new Database(url, { applicationName: "p2p-ingest metrics", connections: 1 });
+  const figures = stack.use(new DatabaseFigures(open, clock, freshSeconds));
   const lag = new LoopLag(clock, over.signal);
   const intervalSeconds = config.EXTRACTION_INTERVAL_MINUTES * 60;
   const beatenAt = () => presence.beatenAt;
@@ -30,7 +28,7 @@ export function listen(
     routes: {
       ...metricsRoutes({ metrics, figures, state: () => ({ served, doing: presence.doing, lag }) }),
       ...healthRoutes(
-        serviceHealth({ lag, beatenAt, figures, database, intervalSeconds, clock }),
+        serviceHealth({ lag, beatenAt, figures, intervalSeconds, clock }),
       ),
     },
     signal,

@@ -1,5 +1,6 @@
 import { describe } from "../errors.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
+import { untraced } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
 import { RequestFailure } from "./failure.ts";
@@ -34,7 +35,7 @@ async function receive(
 ): Promise<{ response: Response; body: Body }> {
   const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
   try {
-    const response = await send(request.url, {
+    const asked: RequestInit = {
       method: request.method,
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       headers: {
@@ -44,7 +45,8 @@ async function receive(
       },
       redirect: "manual", // an offer comes from the exchange that was asked, or not at all
       signal: AbortSignal.any([signal, deadline]),
-    });
+    };
+    const response = await untraced(() => send(request.url, asked));
     onAnswer();
     if (!response.ok) {
       await response.body?.cancel();

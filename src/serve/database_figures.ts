@@ -27,17 +27,26 @@ const STATEMENT = `
 const log = logger("metrics");
 
 /** Asks p2p.database_metrics(), seldom, one question at a time, and never for long. */
-export class DatabaseFigures {
+export class DatabaseFigures implements AsyncDisposable {
+  #database: Database;
+  readonly #closing = new Set<Promise<void>>();
   #last: Figures | undefined;
   #askedAt = -Infinity;
   #asking: Promise<Figures> | undefined;
 
-  /** @param database its own, so that it neither waits behind large statements nor keeps them waiting */
+  /** @param open gives a connection of its own: it neither waits behind large statements nor keeps them waiting */
   constructor(
-    readonly database: Database,
+    readonly open: () => Database,
     readonly clock: Clock,
     readonly freshSeconds: number,
-  ) {}
+  ) {
+    this.#database = open();
+  }
+
+  /** The one that answered last, or will be asked next. */
+  get database(): Database {
+    return this.#database;
+  }
 
   /** Never throws, and answers within `DEADLINES.figuresSeconds`. */
   async read(): Promise<Figures> {
@@ -54,7 +63,7 @@ export class DatabaseFigures {
 
   async #ask(): Promise<Figures> {
     try {
-      const rows = await this.database.run(STATEMENT, [], DEADLINES.figuresSeconds);
+      const rows = await this.#database.run(STATEMENT, [], DEADLINES.figuresSeconds);
       const samples = rows.map((row): Sample => ({
         metric: String(row["metric"]),
         help: String(row["help"] ?? ""),
@@ -71,11 +80,25 @@ export class DatabaseFigures {
     } catch (error) {
       const problem = describe(error);
       const isUp = !isConnectionLost(error);
+      if (!isUp) this.#startAnew();
       // Of a lost database the worker itself tells.
       if (isUp && this.#last?.problem !== problem) {
         log.warning("p2p.database_metrics() failed: {problem}", { problem });
       }
       return { isUp, problem, samples: [], server: this.#last?.server };
     }
+  }
+
+  /** A statement that is given up while its connection is made leaves that connection to nobody: the driver never uses it again. */
+  #startAnew(): void {
+    const closing = this.#database[Symbol.asyncDispose]().catch(() => {})
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    this.#database = this.open();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#asking;
+    await Promise.all([this.#database[Symbol.asyncDispose](), ...this.#closing]);
   }
 }

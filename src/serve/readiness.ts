@@ -1,4 +1,3 @@
-import type { Database } from "../database/connection.ts";
 import { withDeadline } from "../database/deadline.ts";
 import { requireSchema } from "../database/migrate.ts";
 import { DEADLINES, LEASE } from "../deadlines.ts";
@@ -13,8 +12,6 @@ export interface ServiceState {
   /** When the worker's heartbeat last came round, by the clock. */
   readonly beatenAt: () => number;
   readonly figures: DatabaseFigures;
-  /** The one that `figures` asks. */
-  readonly database: Database;
   readonly intervalSeconds: number;
   readonly clock: Clock;
 }
@@ -27,9 +24,9 @@ const INTERVALS = 3;
 
 /** The checks of the service; the schema is looked at once a minute. */
 export function serviceHealth(state: ServiceState): HealthSource {
-  const { lag, beatenAt, figures, database, intervalSeconds, clock } = state;
+  const { lag, beatenAt, figures, intervalSeconds, clock } = state;
   const startedAt = clock.now();
-  const schema = new SchemaCheck(database, clock);
+  const schema = new SchemaCheck(figures, clock);
   return {
     isAlive: () => [
       check("event_loop", lag.seconds < LAG_SECONDS, `timers are ${lag.seconds.toFixed(3)} s late`),
@@ -73,12 +70,12 @@ class SchemaCheck {
   #last: Check | undefined;
   #lookedAt = 0;
 
-  constructor(readonly database: Database, readonly clock: Clock) {}
+  constructor(readonly figures: DatabaseFigures, readonly clock: Clock) {}
 
   async look(): Promise<Check> {
     const isRecent = this.clock.now() - this.#lookedAt < SCHEMA_SECONDS * 1000;
     if (this.#last?.isOk && isRecent) return this.#last;
-    const { database } = this;
+    const { database } = this.figures;
     this.#last = await withDeadline(
       requireSchema(database),
       DEADLINES.figuresSeconds,
