@@ -1,4 +1,5 @@
 import type { Span } from "@opentelemetry/api";
+import { isConnectionLost } from "../database/errors.ts";
 import { PATIENCE } from "../deadlines.ts";
 import { describe, P2pError } from "../errors.ts";
 import { logger } from "../log.ts";
@@ -152,6 +153,7 @@ async function load(
   progress.enter("done");
   await tellOf(batch, options).catch((error) => {
     if (!(error instanceof P2pError)) throw error;
+    if (isConnectionLost(error)) return; // that is told already
     log.warning("what to alert of could not be read", { error: describe(error) });
   });
   return { batch, wasOver: joined.secondsLeft <= 0 };
