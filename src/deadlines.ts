@@ -40,6 +40,8 @@ export const PATIENCE = {
   databaseSeconds: 10,
   /** A lost database, once the worker was told to stop. */
   stoppingSeconds: 3,
+  /** A worker whose beats do not come round any more is stuck: the watchdog may end it. A lost database delays none. */
+  stuckSeconds: 60,
   /** Between looks at what the other workers of a batch do. */
   pollSeconds: 1,
 } as const;

@@ -1,4 +1,11 @@
-import { type Config, EXCHANGE_CODES, type ExchangeCode, loadConfig } from "../config.ts";
+import {
+  type Config,
+  ENVIRONMENT_NAMES,
+  EXCHANGE_CODES,
+  type ExchangeCode,
+  FILE_NAMES,
+  loadConfig,
+} from "../config.ts";
 import { Database } from "../database/connection.ts";
 import { migrate, requireSchema } from "../database/migrate.ts";
 import {
@@ -14,10 +21,24 @@ import { bybit } from "../exchange/bybit.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { EXIT } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
+import { SYSTEMD_VARIABLES, type SystemdVariables } from "../serve/systemd.ts";
+
+/** Only our own variables: an executable may read no others. */
+function readVariables<Name extends string>(names: readonly Name[]): Partial<Record<Name, string>> {
+  const entries = names.map((name) => [name, Deno.env.get(name)] as const);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as Partial<
+    Record<Name, string>
+  >;
+}
+
+/** What systemd, or whoever acts like it, said to this process. */
+export function readSystemd(): SystemdVariables {
+  return readVariables(SYSTEMD_VARIABLES);
+}
 
 /** Configuration from the environment, with the log set up as it says. */
 export async function readEnvironment(): Promise<Config> {
-  const config = loadConfig(Deno.env.toObject());
+  const config = loadConfig(readVariables([...ENVIRONMENT_NAMES, ...FILE_NAMES]));
   await configureLog(
     config.LOG_LEVEL,
     config.LOG_FORMAT ?? (Deno.stderr.isTerminal() ? "text" : "json"),
