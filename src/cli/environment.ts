@@ -19,7 +19,7 @@ import {
 import { binance } from "../exchange/binance.ts";
 import { bybit } from "../exchange/bybit.ts";
 import type { Exchange } from "../exchange/exchange.ts";
-import { EXIT } from "../errors.ts";
+import { ConfigurationError, EXIT } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
 import { SYSTEMD_VARIABLES, type SystemdVariables } from "../serve/systemd.ts";
 
@@ -101,6 +101,12 @@ export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase
     if (schema === "current") await requireSchema(database);
     const owned = stack.move();
     return { database, cluster: undefined, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+  if (Deno.permissions.querySync({ name: "run" }).state !== "granted") {
+    throw new ConfigurationError(
+      "DATABASE_URL is not set",
+      "set it, or DATABASE_URL_FILE; an executable brings no PostgreSQL along, that is for runs from source",
+    );
   }
   const dataDir = config.DATA_DIR ?? defaultDataDir();
   const cluster = stack.adopt(
