@@ -23,6 +23,8 @@ export const DEADLINES = {
   migrateSeconds: 3600,
   /** A person's own statement in `query`. */
   querySeconds: 300,
+  /** A service on this machine that does not say how it is within this is stuck. */
+  healthSeconds: 3,
   /** Saying goodbye to the server; then the sockets are closed. */
   disconnectSeconds: 2,
 } as const;

@@ -4,9 +4,11 @@ import { command, constant } from "@optique/core/primitives";
 import { findRunning } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
-import { cronTicks } from "../extract/schedule.ts";
 import { systemClock } from "../extract/clock.ts";
+import { cronTicks } from "../extract/schedule.ts";
 import { serve } from "../extract/service.ts";
+import { healthRoutes } from "../serve/health.ts";
+import { serveHttp } from "../serve/http_server.ts";
 import { ServiceManager } from "../serve/systemd.ts";
 import {
   configuredExchanges,
@@ -60,6 +62,15 @@ export async function run(): Promise<ExitCode> {
     signal,
     showProgress: true,
   });
+  await using _http = config.ENABLE_METRICS
+    ? serveHttp({
+      host: config.LISTEN_HOST,
+      port: config.PROMETHEUS_PORT,
+      routes: { ...healthRoutes({ isAlive: () => [], isReady: () => Promise.resolve([]) }) },
+      signal,
+      clock: systemClock,
+    })
+    : undefined;
   await extraction.presence.register("idle");
   const status = new ServiceStatus();
   manager.ready({
