@@ -1,4 +1,4 @@
-import { LEASE, PATIENCE } from "../deadlines.ts";
+import { LEASE } from "../deadlines.ts";
 import { describe } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { MarketFilter } from "../exchange/market_filter.ts";
@@ -30,8 +30,7 @@ export function workerIdentity(
 export class Presence implements AsyncDisposable {
   #doing: Doing = "idle";
   #isRegistered = false;
-  /** When the loop that beats last came round, by the clock. */
-  #turnedAt: number;
+  #beatenAt: number;
   readonly #ended = new AbortController();
   readonly #beating: Promise<void>;
 
@@ -41,17 +40,17 @@ export class Presence implements AsyncDisposable {
     readonly filter: MarketFilter,
     readonly clock: Clock,
   ) {
-    this.#turnedAt = clock.now();
+    this.#beatenAt = clock.now();
     this.#beating = this.#beat();
+  }
+
+  /** When the heartbeat last came round, heard or not, by the clock. */
+  get beatenAt(): number {
+    return this.#beatenAt;
   }
 
   get doing(): Doing {
     return this.#doing;
-  }
-
-  /** Whether the loop that beats comes round, be its beats heard or not. */
-  isTurning(): boolean {
-    return this.clock.now() - this.#turnedAt < PATIENCE.stuckSeconds * 1000;
   }
 
   /** Makes sure that the fleet knows this worker: who is not known cannot work. */
@@ -89,7 +88,7 @@ export class Presence implements AsyncDisposable {
   async #beat(): Promise<void> {
     const { signal } = this.#ended;
     while (!signal.aborted) {
-      this.#turnedAt = this.clock.now();
+      this.#beatenAt = this.clock.now();
       await this.clock.sleep(LEASE.renewSeconds * 1000, signal).catch(() => {});
       if (!signal.aborted && this.#isRegistered) await this.tell(this.#doing);
     }
