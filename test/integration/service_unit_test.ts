@@ -12,6 +12,11 @@ import { bundle, canSandbox, startSandboxed } from "../support/sandbox.ts";
 const isPossible = await canSandbox();
 if (!isPossible) skipLoudly("the systemd unit's surroundings (needs root and mount)");
 
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
 Deno.test({
   name:
     "under the unit's environment, user, file system and permissions: ready, a batch, signs of life also while the database is away, an end in order; 78 for what stays wrong",
@@ -29,7 +34,7 @@ Deno.test({
           BINANCE_BASE_URL: simulator.url,
           EXTRACTION_INTERVAL_MINUTES: "1",
           MARKETS: "*/USDT",
-          PROMETHEUS_PORT: "0",
+          PROMETHEUS_PORT: String(freePort()),
         };
         const start = (args: readonly string[], more: Record<string, string> = {}) =>
           startSandboxed({ folder, args, settings: { ...settings, ...more }, watchdogSeconds: 1 });
@@ -66,6 +71,19 @@ Deno.test({
         await say("a batch", saying(/^STATUS=.*batch [-0-9a-f]{36} completed · .* markets/));
         const offers = await valueOf(test.database, "select count(*) from p2p.fact_offers");
         assert.ok(Number(offers) > 0, String(offers));
+
+        const scrape = await fetch(`http://127.0.0.1:${settings.PROMETHEUS_PORT}/metrics`);
+        const metrics = await scrape.text();
+        assert.match(metrics, /^p2p_database_up 1$/m);
+        assert.match(metrics, /^process_resident_memory_bytes [1-9]\d{7,}$/m);
+
+        // What else a person does with the executable, beside the service.
+        const others = [["health"], ["status", "--json"], ["doctor", "--json"]];
+        others.push(["migrate", "--dry-run"], ["query", "select 1"], ["--version"]);
+        await Promise.all(others.map(async (args) => {
+          const { code, text } = await end(start(args));
+          assert.equal(code, 0, `${args.join(" ")}: ${text}`);
+        }));
 
         proxy.refuse();
         await say("the loss", saying(/STATUS=the database is lost since \d{4}-\S+Z; /));
