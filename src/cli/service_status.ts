@@ -5,7 +5,7 @@ import { batchLine } from "./extraction.ts";
 
 /** How the service is, on one line: what it does now, and what came of the last batch. */
 export class ServiceStatus {
-  #last = "no batch yet";
+  #last = "no batch since the start";
   #isStopping = false;
 
   ended(outcome: BatchOutcome): void {
