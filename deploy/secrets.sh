@@ -12,6 +12,7 @@ secret() {
 
 for name in owner worker reader; do secret "${name}_password"; done
 secret grafana_password
+rm -f owner_url worker_url
 printf 'postgres://p2p:%s@database/p2p\n' "$(cat owner_password)" > owner_url
 printf 'postgres://p2p_ingest:%s@database/p2p\n' "$(cat worker_password)" > worker_url
 # The folder is for its owner only; in the containers other users read the files.
