@@ -4,6 +4,8 @@
 # For a machine that is thrown away afterwards. Needs root, and systemd as PID 1.
 set -eu
 cd "$(dirname "$0")"
+simulator_port=${SIMULATOR_PORT:-18181}
+export PROMETHEUS_PORT="${PROMETHEUS_PORT:-18182}"
 
 install -m 755 "$1" /usr/local/bin/p2p-ingest
 install -m 644 p2p-ingest.service /etc/systemd/system/
@@ -11,11 +13,12 @@ install -d -m 700 /etc/p2p-ingest
 (umask 077 && printf '%s\n' "$DATABASE_URL" > /etc/p2p-ingest/database_url)
 p2p-ingest migrate
 
-p2p-ingest simulate --port 18181 --offers 1000 &
+p2p-ingest simulate --port "$simulator_port" --offers 1000 &
 simulator=$!
 trap 'kill $simulator; journalctl --no-pager -u p2p-ingest | tail -n 40' EXIT
-cat > /etc/p2p-ingest/environment <<'END'
-BINANCE_BASE_URL=http://127.0.0.1:18181
+cat > /etc/p2p-ingest/environment <<END
+BINANCE_BASE_URL=http://127.0.0.1:$simulator_port
+PROMETHEUS_PORT=$PROMETHEUS_PORT
 INITIAL_RATE_LIMIT=1000000
 MAX_RATE_LIMIT=1000000
 RATE_LIMIT_BURST=1000
