@@ -136,7 +136,10 @@ Deno.test("Grafana gets every variable that its data sources name; Prometheus as
   const set = new Set([...Object.keys(environment), "P2P_DATABASE_PASSWORD"]); // from its secret
   const wanted = read("deploy/grafana/provisioning/datasources/p2p.yaml").matchAll(/\$\{(\w+)\}/g);
   for (const [, name = ""] of wanted) assert.ok(set.has(name), name);
-  assert.match(read("deploy/prometheus/prometheus.yml"), /targets: \["worker:9090"\]/);
+  const prometheus = parse(read("deploy/prometheus/prometheus.yml")) as {
+    scrape_configs: { static_configs: { targets: string[] }[] }[];
+  };
+  assert.deepEqual(prometheus.scrape_configs[0]?.static_configs[0]?.targets, ["worker:9090"]);
   assert.equal(compose.services["worker"]?.hostname, "worker");
 });
 

@@ -11,7 +11,7 @@ const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 const { executable } = manifest.permissions;
 
 Deno.test("the executable may read every variable that the program knows, and no others but those of its packages", () => {
-  const ours = [...ENVIRONMENT_NAMES, ...FILE_NAMES, ...SYSTEMD_VARIABLES, "NO_COLOR"];
+  const ours = [...ENVIRONMENT_NAMES, ...FILE_NAMES, ...SYSTEMD_VARIABLES, "NO_COLOR", "TERM"];
   // postgres.js: defaults of a URL that lacks something, and settings of its own.
   const driver = ["PG*", "USER", "USERNAME", "LOGNAME"];
   assert.deepEqual(executable.env, [...ours, ...driver].toSorted());
