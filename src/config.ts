@@ -139,6 +139,9 @@ const SECRETS = new Set([
 
 export const ENVIRONMENT_NAMES: readonly string[] = Object.keys(environment.shape);
 
+/** Variables that name a file with the value of a secret. */
+export const FILE_NAMES: readonly string[] = [...SECRETS].map((name) => `${name}_FILE`);
+
 /**
  * Reads the whole configuration from the environment. An empty variable counts as unset, as
  * systemd and compose files write it.

@@ -25,6 +25,8 @@ export const DEADLINES = {
   migrateSeconds: 3600,
   /** A person's own statement in `query`. */
   querySeconds: 300,
+  /** A service on this machine that does not say how it is within this is stuck. */
+  healthSeconds: 3,
   /** Saying goodbye to the server; then the sockets are closed. */
   disconnectSeconds: 2,
 } as const;
@@ -42,6 +44,8 @@ export const PATIENCE = {
   databaseSeconds: 10,
   /** A lost database, once the worker was told to stop. */
   stoppingSeconds: 3,
+  /** A worker whose beats do not come round any more is stuck: the watchdog may end it. A lost database delays none. */
+  stuckSeconds: 60,
   /** Between looks at what the other workers of a batch do. */
   pollSeconds: 1,
 } as const;

@@ -1,4 +1,11 @@
-import { type Config, EXCHANGE_CODES, type ExchangeCode, loadConfig } from "../config.ts";
+import {
+  type Config,
+  ENVIRONMENT_NAMES,
+  EXCHANGE_CODES,
+  type ExchangeCode,
+  FILE_NAMES,
+  loadConfig,
+} from "../config.ts";
 import { Database } from "../database/connection.ts";
 import { migrate, requireSchema } from "../database/migrate.ts";
 import {
@@ -12,12 +19,26 @@ import {
 import { binance } from "../exchange/binance.ts";
 import { bybit } from "../exchange/bybit.ts";
 import type { Exchange } from "../exchange/exchange.ts";
-import { EXIT } from "../errors.ts";
+import { ConfigurationError, EXIT } from "../errors.ts";
 import { configureLog, logger } from "../log.ts";
+import { SYSTEMD_VARIABLES, type SystemdVariables } from "../serve/systemd.ts";
+
+/** Only our own variables: an executable may read no others. */
+function readVariables<Name extends string>(names: readonly Name[]): Partial<Record<Name, string>> {
+  const entries = names.map((name) => [name, Deno.env.get(name)] as const);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as Partial<
+    Record<Name, string>
+  >;
+}
+
+/** What systemd, or whoever acts like it, said to this process. */
+export function readSystemd(): SystemdVariables {
+  return readVariables(SYSTEMD_VARIABLES);
+}
 
 /** Configuration from the environment, with the log set up as it says. */
 export async function readEnvironment(): Promise<Config> {
-  const config = loadConfig(Deno.env.toObject());
+  const config = loadConfig(readVariables([...ENVIRONMENT_NAMES, ...FILE_NAMES]));
   await configureLog(
     config.LOG_LEVEL,
     config.LOG_FORMAT ?? (Deno.stderr.isTerminal() ? "text" : "json"),
@@ -80,6 +101,12 @@ export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase
     if (schema === "current") await requireSchema(database);
     const owned = stack.move();
     return { database, cluster: undefined, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+  if (Deno.permissions.querySync({ name: "run" }).state !== "granted") {
+    throw new ConfigurationError(
+      "DATABASE_URL is not set",
+      "set it, or DATABASE_URL_FILE; an executable brings no PostgreSQL along, that is for runs from source",
+    );
   }
   const dataDir = config.DATA_DIR ?? defaultDataDir();
   const cluster = stack.adopt(

@@ -48,6 +48,8 @@ export interface FinishedBatch {
 export class Extraction implements AsyncDisposable {
   /** Codes of exchanges of which no market is known, as far as was seen last. */
   #without: readonly string[] = [];
+  /** Of the batch that this worker is at. */
+  #reported: ProgressReport | undefined;
 
   private constructor(
     readonly options: ExtractionOptions,
@@ -195,8 +197,18 @@ export class Extraction implements AsyncDisposable {
   /** Works on the batch that is due, or on the one that runs. */
   async batch(due: DueTime): Promise<BatchOutcome> {
     const progress = this.#progress();
-    using _report = this.#report(progress);
-    return await this.#work(due, progress);
+    using report = this.#report(progress);
+    this.#reported = report;
+    try {
+      return await this.#work(due, progress);
+    } finally {
+      this.#reported = undefined;
+    }
+  }
+
+  /** How far the batch is that this worker is at, on one line; undefined between batches. */
+  get doing(): string | undefined {
+    return this.#reported?.text();
   }
 
   async #work(due: DueTime | undefined, progress: Progress): Promise<BatchOutcome> {

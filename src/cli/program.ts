@@ -6,6 +6,7 @@ import { VERSION } from "../version.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
 import { doctor, doctorCommand } from "./doctor.ts";
+import { health, healthCommand } from "./health.ts";
 import { importCommand, runImport } from "./import.ts";
 import { migrateCommand, runMigrate } from "./migrate.ts";
 import { once, onceCommand } from "./once.ts";
@@ -29,6 +30,7 @@ const commands = or(
   migrateCommand,
   sqlCommand,
   doctorCommand,
+  healthCommand,
   dbCommand,
   simulateCommand,
   demoCommand,
@@ -75,6 +77,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await runMigrate(parsed);
       case "doctor":
         return await doctor(parsed);
+      case "health":
+        return await health();
       case "sql":
         return await sql(parsed);
       case "db":

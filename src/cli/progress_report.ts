@@ -10,15 +10,20 @@ const PLAIN_MILLISECONDS = 10_000;
 export class ProgressReport implements Disposable {
   readonly #line = Deno.stderr.isTerminal() ? new StatusLine() : undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #requestsBefore = 0;
+  readonly #requestsBefore: number;
 
   /** @param requests all that were sent so far */
-  constructor(readonly progress: Progress, readonly requests: () => number) {}
+  constructor(readonly progress: Progress, readonly requests: () => number) {
+    this.#requestsBefore = requests();
+  }
+
+  text(): string {
+    return describeProgress(this.progress, this.requests() - this.#requestsBefore);
+  }
 
   start(): void {
-    this.#requestsBefore = this.requests();
     const show = () => {
-      const text = describeProgress(this.progress, this.requests() - this.#requestsBefore);
+      const text = this.text();
       if (this.#line === undefined) log.info(text);
       else this.#line.show(text);
     };

@@ -1,15 +1,25 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
+import { PATIENCE } from "../deadlines.ts";
 import { findRunning } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
+import { systemClock } from "../extract/clock.ts";
 import { cronTicks } from "../extract/schedule.ts";
 import { serve } from "../extract/service.ts";
-import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
+import { ServiceManager } from "../serve/systemd.ts";
+import {
+  configuredExchanges,
+  openDatabase,
+  readEnvironment,
+  readSystemd,
+  untilStopped,
+} from "./environment.ts";
 import { Extraction, outcomeLine } from "./extraction.ts";
 import { examples } from "./help.ts";
 import { listen } from "./listen.ts";
+import { ServiceStatus } from "./service_status.ts";
 import { print } from "./terminal.ts";
 
 export const runCommand = command(
@@ -32,6 +42,7 @@ export const runCommand = command(
 export async function run(): Promise<ExitCode> {
   const config = await readEnvironment();
   using signal = untilStopped();
+  await using manager = ServiceManager.open(readSystemd(), systemClock);
   await using opened = await openDatabase({
     config,
     purpose: "run",
@@ -52,6 +63,16 @@ export async function run(): Promise<ExitCode> {
     showProgress: true,
   });
   await using _http = config.ENABLE_METRICS ? listen(extraction, signal) : undefined;
+  await extraction.presence.register("idle");
+  const status = new ServiceStatus();
+  manager.ready({
+    status: () => status.line(extraction.doing, extraction.store.database),
+    isAlive: () => systemClock.now() - extraction.presence.beatenAt < PATIENCE.stuckSeconds * 1000,
+  });
+  signal.addEventListener("abort", () => {
+    status.stopping();
+    manager.stopping();
+  });
   await serve({
     ticks: cronTicks(config.EXTRACTION_INTERVAL_MINUTES, signal),
     intervalSeconds: config.EXTRACTION_INTERVAL_MINUTES * 60,
@@ -59,11 +80,13 @@ export async function run(): Promise<ExitCode> {
     batch: async (due) => {
       const outcome = await extraction.batch(due);
       print(outcomeLine(outcome));
+      status.ended(outcome);
       return outcome;
     },
     afterwards: () => extraction.refreshMarkets(),
     // A server of our own that is gone comes back only with a new start.
     isOver: async () => cluster !== undefined && await findRunning(config.DATA_DIR) === undefined,
+    failed: (error) => status.failed(error),
     signal,
   });
   return EXIT.done;

@@ -12,6 +12,9 @@ import {
 const LOST =
   /^(08...|57P0[123]|53300|CONNECTION_.*|CONNECT_TIMEOUT|ECONN.*|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)$/;
 
+/** Codes of a certificate that proves nothing; see sslmode=verify-full. */
+const CERTIFICATE = /^(CERT_\w+|\w+_CERT(_\w+)?|ERR_TLS_CERT_\w+|UNABLE_TO_VERIFY_\w+)$/;
+
 /** A statement did not answer in time; the connection may be half open. */
 export class DatabaseTimeout extends DatabaseError {}
 
@@ -38,6 +41,13 @@ export function explain(error: unknown, where: string): Error {
     return new DatabaseError(
       `the database at ${where} cannot be reached: ${text || code}`,
       undefined,
+      options,
+    );
+  }
+  if (CERTIFICATE.test(code)) {
+    return new DatabaseError(
+      `the certificate of the database at ${where} proves nothing: ${text}`,
+      "it must name the host as DATABASE_URL does; of an authority of your own: DENO_CERT=<file with its certificate>",
       options,
     );
   }

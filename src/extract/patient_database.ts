@@ -13,6 +13,8 @@ const FURTHER_RETRY_SECONDS = 5;
 export class PatientDatabase {
   /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
   #patientUntil = 0;
+  /** Since when the database is lost; undefined while it answers. */
+  lostSince: Date | undefined;
 
   /** @param signal being told to stop ends nearly all patience */
   constructor(
@@ -63,11 +65,13 @@ export class PatientDatabase {
   ): Promise<Row[]> {
     try {
       const rows = await this.#run(statement, parameters, seconds);
+      this.lostSince = undefined;
       this.alerts.resolve("database_lost", "the database is back");
       return rows;
     } catch (error) {
       // Several calls meet the same loss: it is one incident.
       if (isConnectionLost(error)) {
+        this.lostSince ??= new Date();
         this.alerts.raise("database_lost", `lost the database, trying again: ${describe(error)}`);
       } else if (isDiskFull(error)) {
         this.alerts.raise("disk_full", describe(error));

@@ -12,6 +12,8 @@ export interface ServiceOptions {
   readonly batch: (due: DueTime) => Promise<BatchOutcome>;
   /** After a batch: what can wait for a quiet moment. */
   readonly afterwards: () => Promise<void>;
+  /** What went wrong at a tick. */
+  readonly failed?: (error: P2pError) => void;
   /** Whether no batch can come any more. */
   readonly isOver: () => Promise<boolean>;
   readonly signal: AbortSignal;
@@ -44,6 +46,7 @@ export async function serve(options: ServiceOptions): Promise<void> {
       if (signal.aborted && isAbort(error)) return;
       if (!(error instanceof P2pError)) throw error;
       if (await isOver()) throw error;
+      options.failed?.(error);
       log.error("the batch failed: {reason}", { reason: describe(error) });
     }
     const next = at.getTime() + intervalSeconds * 1000;

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { explain } from "../../src/database/errors.ts";
 import {
   BatchError,
   ConfigurationError,
@@ -58,6 +59,25 @@ Deno.test("each error has the exit code of the contract, a name and its hint", (
     assert.deepEqual(
       [error.exitCode, error.name, error.message, error.hint, error.cause],
       [code, Kind.name, "what", "do this", "why"],
+    );
+  }
+});
+
+Deno.test("a certificate that proves nothing is no bug: the database may have a better one at the next start", () => {
+  const codes = [
+    "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    "SELF_SIGNED_CERT_IN_CHAIN",
+    "DEPTH_ZERO_SELF_SIGNED_CERT",
+    "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    "CERT_HAS_EXPIRED",
+    "ERR_TLS_CERT_ALTNAME_INVALID",
+  ];
+  for (const code of codes) {
+    const error = explain(Object.assign(new Error("why"), { code }), "db:5432/p2p");
+    assert(error instanceof DatabaseError, code);
+    assert.equal(
+      error.message,
+      "the certificate of the database at db:5432/p2p proves nothing: why",
     );
   }
 });
