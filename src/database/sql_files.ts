@@ -32,6 +32,7 @@ import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "
 import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
 import migration0019 from "../../sql/migrations/0019_fleet.sql" with { type: "text" };
 import migration0020 from "../../sql/migrations/0020_bybit.sql" with { type: "text" };
+import migration0023 from "../../sql/migrations/0023_page.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -123,6 +124,12 @@ import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
 import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
 import marketPatterns from "../../sql/functions/market_patterns.sql" with { type: "text" };
 import noteVisits from "../../sql/functions/note_visits.sql" with { type: "text" };
+import pageAccess from "../../sql/functions/page_access.sql" with { type: "text" };
+import pageBatches from "../../sql/functions/page_batches.sql" with { type: "text" };
+import pageCoverage from "../../sql/functions/page_coverage.sql" with { type: "text" };
+import pageMarket from "../../sql/functions/page_market.sql" with { type: "text" };
+import pageMarkets from "../../sql/functions/page_markets.sql" with { type: "text" };
+import pageOverview from "../../sql/functions/page_overview.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
   type: "text",
 };
@@ -245,6 +252,8 @@ import timescaledbPartitions from "../../sql/timescaledb/views/partitions.sql" w
 import timescaledbPolicyAudit from "../../sql/timescaledb/views/policy_audit.sql" with {
   type: "text",
 };
+import accessHistory from "../../sql/views/access_history.sql" with { type: "text" };
+import batchMarkets from "../../sql/views/batch_markets.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
@@ -274,6 +283,7 @@ import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql"
 };
 import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
+import ruleResults from "../../sql/views/rule_results.sql" with { type: "text" };
 import schedule from "../../sql/views/schedule.sql" with { type: "text" };
 import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import shapeEvents from "../../sql/views/shape_events.sql" with { type: "text" };
@@ -328,6 +338,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0018_indexes.sql", body: migration0018 },
   { name: "migrations/0019_fleet.sql", body: migration0019 },
   { name: "migrations/0020_bybit.sql", body: migration0020 },
+  { name: "migrations/0023_page.sql", body: migration0023 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
@@ -419,6 +430,12 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
   { name: "functions/market_patterns.sql", body: marketPatterns },
   { name: "functions/note_visits.sql", body: noteVisits },
+  { name: "functions/page_access.sql", body: pageAccess },
+  { name: "functions/page_batches.sql", body: pageBatches },
+  { name: "functions/page_coverage.sql", body: pageCoverage },
+  { name: "functions/page_market.sql", body: pageMarket },
+  { name: "functions/page_markets.sql", body: pageMarkets },
+  { name: "functions/page_overview.sql", body: pageOverview },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_bybit_online_v1.sql", body: parseBybitOnlineV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
@@ -495,6 +512,8 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/outdated_ranges.sql", body: timescaledbOutdatedRanges, tier: "timescaledb" },
   { name: "views/partitions.sql", body: timescaledbPartitions, tier: "timescaledb" },
   { name: "views/policy_audit.sql", body: timescaledbPolicyAudit, tier: "timescaledb" },
+  { name: "views/access_history.sql", body: accessHistory },
+  { name: "views/batch_markets.sql", body: batchMarkets },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/best_prices.sql", body: bestPrices },
@@ -520,6 +539,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },
+  { name: "views/rule_results.sql", body: ruleResults },
   { name: "views/schedule.sql", body: schedule },
   { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/shape_events.sql", body: shapeEvents },
