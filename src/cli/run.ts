@@ -4,8 +4,11 @@ import { command, constant } from "@optique/core/primitives";
 import { findRunning } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
+import { systemClock } from "../extract/clock.ts";
 import { cronTicks } from "../extract/schedule.ts";
 import { serve } from "../extract/service.ts";
+import { healthRoutes } from "../serve/health.ts";
+import { serveHttp } from "../serve/http_server.ts";
 import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { Extraction, outcomeLine } from "./extraction.ts";
 import { examples } from "./help.ts";
@@ -50,6 +53,15 @@ export async function run(): Promise<ExitCode> {
     signal,
     showProgress: true,
   });
+  await using _http = config.ENABLE_METRICS
+    ? serveHttp({
+      host: config.LISTEN_HOST,
+      port: config.PROMETHEUS_PORT,
+      routes: { ...healthRoutes({ isAlive: () => [], isReady: () => Promise.resolve([]) }) },
+      signal,
+      clock: systemClock,
+    })
+    : undefined;
   await serve({
     ticks: cronTicks(config.EXTRACTION_INTERVAL_MINUTES, signal),
     intervalSeconds: config.EXTRACTION_INTERVAL_MINUTES * 60,
