@@ -7,6 +7,8 @@ export const DEADLINES = {
   connectSeconds: 10,
   /** Reading a few rows, claiming markets. */
   statementSeconds: 30,
+  /** What the status page shows is made in milliseconds; who looks at it does not wait longer. */
+  pageSeconds: 4,
   /** A heartbeat that takes longer is tried anew: the next one is due. */
   beatSeconds: 4,
   /** Ten pages, 600 KB: milliseconds. Long enough for a disk that stalls while it checkpoints. */
