@@ -21,6 +21,7 @@ import { PatientDatabase } from "../extract/patient_database.ts";
 import { Presence, type ServedExchange, workerIdentity } from "../extract/presence.ts";
 import { Progress, type Stage } from "../extract/progress.ts";
 import { logger } from "../log.ts";
+import { Metrics } from "../serve/metrics.ts";
 import { VERSION } from "../version.ts";
 import { ProgressReport } from "./progress_report.ts";
 
@@ -51,6 +52,7 @@ export class Extraction implements AsyncDisposable {
   private constructor(
     readonly options: ExtractionOptions,
     readonly clock: Clock,
+    readonly metrics: Metrics,
     readonly store: BatchStore,
     readonly served: readonly ServedExchange[],
     readonly presence: Presence,
@@ -61,7 +63,8 @@ export class Extraction implements AsyncDisposable {
     const { config, database, exchanges, purpose, signal, clock = systemClock } = options;
     const worker = workerIdentity(config.WORKER_NAME ?? Deno.hostname(), VERSION, purpose);
     const patient = new PatientDatabase(database, clock, new Alerts(), signal);
-    const store = new BatchStore(patient, worker);
+    const metrics = new Metrics();
+    const store = new BatchStore(patient, worker, metrics);
     const served: ServedExchange[] = [];
     for (const exchange of exchanges) {
       const fetcher = new Fetcher({
@@ -73,6 +76,7 @@ export class Extraction implements AsyncDisposable {
           burst: config.RATE_LIMIT_BURST,
           backoffFactor: config.RATE_LIMIT_BACKOFF_FACTOR,
         },
+        metrics,
         remembered: await store.rememberedAccess(exchange.code),
         clock,
         timeoutSeconds: config.REQUEST_TIMEOUT_SECONDS,
@@ -81,7 +85,7 @@ export class Extraction implements AsyncDisposable {
       served.push({ exchange, fetcher });
     }
     const presence = new Presence(store, served, config.MARKETS, clock);
-    return new Extraction(options, clock, store, served, presence);
+    return new Extraction(options, clock, metrics, store, served, presence);
   }
 
   /**

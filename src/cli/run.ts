@@ -1,14 +1,18 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
+import { Database } from "../database/connection.ts";
 import { findRunning } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
-import { systemClock } from "../extract/clock.ts";
 import { cronTicks } from "../extract/schedule.ts";
 import { serve } from "../extract/service.ts";
+import { DatabaseFigures } from "../serve/database_figures.ts";
 import { healthRoutes } from "../serve/health.ts";
 import { serveHttp } from "../serve/http_server.ts";
+import { LoopLag } from "../serve/loop_lag.ts";
+import { metricsRoutes } from "../serve/metrics_routes.ts";
+import { serviceHealth } from "../serve/readiness.ts";
 import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { Extraction, outcomeLine } from "./extraction.ts";
 import { examples } from "./help.ts";
@@ -53,15 +57,7 @@ export async function run(): Promise<ExitCode> {
     signal,
     showProgress: true,
   });
-  await using _http = config.ENABLE_METRICS
-    ? serveHttp({
-      host: config.LISTEN_HOST,
-      port: config.PROMETHEUS_PORT,
-      routes: { ...healthRoutes({ isAlive: () => [], isReady: () => Promise.resolve([]) }) },
-      signal,
-      clock: systemClock,
-    })
-    : undefined;
+  await using _http = config.ENABLE_METRICS ? listen(extraction, signal) : undefined;
   await serve({
     ticks: cronTicks(config.EXTRACTION_INTERVAL_MINUTES, signal),
     intervalSeconds: config.EXTRACTION_INTERVAL_MINUTES * 60,
@@ -77,4 +73,32 @@ export async function run(): Promise<ExitCode> {
     signal,
   });
   return EXIT.done;
+}
+
+/** Metrics and health, for as long as the service runs. */
+function listen(extraction: Extraction, signal: AbortSignal): AsyncDisposable {
+  const { clock, metrics, presence, served, options: { config, database: { url } } } = extraction;
+  const stack = new AsyncDisposableStack();
+  const over = new AbortController();
+  stack.defer(() => over.abort());
+  const database = stack.use(
+    new Database(url, { applicationName: "p2p-ingest metrics", connections: 1 }),
+  );
+  const figures = new DatabaseFigures(database, clock);
+  const lag = new LoopLag(clock, over.signal);
+  const intervalSeconds = config.EXTRACTION_INTERVAL_MINUTES * 60;
+  const beatenAt = () => presence.beatenAt;
+  stack.use(serveHttp({
+    host: config.LISTEN_HOST,
+    port: config.PROMETHEUS_PORT,
+    routes: {
+      ...metricsRoutes({ metrics, figures, state: () => ({ served, doing: presence.doing, lag }) }),
+      ...healthRoutes(
+        serviceHealth({ lag, beatenAt, figures, database, intervalSeconds, clock }),
+      ),
+    },
+    signal,
+    clock,
+  }));
+  return stack;
 }

@@ -8,8 +8,8 @@ export interface AskOptions {
   /** Body included. */
   readonly timeoutSeconds: number;
   readonly send: typeof fetch;
-  /** Counts up: answers of any kind, and the bytes of those that were read. */
-  readonly statistics: { answers: number; bytes: number };
+  /** Called when an answer begins, of whatever kind. */
+  readonly onAnswer: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -25,13 +25,12 @@ export interface Answer {
  */
 export async function askOnce(request: HttpRequest, options: AskOptions): Promise<Answer> {
   const { response, body } = await receive(request, options);
-  options.statistics.bytes += body.bytes;
   return { document: parse(body.text, response), body, status: response.status };
 }
 
 async function receive(
   request: HttpRequest,
-  { timeoutSeconds, send, statistics, signal }: AskOptions,
+  { timeoutSeconds, send, onAnswer, signal }: AskOptions,
 ): Promise<{ response: Response; body: Body }> {
   const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
   try {
@@ -46,10 +45,10 @@ async function receive(
       redirect: "manual", // an offer comes from the exchange that was asked, or not at all
       signal: AbortSignal.any([signal, deadline]),
     });
-    statistics.answers++;
+    onAnswer();
     if (!response.ok) {
       await response.body?.cancel();
-      throw refusedByStatus(response);
+      throw withStatus(refusedByStatus(response), response);
     }
     return { response, body: await readBody(response) };
   } catch (error) {
@@ -70,6 +69,11 @@ function refusedByStatus(response: Response): RequestFailure {
   );
 }
 
+function withStatus(failure: RequestFailure, { status }: Response): RequestFailure {
+  failure.status = status;
+  return failure;
+}
+
 /** `Retry-After` is a number of seconds or a date with a time; `Date.parse` alone finds a date in nearly anything. */
 function retryAfterSeconds(response: Response): number | undefined {
   const value = response.headers.get("retry-after")?.trim();
@@ -86,17 +90,12 @@ function parse(text: string, response: Response): unknown {
   } catch (cause) {
     const isHtml = /^\s*</.test(text) || /html/i.test(response.headers.get("content-type") ?? "");
     if (isHtml) {
-      throw new RequestFailure("challenge", `HTTP ${response.status} with HTML instead of JSON`);
+      const message = `HTTP ${response.status} with HTML instead of JSON`;
+      throw withStatus(new RequestFailure("challenge", message), response);
     }
     const excerpt = JSON.stringify(text.slice(0, 80));
-    throw new RequestFailure(
-      "invalid_json",
-      `the body is not JSON (${text.length} characters): ${excerpt}`,
-      undefined,
-      {
-        cause,
-      },
-    );
+    const message = `the body is not JSON (${text.length} characters): ${excerpt}`;
+    throw withStatus(new RequestFailure("invalid_json", message, undefined, { cause }), response);
   }
 }
 
