@@ -23,6 +23,7 @@ from (
     ('Which due times had a batch?', 'schedule', 'table p2p.schedule limit 20'),
     ('What became of each market?', 'ledger', 'table p2p.ledger limit 20'),
     ('What was missing in older batches?', 'missing_markets', 'table p2p.missing_markets limit 20'),
+    ('What is wrong now, and was lately?', 'incidents', 'table p2p.incidents limit 20'),
     ('What went wrong last?', 'last_failures', 'table p2p.last_failures limit 20'),
     ('Which quality rules fail now?', 'failing_rules', 'select * from p2p.failing_rules'),
     ('Which steps of a load failed?', 'failed_steps', 'table p2p.failed_steps limit 20'),
