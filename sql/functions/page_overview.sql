@@ -86,6 +86,12 @@ as $function$
     from p2p.schedule s
     limit 1
   ),
+  open_incidents as (
+    select i.kind, i.subject, i.since, i.message
+    from p2p.incidents i
+    where i.state = 'open'
+    limit 20
+  ),
   problems (place, level, text, since) as (
     select 1, 'bad', 'No batch has come for longer than three intervals', g.batch_end_time
     from last_good g
@@ -140,6 +146,11 @@ as $function$
     from last_batch w
     where not exists (select from present where present.alive)
     having count(*) > 0
+    union all
+    -- What an incident tells is mostly told above, but not all of it.
+    select 11, 'warn', format('%s incidents are open', count(*)), min(i.since)
+    from open_incidents i
+    having count(*) > 0
   )
   select json_build_object(
     'state', (
@@ -158,6 +169,21 @@ as $function$
         '[]'
       )
       from problems p
+    ),
+    'incidents', (
+      select coalesce(
+        json_agg(
+          json_build_object(
+            'kind', i.kind,
+            'subject', i.subject,
+            'since', round(extract(epoch from i.since)),
+            'message', i.message
+          )
+          order by i.since desc
+        ),
+        '[]'
+      )
+      from open_incidents i
     ),
     'is_paused', exists (select from paused),
     'last_good', (

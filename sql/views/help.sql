@@ -25,6 +25,7 @@ from (
     ('What became of each market?', 'ledger', 'table p2p.ledger limit 20'),
     ('… in numbers, for programs?', 'batch_markets', 'table p2p.batch_markets limit 20'),
     ('What was missing in older batches?', 'missing_markets', 'table p2p.missing_markets limit 20'),
+    ('What is wrong now, and was lately?', 'incidents', 'table p2p.incidents limit 20'),
     ('What went wrong last?', 'last_failures', 'table p2p.last_failures limit 20'),
     ('Which quality rules fail now?', 'failing_rules', 'select * from p2p.failing_rules'),
     ('… and what did all of them find?', 'rule_results', 'table p2p.rule_results'),

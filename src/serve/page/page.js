@@ -73,7 +73,27 @@ function showState() {
     ["Whole", last_batch === null ? "–" : percent(last_batch.markets, last_batch.of)],
     ["Offers", last_batch === null ? "–" : whole(last_batch.offers)],
   ]);
+  showIncidents(overview.incidents);
   document.title = `${LAMPS[state] ?? ""} p2p-ingest`;
+}
+
+function showIncidents(incidents) {
+  byId("incidents-details").hidden = incidents.length === 0;
+  setText("incidents-title", `${incidents.length} open incidents`);
+  const told = JSON.stringify(incidents);
+  if (byId("incidents").dataset.told === told) return;
+  byId("incidents").dataset.told = told;
+  fillTable(
+    "incidents",
+    [
+      { title: "Since", cell: ({ since }) => dayTime(since) },
+      { title: "Kind", cell: ({ kind }) => kind },
+      { title: "Of", cell: ({ subject }) => subject },
+      { title: "What", className: "wide", cell: ({ message }) => message },
+    ],
+    incidents,
+    "None.",
+  );
 }
 
 /* ---- the batch that runs, or ran ---- */
