@@ -43,7 +43,8 @@ as $function$
     select w.*
     from p2p.workers w
     where w.alive
-      or w.seen < interval '1 hour'
+      or w.doing <> 'gone'
+      and w.seen < interval '1 hour'
     limit 100
   ),
   shut as (

@@ -40,11 +40,12 @@ values (
 
 alter table p2p.settings enable trigger user;
 
--- The page asks as a reader, in a session of the worker's login. Who may not grant that (roles that somebody else made)
--- has a page that says so, and nothing else suffers.
+-- The page asks as a reader, in a session of the worker's login, or of the owner where that is the worker too. Where roles
+-- were made by somebody else who alone may grant them, the page says so, and nothing else suffers.
 do $$
 begin
   grant p2p_reader to p2p_worker;
+  grant p2p_reader to current_user;
 exception when insufficient_privilege then
   raise notice 'the status page stays empty until an administrator runs: grant p2p_reader to p2p_worker';
 end

@@ -12,6 +12,7 @@ import { healthRoutes } from "../serve/health.ts";
 import { serveHttp } from "../serve/http_server.ts";
 import { LoopLag } from "../serve/loop_lag.ts";
 import { metricsRoutes } from "../serve/metrics_routes.ts";
+import { openPage } from "../serve/page_routes.ts";
 import { serviceHealth } from "../serve/readiness.ts";
 import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { Extraction, outcomeLine } from "./extraction.ts";
@@ -75,7 +76,7 @@ export async function run(): Promise<ExitCode> {
   return EXIT.done;
 }
 
-/** Metrics and health, for as long as the service runs. */
+/** Metrics, health and the status page, for as long as the service runs. */
 function listen(extraction: Extraction, signal: AbortSignal): AsyncDisposable {
   const { clock, metrics, presence, served, options: { config, database: { url } } } = extraction;
   const stack = new AsyncDisposableStack();
@@ -88,6 +89,12 @@ function listen(extraction: Extraction, signal: AbortSignal): AsyncDisposable {
   const lag = new LoopLag(clock, over.signal);
   const intervalSeconds = config.EXTRACTION_INTERVAL_MINUTES * 60;
   const beatenAt = () => presence.beatenAt;
+  const page = openPage({
+    databaseUrl: url,
+    intervalMinutes: config.EXTRACTION_INTERVAL_MINUTES,
+    signal,
+    clock,
+  });
   stack.use(serveHttp({
     host: config.LISTEN_HOST,
     port: config.PROMETHEUS_PORT,
@@ -96,9 +103,11 @@ function listen(extraction: Extraction, signal: AbortSignal): AsyncDisposable {
       ...healthRoutes(
         serviceHealth({ lag, beatenAt, figures, database, intervalSeconds, clock }),
       ),
+      ...page.routes,
     },
     signal,
     clock,
   }));
+  stack.use(page); // ends first: open pages would hold up the server
   return stack;
 }

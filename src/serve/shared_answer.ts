@@ -1,5 +1,8 @@
 import type { Clock } from "../extract/clock.ts";
 
+/** A failure holds no longer: what was gone may be back. */
+const FAILURE_SECONDS = 1;
+
 /**
  * One answer for all who ask within a time: asked for once at a time, by whoever comes first. A failure is shared likewise,
  * so that a thing that is gone is not asked for by everybody.
@@ -13,8 +16,12 @@ export class SharedAnswer<T> {
 
   get(): Promise<T> {
     if (this.#answer === undefined || this.clock.now() >= this.#until) {
+      const holds = (seconds: number) => () => {
+        this.#until = this.clock.now() + seconds * 1000;
+      };
       this.#until = Infinity;
-      this.#answer = this.ask().finally(() => this.#until = this.clock.now() + this.seconds * 1000);
+      this.#answer = this.ask();
+      this.#answer.then(holds(this.seconds), holds(Math.min(this.seconds, FAILURE_SECONDS)));
     }
     return this.#answer;
   }

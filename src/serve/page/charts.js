@@ -42,7 +42,7 @@ export class Chart {
     this.place.replaceChildren();
     const options = this.options();
     this.plot = new uPlot({ ...options, ...this.size(options) }, this.data, this.place);
-    this.fit(); // the legend is there now
+    requestAnimationFrame(() => this.fit()); // the legend has its height then
   }
 
   size({ legend }) {

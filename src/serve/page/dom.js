@@ -46,7 +46,7 @@ export function fillTable(id, columns, rows, whenEmpty, classOf = () => "") {
     return;
   }
   const head = columns.map(({ title, className = "" }) => {
-    const cell = element("th", className === "number" ? "number" : "", title);
+    const cell = element("th", className.startsWith("number") ? "number" : "", title);
     cell.scope = "col";
     return cell;
   });

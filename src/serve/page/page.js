@@ -222,12 +222,12 @@ function showRules() {
       { title: "Value", className: "number", cell: ({ value }) => short(value) },
       {
         title: "Warning",
-        className: "number",
+        className: "number limit warning",
         cell: ({ bad_when, warning }) => limit(bad_when, warning),
       },
       {
         title: "Error",
-        className: "number",
+        className: "number limit error",
         cell: ({ bad_when, error }) => limit(bad_when, error),
       },
       { title: "Measures", className: "wide", cell: ({ comment }) => comment },
@@ -242,7 +242,7 @@ function showWorkers() {
   const alive = new Set(workers.filter((one) => one.alive).map(({ worker }) => worker)).size;
   setText(
     "fleet-note",
-    `${alive === 0 ? "None" : whole(alive)} alive; those of the last hour are listed.`,
+    `${alive === 0 ? "None" : whole(alive)} alive. One that fell silent is listed for an hour.`,
   );
   fillTable(
     "workers",
@@ -267,7 +267,7 @@ function showWorkers() {
       { title: "In hand", className: "number", cell: ({ held }) => whole(held) },
     ],
     workers,
-    "No worker has been seen in the last hour.",
+    "No worker is at work.",
     ({ alive }) => alive ? "" : "faded",
   );
 }
