@@ -94,7 +94,7 @@ begin
   select
     we.worker_id,
     we.exchange_id,
-    v_now,
+    date_trunc('second', v_now),
     p_worker_name,
     we.rate_per_minute,
     we.ceiling_per_minute,
@@ -120,7 +120,7 @@ begin
       or before.noted_at <= v_now - interval '1 minute'
       or before.breaker <> we.breaker
     )
-  on conflict do nothing;
+  on conflict do nothing; -- twice in a second: the next beat tells
 
   if found then
     delete from p2p.ops_access_history h

@@ -26,7 +26,7 @@ comment on column p2p.ops_access_history.requests is 'Since the row before; refu
 comment on column p2p.ops_access_history.requests_total is 'Since the worker started, as is refused_total: the next row is counted from here';
 comment on index p2p.ops_access_history_by_time is 'All workers of a time range; what is too old';
 
-grant select, insert, delete
+grant select, insert, update, delete
 on p2p.ops_access_history
 to p2p_worker;
 

@@ -1,6 +1,6 @@
 create or replace view p2p.access_history as
 select
-  date_trunc('second', h.noted_at) as noted_at,
+  h.noted_at,
   left(h.worker_name, 20) as worker,
   left(e.code, 10) as exchange,
   round(h.rate_per_minute) as rate,

@@ -50,7 +50,8 @@ function showState() {
   byId("state").dataset.state = state;
   setText("lamp", LAMPS[state] ?? "");
   const [first, ...others] = problems;
-  const told = ({ text, since }) => since === null ? text : `${text} (${clockTime(since, now())})`;
+  const told = ({ text, since }) =>
+    since === null ? text : `${text} · since ${clockTime(since, now())}`;
   setText(
     "headline",
     first !== undefined
