@@ -64,6 +64,7 @@ export function openPage(options: PageOptions): Page {
   const overview = new SharedAnswer(
     async () => {
       const document = await reader.ask("page_overview($1)", [intervalMinutes]) ?? "null";
+      forgetAfterBatch(document);
       const nextDue = dueTime(Date.now(), intervalMinutes) / 1000 + intervalMinutes * 60;
       return `{"next_due":${nextDue},"overview":${document.replaceAll("\n", " ")}}`;
     },
@@ -75,6 +76,18 @@ export function openPage(options: PageOptions): Page {
   const marketsBody = shared(() => reader.ask("page_markets()"), HOLDS.markets);
   const accessBody = shared(() => reader.ask("page_access($1)", [ACCESS_HOURS]), HOLDS.access);
   const marketBodies = new SharedAnswers<Body | undefined>(MOST_MARKETS_KEPT, HOLDS.market, clock);
+
+  /** Who is told of a new batch and asks what it changed is not given what was before. */
+  let lastBatch = "";
+  const forgetAfterBatch = (document: string) => {
+    const newest = JSON.stringify(
+      (JSON.parse(document) as { last_batch?: unknown } | null)?.last_batch,
+    );
+    if (newest !== lastBatch) {
+      for (const answer of [coverageBody, marketsBody, marketBodies]) answer.forget();
+    }
+    lastBatch = newest;
+  };
 
   let outageSince: number | undefined;
   const look = async (): Promise<PageEvent> => {

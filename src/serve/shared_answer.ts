@@ -15,15 +15,19 @@ export class SharedAnswer<T> {
   constructor(readonly ask: () => Promise<T>, readonly seconds: number, readonly clock: Clock) {}
 
   get(): Promise<T> {
-    if (this.#answer === undefined || this.clock.now() >= this.#until) {
-      const holds = (seconds: number) => () => {
-        this.#until = this.clock.now() + seconds * 1000;
-      };
-      this.#until = Infinity;
-      this.#answer = this.ask();
-      this.#answer.then(holds(this.seconds), holds(Math.min(this.seconds, FAILURE_SECONDS)));
-    }
-    return this.#answer;
+    if (this.#answer !== undefined && this.clock.now() < this.#until) return this.#answer;
+    const answer = this.#answer = this.ask();
+    this.#until = Infinity;
+    const holds = (seconds: number) => () => {
+      if (this.#answer === answer) this.#until = this.clock.now() + seconds * 1000;
+    };
+    answer.then(holds(this.seconds), holds(Math.min(this.seconds, FAILURE_SECONDS)));
+    return answer;
+  }
+
+  /** It is not true any more: who comes next asks anew. */
+  forget(): void {
+    this.#answer = undefined;
   }
 }
 
@@ -40,5 +44,9 @@ export class SharedAnswers<T> {
     const [oldest] = this.#answers.keys();
     if (this.#answers.size > this.most && oldest !== undefined) this.#answers.delete(oldest);
     return known.get();
+  }
+
+  forget(): void {
+    this.#answers.clear();
   }
 }

@@ -226,6 +226,7 @@ function fillSelect(id, values, value) {
 
 /** The nearest market that there is: of the same exchange and fiat, where it has one. */
 function settle(wanted) {
+  if (pairs.length === 0) return;
   const match = (...names) =>
     pairs.find((pair) => names.every((name) => pair[name] === wanted[name]));
   const usdt = (pair) =>
@@ -273,6 +274,7 @@ export function beginMarket() {
       asset: byId("asset").value,
       range,
     });
+    if (pairs.length === 0) return;
     const { exchange, fiat, asset } = chosen;
     history.replaceState(
       null,
