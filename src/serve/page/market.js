@@ -147,16 +147,22 @@ function render() {
       ? "No book of it has been loaded."
       : `Newest book of ${dayTime(at)}, ${duration(now() - at)} ago.`,
   );
-  const last = history.at.length - 1;
-  const [bid, ask, spread] = [history.bid[last], history.ask[last], history.spread[last]];
+  // Of each side its own newest book: one of them may have been missing in the last batch.
+  const [ask, bid] = [asks.price[0], bids.price[0]];
+  const spread = ask === undefined || bid === undefined
+    ? undefined
+    : 200 * (ask - bid) / (ask + bid);
+  const hint = spread === undefined
+    ? ""
+    : asks.at !== bids.at
+    ? "sides of different batches"
+    : spread < 0
+    ? "the sides cross"
+    : "";
   fillFacts("market-facts", [
     ["Buy at", short(ask), `${fiat} · ${whole(asks.total)} offers`],
     ["Sell at", short(bid), `${fiat} · ${whole(bids.total)} offers`],
-    [
-      "Spread",
-      spread === null || spread === undefined ? "–" : `${Number(spread).toFixed(2)} %`,
-      spread < 0 ? "the sides cross" : "",
-    ],
+    ["Spread", spread === undefined ? "–" : `${spread.toFixed(2)} %`, hint],
   ]);
   const times = history.at;
   priceChart.set([times, history.ask, history.bid]);
