@@ -87,7 +87,7 @@ begin
     retries_total = excluded.retries_total,
     updated_at = excluded.updated_at;
 
-  insert into p2p.ops_access_history (
+  insert into p2p.ops_access_history as h (
     worker_id, exchange_id, noted_at, worker_name, rate_per_minute, ceiling_per_minute, breaker, breaker_reason,
     requests, refused, requests_total, refused_total
   )
@@ -106,11 +106,11 @@ begin
     we.refused_total
   from p2p.ops_worker_exchanges we
   left join lateral (
-    select h.noted_at, h.breaker, h.requests_total, h.refused_total
-    from p2p.ops_access_history h
-    where h.worker_id = we.worker_id
-      and h.exchange_id = we.exchange_id
-    order by h.noted_at desc
+    select last.noted_at, last.breaker, last.requests_total, last.refused_total
+    from p2p.ops_access_history last
+    where last.worker_id = we.worker_id
+      and last.exchange_id = we.exchange_id
+    order by last.noted_at desc
     limit 1
   ) as before on true
   where we.worker_id = p_worker_id
@@ -120,7 +120,16 @@ begin
       or before.noted_at <= v_now - interval '1 minute'
       or before.breaker <> we.breaker
     )
-  on conflict do nothing; -- twice in a second: the next beat tells
+  on conflict (worker_id, exchange_id, noted_at) do update -- twice in a second
+  set
+    rate_per_minute = excluded.rate_per_minute,
+    ceiling_per_minute = excluded.ceiling_per_minute,
+    breaker = excluded.breaker,
+    breaker_reason = excluded.breaker_reason,
+    requests = h.requests + excluded.requests,
+    refused = h.refused + excluded.refused,
+    requests_total = excluded.requests_total,
+    refused_total = excluded.refused_total;
 
   if found then
     delete from p2p.ops_access_history h

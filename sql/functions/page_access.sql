@@ -19,7 +19,7 @@ as $function$
       sum(h.requests) as requests,
       sum(h.refused) as refused
     from p2p.access_history h
-    where h.noted_at > clock_timestamp() - make_interval(hours => p_hours)
+    where h.noted_at > now() - make_interval(hours => p_hours)
     group by h.worker, h.exchange, at
   ),
   series as (

@@ -31,6 +31,7 @@ as $function$
       bm.worker,
       bm.status,
       count(*) as markets,
+      count(*) filter (where bm.is_over) as ended,
       coalesce(sum(bm.pages_stored), 0) as pages,
       -- An exchange puts 20 offers on a page.
       coalesce(sum(least(bm.offers_reported, bm.pages_stored * 20)), 0) as offers
@@ -56,7 +57,7 @@ as $function$
       where h.exchange = w.exchange
         and h.breaker = w.breaker
         and starts_with(w.worker, h.worker)
-        and h.noted_at > clock_timestamp() - interval '1 day'
+        and h.noted_at > now() - interval '1 day'
       order by h.noted_at desc
       limit 1
     ) as last_note on true
@@ -213,6 +214,7 @@ as $function$
         'fetch_until', round(extract(epoch from r.fetch_until), 1),
         'is_loading', r.loader_id is not null,
         'markets', r.markets_expected,
+        'ended', (select coalesce(sum(m.ended), 0) from running_markets m),
         'by_state', (
           select coalesce(json_object_agg(s.status, s.markets), '{}')
           from (
@@ -231,7 +233,7 @@ as $function$
               sum(m.pages) as pages,
               sum(m.offers) as offers,
               coalesce(sum(m.markets) filter (where m.status = 'fetching'), 0) as held,
-              coalesce(sum(m.markets) filter (where m.status not in ('fetching', 'pending')), 0) as ended
+              sum(m.ended) as ended
             from running_markets m
             where m.worker is not null
             group by m.worker

@@ -302,6 +302,10 @@ Deno.test("in Chromium: it renders, follows a batch, tells of an outage, fits a 
     proxy.pass();
     await page.locator("#banner").waitFor({ state: "hidden", timeout: 8000 });
     assert.equal(await page.locator("body").getAttribute("data-stale"), "false");
+    proxy.freeze();
+    await says(page, "#banner", /The database did not answer within 4 s, since/);
+    proxy.pass();
+    await page.locator("#banner").waitFor({ state: "hidden", timeout: 8000 });
   });
 
   await t.step("the worker goes away", async () => {

@@ -12,7 +12,11 @@ const OTHER = "ARS/BTC BUY";
 type Document = Record<string, unknown>;
 
 /** What a function returns to a reader. */
-async function ask(sql: SqlFixture, call: string, ...parameters: (string | number)[]) {
+async function ask(
+  sql: SqlFixture,
+  call: string,
+  ...parameters: (string | number)[]
+): Promise<unknown> {
   await using reader = new Database(urlAs("reader", sql.url), {
     applicationName: "test reader",
     connections: 1,
@@ -71,8 +75,15 @@ Deno.test("all is well; then a batch runs, and what goes wrong is said, the wors
     running: Document;
     workers: Document[];
   };
-  assert.deepEqual([running["markets"], running["by_state"], running["pages"], running["offers"]], [
+  assert.deepEqual([
+    running["markets"],
+    running["ended"],
+    running["by_state"],
+    running["pages"],
+    running["offers"],
+  ], [
     3,
+    1,
     { complete: 1, fetching: 2 },
     2,
     22,

@@ -130,9 +130,7 @@ function showBatch() {
 }
 
 function showRunning(running) {
-  const { by_state: states, markets, pages, offers, start, fetch_until } = running;
-  const ended = ["complete", "incomplete", "failed", "deferred"]
-    .reduce((sum, state) => sum + (states[state] ?? 0), 0);
+  const { by_state: states, markets, ended, pages, offers, start, fetch_until } = running;
   setText(
     "batch-note",
     `Began ${dayTime(start)}, ${duration(now() - start)} ago${
