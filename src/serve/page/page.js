@@ -354,7 +354,7 @@ function shade(plot, members) {
     at.forEach((time, index) => {
       if (breaker[index] === "closed") return;
       const from = plot.valToPos(time, "x", true);
-      const to = plot.valToPos(at[index + 1] ?? time + 300, "x", true);
+      const to = plot.valToPos(at[index + 1] ?? time + 600, "x", true);
       ctx.fillStyle = `color-mix(in srgb, ${
         colour(breaker[index] === "open" ? "failed" : "partly")
       } 22%, transparent)`;
