@@ -7,6 +7,8 @@ export const DEADLINES = {
   connectSeconds: 10,
   /** Reading a few rows, claiming markets. */
   statementSeconds: 30,
+  /** What the status page shows is made in milliseconds; who looks at it does not wait longer. */
+  pageSeconds: 4,
   /** A heartbeat that takes longer is tried anew: the next one is due. */
   beatSeconds: 4,
   /** What /metrics and /readyz tell of the database; Prometheus waits 10 s for all of it. */

@@ -136,6 +136,11 @@ begin
   delete from p2p.ops_workers w
   where w.last_seen_at < clock_timestamp() - interval '30 days';
 
+  -- Nor do incidents that are over; open ones stay.
+  delete from p2p.ops_incidents i
+  where i.raised_at < v_before
+    and i.resolved_at is not null;
+
   -- Nor do pages of an import that was killed, which only another import would clear away.
   delete from p2p.stg_imports i
   where i.seen_at < clock_timestamp() - interval '1 day';

@@ -1,10 +1,10 @@
 -- Says that a worker lives, what it does and what its exchanges allow it: registers it, and renews its lease. Called every
--- few seconds, also while batches are loaded, so that it writes nothing but ops_workers and ops_worker_exchanges, and waits
--- for nobody.
+-- few seconds, also while batches are loaded, so that it writes nothing but ops_workers, ops_worker_exchanges and, once a
+-- minute and when a breaker changes, ops_access_history; and waits for nobody.
 -- Expects p_exchanges as [{"exchange": "binance", "filter": [{"fiat": "*", "asset": "*"}], "rate_per_minute": 100,
 -- "ceiling_per_minute": null, "paused_seconds": 0, "breaker": "closed", "breaker_reason": null, "breaker_memory": null,
 -- "requests": 0, "refused": 0, "retries": 0}]: all of the worker's.
--- Clears away workers that have been dead for a week and have a younger one of the same name.
+-- Clears away workers that have been dead for a week and have a younger one of the same name, and history that is too old.
 create or replace function p2p.beat(
   p_worker_id text,
   p_worker_name text,
@@ -86,6 +86,61 @@ begin
     refused_total = excluded.refused_total,
     retries_total = excluded.retries_total,
     updated_at = excluded.updated_at;
+
+  insert into p2p.ops_access_history as h (
+    worker_id, exchange_id, noted_at, worker_name, rate_per_minute, ceiling_per_minute, breaker, breaker_reason,
+    requests, refused, requests_total, refused_total
+  )
+  select
+    we.worker_id,
+    we.exchange_id,
+    date_trunc('second', v_now),
+    p_worker_name,
+    we.rate_per_minute,
+    we.ceiling_per_minute,
+    we.breaker,
+    we.breaker_reason,
+    greatest(we.requests_total - coalesce(before.requests_total, 0), 0),
+    greatest(we.refused_total - coalesce(before.refused_total, 0), 0),
+    we.requests_total,
+    we.refused_total
+  from p2p.ops_worker_exchanges we
+  left join lateral (
+    select last.noted_at, last.breaker, last.requests_total, last.refused_total
+    from p2p.ops_access_history last
+    where last.worker_id = we.worker_id
+      and last.exchange_id = we.exchange_id
+    order by last.noted_at desc
+    limit 1
+  ) as before on true
+  where we.worker_id = p_worker_id
+    and we.updated_at = v_now
+    and (
+      before.noted_at is null
+      or before.noted_at <= v_now - interval '1 minute'
+      or before.breaker <> we.breaker
+    )
+  on conflict (worker_id, exchange_id, noted_at) do update -- twice in a second
+  set
+    rate_per_minute = excluded.rate_per_minute,
+    ceiling_per_minute = excluded.ceiling_per_minute,
+    breaker = excluded.breaker,
+    breaker_reason = excluded.breaker_reason,
+    requests = h.requests + excluded.requests,
+    refused = h.refused + excluded.refused,
+    requests_total = excluded.requests_total,
+    refused_total = excluded.refused_total;
+
+  if found then
+    delete from p2p.ops_access_history h
+    where h.ctid in (
+      select old.ctid
+      from p2p.ops_access_history old
+      where old.noted_at < v_now - make_interval(secs => p2p.setting_number('access_retention_days')::double precision * 86400)
+      limit 1000
+      for update skip locked
+    );
+  end if;
 
   -- Skipping what is locked: another beat clears away the same rows.
   delete from p2p.ops_workers w

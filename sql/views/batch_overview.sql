@@ -28,10 +28,15 @@ select
         where l.batch_id = r.batch_id
       )
   ) as failed_steps,
-  array_to_string(r.imported_from, ', ') as imported_from
+  array_to_string(r.imported_from, ', ') as imported_from,
+  r.batch_end_time,
+  r.fetch_until,
+  r.loader_id
 from p2p.ops_batch_runs r;
 
 comment on view p2p.batch_overview is 'Batches with their completeness, failed checks and failed steps; newest: order by batch_start_time desc';
 comment on column p2p.batch_overview.imported_from is 'Files that others had recorded it in; NULL: fetched here';
+comment on column p2p.batch_overview.fetch_until is 'Its deadline: from then on no market is begun';
+comment on column p2p.batch_overview.loader_id is 'Who loads it, or did; NULL while markets are fetched';
 
 grant select on p2p.batch_overview to p2p_reader, p2p_worker;

@@ -4,10 +4,11 @@ import { healthRoutes } from "../serve/health.ts";
 import { type HttpServer, serveHttp } from "../serve/http_server.ts";
 import { LoopLag } from "../serve/loop_lag.ts";
 import { metricsRoutes } from "../serve/metrics_routes.ts";
+import { openPage } from "../serve/page_routes.ts";
 import { serviceHealth } from "../serve/readiness.ts";
 import type { Extraction } from "./extraction.ts";
 
-/** Answers on PROMETHEUS_PORT for the service: metrics and health. */
+/** Answers on PROMETHEUS_PORT for the service: metrics, health and the status page. */
 export function listen(
   extraction: Extraction,
   signal: AbortSignal,
@@ -22,6 +23,12 @@ export function listen(
   const lag = new LoopLag(clock, over.signal);
   const intervalSeconds = config.EXTRACTION_INTERVAL_MINUTES * 60;
   const beatenAt = () => presence.beatenAt;
+  const page = openPage({
+    databaseUrl: url,
+    intervalMinutes: config.EXTRACTION_INTERVAL_MINUTES,
+    signal,
+    clock,
+  });
   const server = stack.use(serveHttp({
     host: config.LISTEN_HOST,
     port: config.PROMETHEUS_PORT,
@@ -30,10 +37,12 @@ export function listen(
       ...healthRoutes(
         serviceHealth({ lag, beatenAt, figures, intervalSeconds, clock }),
       ),
+      ...page.routes,
     },
     signal,
     clock,
   }));
+  stack.use(page); // ends first: open pages would hold up the server
   return {
     get url() {
       return server.url;

@@ -32,6 +32,8 @@ import migration0017 from "../../sql/migrations/0017_imports.sql" with { type: "
 import migration0018 from "../../sql/migrations/0018_indexes.sql" with { type: "text" };
 import migration0019 from "../../sql/migrations/0019_fleet.sql" with { type: "text" };
 import migration0020 from "../../sql/migrations/0020_bybit.sql" with { type: "text" };
+import migration0022 from "../../sql/migrations/0022_incidents.sql" with { type: "text" };
+import migration0023 from "../../sql/migrations/0023_page.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -89,6 +91,7 @@ import closeBatch from "../../sql/functions/close_batch.sql" with { type: "text"
 import comparedTables from "../../sql/functions/compared_tables.sql" with { type: "text" };
 import currentSql from "../../sql/functions/current_sql.sql" with { type: "text" };
 import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type: "text" };
+import databaseKey from "../../sql/functions/database_key.sql" with { type: "text" };
 import databaseMetrics from "../../sql/functions/database_metrics.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
 import discardRejected from "../../sql/functions/discard_rejected.sql" with { type: "text" };
@@ -106,6 +109,7 @@ import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "t
 import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
+import incidentCauses from "../../sql/functions/incident_causes.sql" with { type: "text" };
 import isAlive from "../../sql/functions/is_alive.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import joinBatch from "../../sql/functions/join_batch.sql" with { type: "text" };
@@ -124,6 +128,12 @@ import makeRoom from "../../sql/functions/make_room.sql" with { type: "text" };
 import makeRoomForBatch from "../../sql/functions/make_room_for_batch.sql" with { type: "text" };
 import marketPatterns from "../../sql/functions/market_patterns.sql" with { type: "text" };
 import noteVisits from "../../sql/functions/note_visits.sql" with { type: "text" };
+import pageAccess from "../../sql/functions/page_access.sql" with { type: "text" };
+import pageBatches from "../../sql/functions/page_batches.sql" with { type: "text" };
+import pageCoverage from "../../sql/functions/page_coverage.sql" with { type: "text" };
+import pageMarket from "../../sql/functions/page_market.sql" with { type: "text" };
+import pageMarkets from "../../sql/functions/page_markets.sql" with { type: "text" };
+import pageOverview from "../../sql/functions/page_overview.sql" with { type: "text" };
 import parseBinanceSearchV1 from "../../sql/functions/parse_binance_search_v1.sql" with {
   type: "text",
 };
@@ -136,6 +146,7 @@ import pauseState from "../../sql/functions/pause_state.sql" with { type: "text"
 import planBatch from "../../sql/functions/plan_batch.sql" with { type: "text" };
 import previewLoad from "../../sql/functions/preview_load.sql" with { type: "text" };
 import quarantineBatches from "../../sql/functions/quarantine_batches.sql" with { type: "text" };
+import raiseIncident from "../../sql/functions/raise_incident.sql" with { type: "text" };
 import recordDiscoveryProblem from "../../sql/functions/record_discovery_problem.sql" with {
   type: "text",
 };
@@ -153,6 +164,7 @@ import replayableBatches from "../../sql/functions/replayable_batches.sql" with 
 import requireInQuarantine from "../../sql/functions/require_in_quarantine.sql" with {
   type: "text",
 };
+import resolveIncident from "../../sql/functions/resolve_incident.sql" with { type: "text" };
 import restoreObject from "../../sql/functions/restore_object.sql" with { type: "text" };
 import rewriteAdvertiserHistory from "../../sql/functions/rewrite_advertiser_history.sql" with {
   type: "text",
@@ -199,6 +211,7 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 };
 import takeLoad from "../../sql/functions/take_load.sql" with { type: "text" };
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
+import watchIncidents from "../../sql/functions/watch_incidents.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import whyLate from "../../sql/functions/why_late.sql" with { type: "text" };
@@ -246,6 +259,8 @@ import timescaledbPartitions from "../../sql/timescaledb/views/partitions.sql" w
 import timescaledbPolicyAudit from "../../sql/timescaledb/views/policy_audit.sql" with {
   type: "text",
 };
+import accessHistory from "../../sql/views/access_history.sql" with { type: "text" };
+import batchMarkets from "../../sql/views/batch_markets.sql" with { type: "text" };
 import batchOverview from "../../sql/views/batch_overview.sql" with { type: "text" };
 import batchSql from "../../sql/views/batch_sql.sql" with { type: "text" };
 import bestPrices from "../../sql/views/best_prices.sql" with { type: "text" };
@@ -260,6 +275,7 @@ import failingRules from "../../sql/views/failing_rules.sql" with { type: "text"
 import freshness from "../../sql/views/freshness.sql" with { type: "text" };
 import gaps from "../../sql/views/gaps.sql" with { type: "text" };
 import help from "../../sql/views/help.sql" with { type: "text" };
+import incidents from "../../sql/views/incidents.sql" with { type: "text" };
 import lastFailures from "../../sql/views/last_failures.sql" with { type: "text" };
 import ledger from "../../sql/views/ledger.sql" with { type: "text" };
 import marketDaily from "../../sql/views/market_daily.sql" with { type: "text" };
@@ -275,6 +291,7 @@ import pricesByPaymentMethod from "../../sql/views/prices_by_payment_method.sql"
 };
 import quarantine from "../../sql/views/quarantine.sql" with { type: "text" };
 import responseKeys from "../../sql/views/response_keys.sql" with { type: "text" };
+import ruleResults from "../../sql/views/rule_results.sql" with { type: "text" };
 import schedule from "../../sql/views/schedule.sql" with { type: "text" };
 import settingChanges from "../../sql/views/setting_changes.sql" with { type: "text" };
 import shapeEvents from "../../sql/views/shape_events.sql" with { type: "text" };
@@ -329,6 +346,8 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0018_indexes.sql", body: migration0018 },
   { name: "migrations/0019_fleet.sql", body: migration0019 },
   { name: "migrations/0020_bybit.sql", body: migration0020 },
+  { name: "migrations/0022_incidents.sql", body: migration0022 },
+  { name: "migrations/0023_page.sql", body: migration0023 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,
@@ -388,6 +407,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/compared_tables.sql", body: comparedTables },
   { name: "functions/current_sql.sql", body: currentSql },
   { name: "functions/current_sql_set.sql", body: currentSqlSet },
+  { name: "functions/database_key.sql", body: databaseKey },
   { name: "functions/database_metrics.sql", body: databaseMetrics },
   { name: "functions/diagnose.sql", body: diagnose },
   { name: "functions/discard_rejected.sql", body: discardRejected },
@@ -403,6 +423,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/import_markets.sql", body: importMarkets },
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
+  { name: "functions/incident_causes.sql", body: incidentCauses },
   { name: "functions/is_alive.sql", body: isAlive },
   { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/join_batch.sql", body: joinBatch },
@@ -421,6 +442,12 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/make_room_for_batch.sql", body: makeRoomForBatch },
   { name: "functions/market_patterns.sql", body: marketPatterns },
   { name: "functions/note_visits.sql", body: noteVisits },
+  { name: "functions/page_access.sql", body: pageAccess },
+  { name: "functions/page_batches.sql", body: pageBatches },
+  { name: "functions/page_coverage.sql", body: pageCoverage },
+  { name: "functions/page_market.sql", body: pageMarket },
+  { name: "functions/page_markets.sql", body: pageMarkets },
+  { name: "functions/page_overview.sql", body: pageOverview },
   { name: "functions/parse_binance_search_v1.sql", body: parseBinanceSearchV1 },
   { name: "functions/parse_bybit_online_v1.sql", body: parseBybitOnlineV1 },
   { name: "functions/parse_pages.sql", body: parsePages },
@@ -429,6 +456,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/plan_batch.sql", body: planBatch },
   { name: "functions/preview_load.sql", body: previewLoad },
   { name: "functions/quarantine_batches.sql", body: quarantineBatches },
+  { name: "functions/raise_incident.sql", body: raiseIncident },
   { name: "functions/record_discovery_problem.sql", body: recordDiscoveryProblem },
   { name: "functions/record_load.sql", body: recordLoad },
   { name: "functions/record_lost_page.sql", body: recordLostPage },
@@ -440,6 +468,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/replay_quarantine.sql", body: replayQuarantine },
   { name: "functions/replayable_batches.sql", body: replayableBatches },
   { name: "functions/require_in_quarantine.sql", body: requireInQuarantine },
+  { name: "functions/resolve_incident.sql", body: resolveIncident },
   { name: "functions/restore_object.sql", body: restoreObject },
   { name: "functions/rewrite_advertiser_history.sql", body: rewriteAdvertiserHistory },
   { name: "functions/rows_written.sql", body: rowsWritten },
@@ -474,6 +503,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "functions/take_load.sql", body: takeLoad },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
+  { name: "functions/watch_incidents.sql", body: watchIncidents },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
   { name: "functions/why_late.sql", body: whyLate },
@@ -497,6 +527,8 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/outdated_ranges.sql", body: timescaledbOutdatedRanges, tier: "timescaledb" },
   { name: "views/partitions.sql", body: timescaledbPartitions, tier: "timescaledb" },
   { name: "views/policy_audit.sql", body: timescaledbPolicyAudit, tier: "timescaledb" },
+  { name: "views/access_history.sql", body: accessHistory },
+  { name: "views/batch_markets.sql", body: batchMarkets },
   { name: "views/batch_overview.sql", body: batchOverview },
   { name: "views/batch_sql.sql", body: batchSql },
   { name: "views/best_prices.sql", body: bestPrices },
@@ -509,6 +541,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/freshness.sql", body: freshness },
   { name: "views/gaps.sql", body: gaps },
   { name: "views/help.sql", body: help },
+  { name: "views/incidents.sql", body: incidents },
   { name: "views/last_failures.sql", body: lastFailures },
   { name: "views/ledger.sql", body: ledger },
   { name: "views/market_daily.sql", body: marketDaily },
@@ -522,6 +555,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/prices_by_payment_method.sql", body: pricesByPaymentMethod },
   { name: "views/quarantine.sql", body: quarantine },
   { name: "views/response_keys.sql", body: responseKeys },
+  { name: "views/rule_results.sql", body: ruleResults },
   { name: "views/schedule.sql", body: schedule },
   { name: "views/setting_changes.sql", body: settingChanges },
   { name: "views/shape_events.sql", body: shapeEvents },

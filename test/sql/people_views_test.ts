@@ -17,6 +17,7 @@ const FOR_PEOPLE = [
   "ledger",
   "coverage",
   "gaps",
+  "incidents",
   "last_failures",
   "failing_rules",
   "quarantine",
@@ -65,6 +66,9 @@ async function threeBatches(sql: SqlFixture): Promise<void> {
   );
   await sql.rows(
     "insert into p2p.ops_skipped_batches (due_at, reason) values ('2026-03-01 10:30+00', repeat('why ', 20))",
+  );
+  await sql.rows(
+    "select p2p.raise_incident('structure_changed', repeat('x', 200), repeat('why ', 500), 'worker-1:1:abcdef')",
   );
   await sql.rows("update p2p.settings set value = '14' where name = 'raw_retention_days'");
   await sql.rows("update p2p.settings set comment = repeat('long ', 50) where name = 'paused'");
