@@ -228,6 +228,7 @@ export class BatchStore {
       "select * from p2p.load_batch($1)",
       [batchId],
       DEADLINES.loadSeconds,
+      "finish",
     );
     return loadedBatch(row);
   }
