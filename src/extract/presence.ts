@@ -42,10 +42,6 @@ export class Presence implements AsyncDisposable {
     this.#beating = this.#beat();
   }
 
-  get doing(): Doing {
-    return this.#doing;
-  }
-
   /** Makes sure that the fleet knows this worker: who is not known cannot work. */
   async register(doing: Doing): Promise<void> {
     this.#doing = doing;
