@@ -1144,6 +1144,40 @@ CREATE FUNCTION p2p.uncomment(p_identity text) RETURNS SETOF text
 
 COMMENT ON FUNCTION p2p.uncomment(p_identity text) IS 'What removes the comments on a function or view; used by migrate and restore_object';
 
+CREATE TABLE p2p.ops_batch_markets (
+    batch_id uuid NOT NULL,
+    market_id integer NOT NULL,
+    plan_position integer NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    worker_id text,
+    pages_stored integer DEFAULT 0 NOT NULL,
+    lost_pages integer[] DEFAULT '{}'::integer[] NOT NULL,
+    offers_reported integer,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    reason text,
+    estimated_requests integer,
+    CONSTRAINT ops_batch_markets_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'fetching'::text, 'complete'::text, 'incomplete'::text, 'failed'::text, 'deferred'::text, 'not_due'::text])))
+)
+WITH (fillfactor='70');
+
+COMMENT ON TABLE p2p.ops_batch_markets IS 'The work queue of a batch, and afterwards its ledger: what became of every planned market';
+
+COMMENT ON COLUMN p2p.ops_batch_markets.status IS 'complete: every page; incomplete: some pages are missing (lost_pages); failed: no page at all; deferred: there was no time for it (while finished_at is NULL there may yet be), first in line next time; not_due: it was empty for long, and not planned';
+
+COMMENT ON COLUMN p2p.ops_batch_markets.worker_id IS 'Whose it is, or was last; NULL: nobody''s';
+
+COMMENT ON COLUMN p2p.ops_batch_markets.offers_reported IS 'The last total the exchange gave for the market; it moves while one pages';
+
+COMMENT ON COLUMN p2p.ops_batch_markets.estimated_requests IS 'What plan_batch thought it would take';
+
+CREATE FUNCTION p2p.unfetched_markets(p_batch_id uuid) RETURNS SETOF p2p.ops_batch_markets
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) IS 'What is left of the work queue of a batch';
+
 CREATE FUNCTION p2p.watch_shapes(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -1465,33 +1499,6 @@ ALTER TABLE p2p.change_log ALTER COLUMN change_id ADD GENERATED ALWAYS AS IDENTI
     NO MAXVALUE
     CACHE 1
 );
-
-CREATE TABLE p2p.ops_batch_markets (
-    batch_id uuid NOT NULL,
-    market_id integer NOT NULL,
-    plan_position integer NOT NULL,
-    status text DEFAULT 'pending'::text NOT NULL,
-    worker_id text,
-    pages_stored integer DEFAULT 0 NOT NULL,
-    lost_pages integer[] DEFAULT '{}'::integer[] NOT NULL,
-    offers_reported integer,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    reason text,
-    estimated_requests integer,
-    CONSTRAINT ops_batch_markets_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'fetching'::text, 'complete'::text, 'incomplete'::text, 'failed'::text, 'deferred'::text, 'not_due'::text])))
-)
-WITH (fillfactor='70');
-
-COMMENT ON TABLE p2p.ops_batch_markets IS 'The work queue of a batch, and afterwards its ledger: what became of every planned market';
-
-COMMENT ON COLUMN p2p.ops_batch_markets.status IS 'complete: every page; incomplete: some pages are missing (lost_pages); failed: no page at all; deferred: there was no time for it (while finished_at is NULL there may yet be), first in line next time; not_due: it was empty for long, and not planned';
-
-COMMENT ON COLUMN p2p.ops_batch_markets.worker_id IS 'Whose it is, or was last; NULL: nobody''s';
-
-COMMENT ON COLUMN p2p.ops_batch_markets.offers_reported IS 'The last total the exchange gave for the market; it moves while one pages';
-
-COMMENT ON COLUMN p2p.ops_batch_markets.estimated_requests IS 'What plan_batch thought it would take';
 
 CREATE VIEW p2p.coverage AS
  WITH newest AS (
@@ -4846,6 +4853,11 @@ GRANT ALL ON FUNCTION p2p.temporary_tables() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.uncomment(p_identity text) FROM PUBLIC;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_batch_markets TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) TO p2p_worker;
 
@@ -4891,8 +4903,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.fact_market_depth TO p2p_worker;
 GRANT SELECT ON TABLE p2p.best_prices TO p2p_reader;
 
 GRANT SELECT ON TABLE p2p.change_log TO p2p_worker;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_batch_markets TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.coverage TO p2p_reader;
 

@@ -198,6 +198,7 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 };
 import takeLoad from "../../sql/functions/take_load.sql" with { type: "text" };
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
+import unfetchedMarkets from "../../sql/functions/unfetched_markets.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import whyLate from "../../sql/functions/why_late.sql" with { type: "text" };
@@ -472,6 +473,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "functions/take_load.sql", body: takeLoad },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
+  { name: "functions/unfetched_markets.sql", body: unfetchedMarkets },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
   { name: "functions/why_late.sql", body: whyLate },
