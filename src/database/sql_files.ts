@@ -102,6 +102,7 @@ import findObject from "../../sql/functions/find_object.sql" with { type: "text"
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import giveBack from "../../sql/functions/give_back.sql" with { type: "text" };
 import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
+import hasItsPages from "../../sql/functions/has_its_pages.sql" with { type: "text" };
 import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
@@ -399,6 +400,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/give_back.sql", body: giveBack },
   { name: "functions/guard_setting.sql", body: guardSetting },
+  { name: "functions/has_its_pages.sql", body: hasItsPages },
   { name: "functions/import_markets.sql", body: importMarkets },
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
