@@ -21,6 +21,8 @@ export const DEADLINES = {
   refreshSeconds: 3600,
   /** A migration may rewrite tables. */
   migrateSeconds: 3600,
+  /** One look of `status --watch`; then it says that nothing came, and asks again. */
+  watchSeconds: 5,
   /** A person's own statement in `query`. */
   querySeconds: 300,
   /** Saying goodbye to the server; then the sockets are closed. */
