@@ -90,6 +90,10 @@ import comparedTables from "../../sql/functions/compared_tables.sql" with { type
 import currentSql from "../../sql/functions/current_sql.sql" with { type: "text" };
 import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
+import diagnoseBatches from "../../sql/functions/diagnose_batches.sql" with { type: "text" };
+import diagnoseRights from "../../sql/functions/diagnose_rights.sql" with { type: "text" };
+import diagnoseServer from "../../sql/functions/diagnose_server.sql" with { type: "text" };
+import diagnoseSql from "../../sql/functions/diagnose_sql.sql" with { type: "text" };
 import discardRejected from "../../sql/functions/discard_rejected.sql" with { type: "text" };
 import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" with {
   type: "text",
@@ -203,6 +207,7 @@ import unfetchedMarkets from "../../sql/functions/unfetched_markets.sql" with { 
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import whyLate from "../../sql/functions/why_late.sql" with { type: "text" };
+import workerRights from "../../sql/functions/worker_rights.sql" with { type: "text" };
 import workersAtWork from "../../sql/functions/workers_at_work.sql" with { type: "text" };
 import writeImportedBooks from "../../sql/functions/write_imported_books.sql" with { type: "text" };
 import plainFromFactsMarketHours from "../../sql/plain/views/from_facts_market_hours.sql" with {
@@ -390,6 +395,10 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/current_sql.sql", body: currentSql },
   { name: "functions/current_sql_set.sql", body: currentSqlSet },
   { name: "functions/diagnose.sql", body: diagnose },
+  { name: "functions/diagnose_batches.sql", body: diagnoseBatches },
+  { name: "functions/diagnose_rights.sql", body: diagnoseRights },
+  { name: "functions/diagnose_server.sql", body: diagnoseServer },
+  { name: "functions/diagnose_sql.sql", body: diagnoseSql },
   { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },
   { name: "functions/end_fetching.sql", body: endFetching },
@@ -479,6 +488,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
   { name: "functions/why_late.sql", body: whyLate },
+  { name: "functions/worker_rights.sql", body: workerRights },
   { name: "functions/workers_at_work.sql", body: workersAtWork },
   { name: "functions/write_imported_books.sql", body: writeImportedBooks },
   { name: "views/from_facts_market_hours.sql", body: plainFromFactsMarketHours, tier: "plain" },
