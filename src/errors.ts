@@ -36,6 +36,16 @@ export class ConfigurationError extends P2pError {
   override readonly exitCode = EXIT.configuration;
 }
 
+/** Permissions that were not given are the operator's choice, not a bug. */
+export function asKnown(error: unknown): unknown {
+  return error instanceof Deno.errors.NotCapable
+    ? new ConfigurationError(
+      error.message,
+      "an executable has the permissions for DATABASE_URL only; the embedded PostgreSQL is for runs from source",
+    )
+    : error;
+}
+
 /** The database cannot be reached, refuses us, or cannot store anything. */
 export class DatabaseError extends P2pError {
   override readonly exitCode = EXIT.unavailable;
