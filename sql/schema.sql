@@ -293,6 +293,34 @@ CREATE FUNCTION p2p.diagnose(p_interval_minutes integer DEFAULT 10) RETURNS TABL
 
 COMMENT ON FUNCTION p2p.diagnose(p_interval_minutes integer) IS 'What is wrong in this database, and what mends it';
 
+CREATE FUNCTION p2p.diagnose_batches(p_interval_minutes integer) RETURNS TABLE(topic text, state text, finding text, mend text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.diagnose_batches(p_interval_minutes integer) IS 'What is wrong with batches and workers, and what mends it';
+
+CREATE FUNCTION p2p.diagnose_rights() RETURNS TABLE(topic text, state text, finding text, mend text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.diagnose_rights() IS 'What a worker may not do here, and what mends it';
+
+CREATE FUNCTION p2p.diagnose_server() RETURNS TABLE(topic text, state text, finding text, mend text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.diagnose_server() IS 'What is wrong with the server, and what mends it';
+
+CREATE FUNCTION p2p.diagnose_sql() RETURNS TABLE(topic text, state text, finding text, mend text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.diagnose_sql() IS 'What is not as the release has it, and what mends it';
+
 CREATE FUNCTION p2p.discard_rejected(p_note text, p_reason text DEFAULT NULL::text, p_batch_id uuid DEFAULT NULL::uuid, p_is_dry_run boolean DEFAULT false) RETURNS TABLE(reason text, offers bigint, batches bigint)
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -384,6 +412,13 @@ CREATE FUNCTION p2p.guard_setting() RETURNS trigger
     AS …;
 
 COMMENT ON FUNCTION p2p.guard_setting() IS 'Trigger: refuses changes of settings that functions could not live with';
+
+CREATE FUNCTION p2p.has_its_pages(p_batch p2p.ops_batch_runs) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.has_its_pages(p_batch p2p.ops_batch_runs) IS 'Whether the raw pages of a batch are still here';
 
 CREATE FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) RETURNS void
     LANGUAGE plpgsql
@@ -1201,6 +1236,13 @@ CREATE FUNCTION p2p.why_late(p_due_at timestamp with time zone) RETURNS text
     AS …;
 
 COMMENT ON FUNCTION p2p.why_late(p_due_at timestamp with time zone) IS 'Part of join_batch: why no batch was begun at a due time';
+
+CREATE FUNCTION p2p.worker_rights() RETURNS TABLE(table_name text, privilege text)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.worker_rights() IS 'What p2p_worker must be granted on tables and sequences';
 
 CREATE FUNCTION p2p.workers_at_work() RETURNS SETOF p2p.ops_workers
     LANGUAGE sql STABLE ROWS 5
@@ -4555,6 +4597,18 @@ REVOKE ALL ON FUNCTION p2p.dependents_of(p_table regclass) FROM PUBLIC;
 REVOKE ALL ON FUNCTION p2p.diagnose(p_interval_minutes integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.diagnose(p_interval_minutes integer) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.diagnose_batches(p_interval_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.diagnose_batches(p_interval_minutes integer) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.diagnose_rights() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.diagnose_rights() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.diagnose_server() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.diagnose_server() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.diagnose_sql() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.diagnose_sql() TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.discard_rejected(p_note text, p_reason text, p_batch_id uuid, p_is_dry_run boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.discard_rejected(p_note text, p_reason text, p_batch_id uuid, p_is_dry_run boolean) TO p2p_worker;
 
@@ -4590,6 +4644,9 @@ GRANT ALL ON FUNCTION p2p.give_back(p_batch_id uuid, p_worker_id text, p_exchang
 REVOKE ALL ON FUNCTION p2p.grants_on(p_identity text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.guard_setting() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.has_its_pages(p_batch p2p.ops_batch_runs) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.has_its_pages(p_batch p2p.ops_batch_runs) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.import_markets(p_import_id uuid, p_time timestamp with time zone) TO p2p_worker;
@@ -4866,6 +4923,9 @@ GRANT ALL ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean)
 
 REVOKE ALL ON FUNCTION p2p.why_late(p_due_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.why_late(p_due_at timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.worker_rights() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.worker_rights() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.workers_at_work() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.workers_at_work() TO p2p_worker;

@@ -10,6 +10,17 @@ export const EXIT = {
   configuration: 78,
 } as const;
 
+/** What each means; the README's table, docs/reference.md and the man page are made of these. */
+export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
+  done: "done",
+  findings: "`doctor` or `sql diff` found something that wants mending",
+  usage: "the command line, or a `query`, is wrong",
+  unavailable: "the database or the exchange cannot be reached or used",
+  bug: "a bug in this program",
+  batchIncomplete: "the batch ended `partial` or `failed`, was stopped, or could not begin",
+  configuration: "configuration, data folder or database schema do not fit",
+};
+
 export type ExitCode = typeof EXIT[keyof typeof EXIT];
 
 /**

@@ -18,7 +18,8 @@ import { sql, sqlCommand } from "./sql.ts";
 import { status, statusCommand } from "./status.ts";
 import { style, tell } from "./terminal.ts";
 
-const commands = or(
+/** Every command of the program. */
+export const commands = or(
   runCommand,
   onceCommand,
   statusCommand,
