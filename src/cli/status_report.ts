@@ -128,7 +128,7 @@ const STAGES: Readonly<Record<RunningBatch["stage"], string>> = {
   fetching: "fetching",
   closing: "all fetched, not yet loading",
   loading: "loading",
-  abandoned: "nobody works on it",
+  abandoned: "nobody works on it (the next worker will)",
 };
 
 function describeRunning(batch: RunningBatch): string {
@@ -152,10 +152,9 @@ function describeRunning(batch: RunningBatch): string {
     [batch.to_come, "to come"],
     [batch.deferred, "deferred"],
   ] as const;
-  return `${bold("Running")}: batch ${batch.batch_id}, ` +
-    `${batch.stage === "abandoned" ? red(stage) : stage} for ${
-      describeAge(batch.seconds)
-    }${deadline}\n` +
+  const doing = batch.stage === "abandoned" ? red(stage) : stage;
+  return `${bold("Running")}: batch ${batch.batch_id}, ${doing}, begun ` +
+    `${describeAge(batch.seconds)} ago${deadline}\n` +
     `${progressBar(ended, expected)} ` +
     `${number.format(ended)} of ${number.format(expected)} markets${left}\n` +
     `${

@@ -30,7 +30,7 @@ Deno.test("the running batch moves, the size is kept to, a lost database is a li
     EXTRACTION_INTERVAL_MINUTES: "10",
     NO_COLOR: "",
   });
-  await terminal.shows(/^Running: batch \S+, fetching for \d+ s, deadline in \d+ (min|s)$/);
+  await terminal.shows(/^Running: batch \S+, fetching, begun \d+ s ago, deadline in \d+ (min|s)$/);
   await terminal.shows(/^░{40} 0 of 2 markets$/);
   await terminal.shows(/^2 in hand · 0 pages stored$/);
   await terminal.shows(/^worker-1 +fetching +binance +1000000 .* closed /);
@@ -52,7 +52,7 @@ Deno.test("the running batch moves, the size is kept to, a lost database is a li
   await terminal.shows(/^█{20}░{20} 1 of 2 markets/);
   proxy.pass();
   await batch.page(SELL, []);
-  await terminal.shows(/all fetched, not yet loading for/);
+  await terminal.shows(/all fetched, not yet loading, begun/);
   ok(!terminal.screen.some((line) => line.startsWith("asking again")));
 
   await terminal.type("xq");
