@@ -12,7 +12,7 @@ import { VERSION } from "../version.ts";
 import { examineEnvironment } from "./doctor_environment.ts";
 import { examineDisk, examinePort } from "./doctor_service.ts";
 import { configuredExchanges, openDatabase, readEnvironment } from "./environment.ts";
-import { bad, type Finding, ok } from "./finding.ts";
+import { bad, type Finding, ok, warning } from "./finding.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print, style, tell } from "./terminal.ts";
 
@@ -102,19 +102,27 @@ async function examineDatabase(config: Config, findings: Finding[]): Promise<voi
 async function examineSchema(database: Database, findings: Finding[]): Promise<boolean> {
   const plan = await planMigration(database);
   const pending = plan.objects.length - plan.missing.length;
-  const isCurrent = isUpToDate({ ...plan, objects: pending > 0 ? plan.objects : [] });
-  findings.push(
-    isCurrent ? ok("schema", `p2p is at version ${VERSION}`) : {
-      topic: "schema",
-      state: "bad",
-      finding:
-        (plan.isConversion
-          ? `p2p is in plain tables, and ${plan.tierReason} is there: `
-          : `p2p is not at version ${VERSION}: `) +
+  const isCurrent = isUpToDate({
+    ...plan,
+    objects: pending > 0 ? plan.objects : [],
+    isOtherServer: false,
+  });
+  if (!isCurrent) {
+    findings.push(bad(
+      "schema",
+      (plan.isConversion
+        ? `p2p is in plain tables, and ${plan.tierReason} is there: `
+        : `p2p is not at version ${VERSION}: `) +
         `${plan.migrations.length} migrations and ${pending} functions and views are to be applied`,
-      mend: "p2p-ingest migrate (what it would do: migrate --dry-run)",
-    },
-  );
+      "p2p-ingest migrate (what it would do: migrate --dry-run)",
+    ));
+  } else if (plan.isOtherServer) {
+    findings.push(warning(
+      "schema",
+      "PostgreSQL is another version than when the functions were written down, and may word them otherwise",
+      "p2p-ingest migrate reads them again",
+    ));
+  } else findings.push(ok("schema", `p2p is at version ${VERSION}`));
   return isCurrent;
 }
 

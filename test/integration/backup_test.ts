@@ -68,6 +68,10 @@ Deno.test({
     ok(isUpToDate(await planMigration(target.database)), "migrate finds nothing to do");
     const offers = await sql.value("select max(offer_id) from p2p.fact_offers");
 
+    // Retention counts from the newest batch: of an old backup its history would go with the first one.
+    await sql.rows(
+      "update p2p.settings set value = '3650' where name in ('offers_retention_days', 'depth_retention_days')",
+    );
     // The worker of the backup is not there any more.
     await sql.rows("update p2p.ops_workers set lease_expires_at = now() - interval '1 hour'");
     await sql.rows(
@@ -86,6 +90,13 @@ Deno.test({
     } finally {
       await simulator.close();
     }
+    strictEqual(
+      await sql.value(
+        "select count(*)::integer from p2p.fact_offers where extraction_timestamp < '2026-03-02'",
+      ),
+      2,
+      "its history is kept",
+    );
     const [ended] = await sql.rows(
       `select status, total_offers_inserted as offers, error_summary from p2p.ops_batch_runs
        where batch_start_time > '2026-03-02' order by batch_start_time limit 1`,

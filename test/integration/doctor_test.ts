@@ -177,6 +177,19 @@ Deno.test("an empty database: migrate, as it says, mends it; a newer one wants a
   match(newer.wrong[0]?.mend ?? "", /use the newer program/);
 });
 
+Deno.test("PostgreSQL was upgraded, or the backup is of another one: migrate reads the functions again", async () => {
+  await using sql = await healthy();
+  await sql.rows("update p2p.schema_objects set server_major = server_major - 1");
+  const { code, wrong } = await doctor(sql.url);
+  deepStrictEqual([code, wrong.map(({ topic, state }) => [topic, state])], [0, [[
+    "schema",
+    "warning",
+  ]]]);
+  match(wrong[0]?.mend ?? "", /^p2p-ingest migrate /);
+  strictEqual((await runProgram(["migrate"], { DATABASE_URL: sql.url })).code, 0);
+  deepStrictEqual((await doctor(sql.url)).wrong, []);
+});
+
 Deno.test("a user without the role of a worker, and one who may not make temporary tables", async () => {
   await using sql = await healthy();
   const reader = await doctor(urlAs("reader", sql.url));
