@@ -1,5 +1,6 @@
 -- Whether the raw pages that made a batch are still here: apply_retention has not deleted them, and a backup that this
--- database may come from has not left them out. Loading again without them would take its facts away. Changes nothing.
+-- database may come from has not left them out. Without them it cannot be loaded again (parse_pages). Changes
+-- nothing.
 create or replace function p2p.has_its_pages(p_batch p2p.ops_batch_runs)
 returns boolean
 language sql

@@ -5,7 +5,6 @@
 -- Where a required step fails, a batch without facts is closed as failed, with the reason: its pages stay, and calling
 -- again after the SQL was mended makes it what it should have been. Of a batch that has facts nothing is changed, and
 -- the error is raised.
--- Refused where pages are gone that its facts were made of.
 -- Ends the fetching, if nobody has: what is loaded is what there is.
 -- Loads wait for one another; readers wait for nothing.
 -- Into packed chunks of TimescaleDB a load writes as well, but slowly: it unpacks the books that it writes to, however many
@@ -42,11 +41,6 @@ begin
   if v_before.raw_deleted_at is not null then
     raise exception 'the pages of batch % were deleted when they were old enough: it cannot be loaded again', p_batch_id
       using errcode = 'P2P03', hint = 'its facts stay as they are; raw_retention_days in p2p.settings says how long pages are kept';
-  end if;
-
-  if v_before.status in ('completed', 'partial') and not p2p.has_its_pages(v_before) then
-    raise exception 'pages of batch % are missing: loading it again would take its facts away', p_batch_id
-      using errcode = 'P2P03', hint = 'its facts stay as they are; a backup without the pages keeps facts, and cannot be replayed';
   end if;
 
   perform p2p.make_room(v_before.batch_start_time); -- its facts may have been old enough to go, and its pages not
