@@ -130,7 +130,7 @@ const environment = z.object({
 export type Config = Readonly<z.output<typeof environment>>;
 
 /** Variables whose value is never printed; each may come from a file named by `<NAME>_FILE` instead. */
-const SECRETS = new Set([
+export const SECRETS: ReadonlySet<string> = new Set([
   "DATABASE_URL",
   "SLACK_WEBHOOK_URL",
   "PAGERDUTY_API_KEY",

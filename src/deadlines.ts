@@ -25,6 +25,8 @@ export const DEADLINES = {
   refreshSeconds: 3600,
   /** A migration may rewrite tables. */
   migrateSeconds: 3600,
+  /** One look of `status --watch`; then it says that nothing came, and asks again. */
+  watchSeconds: 5,
   /** A person's own statement in `query`. */
   querySeconds: 300,
   /** A service on this machine that does not say how it is within this is stuck. */

@@ -10,6 +10,17 @@ export const EXIT = {
   configuration: 78,
 } as const;
 
+/** What each means; the README's table, docs/reference.md and the man page are made of these. */
+export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
+  done: "done",
+  findings: "`doctor` or `sql diff` found something that wants mending",
+  usage: "the command line, or a `query`, is wrong",
+  unavailable: "the database or the exchange cannot be reached or used",
+  bug: "a bug in this program",
+  batchIncomplete: "the batch ended `partial` or `failed`, was stopped, or could not begin",
+  configuration: "configuration, data folder or database schema do not fit",
+};
+
 export type ExitCode = typeof EXIT[keyof typeof EXIT];
 
 /**
@@ -34,6 +45,16 @@ export class UsageError extends P2pError {
 /** An environment variable, a data folder or a database schema that this program cannot work with. */
 export class ConfigurationError extends P2pError {
   override readonly exitCode = EXIT.configuration;
+}
+
+/** Permissions that were not given are the operator's choice, not a bug. */
+export function asKnown(error: unknown): unknown {
+  return error instanceof Deno.errors.NotCapable
+    ? new ConfigurationError(
+      error.message,
+      "an executable has the permissions for DATABASE_URL only; the embedded PostgreSQL is for runs from source",
+    )
+    : error;
 }
 
 /** The database cannot be reached, refuses us, or cannot store anything. */

@@ -33,6 +33,7 @@ const DATABASE_TESTS = [
   "test/integration/batch_strange_test.ts",
   "test/integration/object_states_test.ts",
   "test/integration/doctor_test.ts",
+  "test/integration/backup_test.ts",
   "test/integration/replay_test.ts",
   "test/integration/quarantine_test.ts",
   "test/integration/import_moved_test.ts",

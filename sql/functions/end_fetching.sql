@@ -10,13 +10,7 @@ declare
   v_market_ids integer[];
 begin
   -- As a rule a load finds nothing left, and must not keep others from the queue for as long as it takes.
-  if not exists (
-    select
-    from p2p.ops_batch_markets bm
-    where bm.batch_id = p_batch_id
-      and bm.status in ('pending', 'fetching', 'deferred')
-      and bm.finished_at is null
-  ) then
+  if not exists (select from p2p.unfetched_markets(p_batch_id)) then
     return 0;
   end if;
 
@@ -33,11 +27,10 @@ begin
       status = case when bm.pages_stored > 0 then 'incomplete' else 'deferred' end,
       finished_at = clock_timestamp(),
       reason = case when bm.status = 'deferred' then bm.reason else p_reason end
-    from p2p.dim_markets m
+    from p2p.unfetched_markets(p_batch_id) u
+    join p2p.dim_markets m using (market_id)
     where bm.batch_id = p_batch_id
-      and bm.status in ('pending', 'fetching', 'deferred')
-      and bm.finished_at is null
-      and m.market_id = bm.market_id
+      and bm.market_id = u.market_id
       and (p_exchange_id is null or m.exchange_id = p_exchange_id)
     returning bm.market_id
   )

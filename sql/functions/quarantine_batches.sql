@@ -20,7 +20,7 @@ begin
     r.batch_id,
     r.batch_start_time,
     count(*),
-    r.raw_deleted_at is null
+    p2p.has_its_pages(r)
   from p2p.ops_rejected_offers o
   join p2p.ops_batch_runs r using (batch_id)
   where o.discarded_at is null

@@ -38,7 +38,7 @@ as $function$
     raw.pages,
     case
       when a.status = 'running' then 'it is running'
-      when a.raw_deleted_at is not null or raw.pages < ledger.pages then 'its raw pages are gone'
+      when not p2p.has_its_pages(a) then 'its raw pages are gone'
     end,
     not p_all and coalesce(last_load.sql_set_id = (select c.sql_set_id from current_set c), false)
   from asked a
@@ -47,11 +47,6 @@ as $function$
     from p2p.stg_responses s
     where s.extraction_timestamp = a.batch_start_time
   ) as raw
-  cross join lateral (
-    select coalesce(sum(bm.pages_stored), 0) as pages
-    from p2p.ops_batch_markets bm
-    where bm.batch_id = a.batch_id
-  ) as ledger
   left join lateral (
     select l.sql_set_id
     from p2p.ops_batch_loads l

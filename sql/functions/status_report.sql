@@ -21,16 +21,32 @@ as $function$
   running as (
     select
       r.batch_id,
+      case
+        when not exists (select from p2p.workers_at_work()) then 'abandoned'
+        when r.loader_id in (select w.worker_id from p2p.workers_at_work() w) then 'loading'
+        when exists (select from p2p.unfetched_markets(r.batch_id)) then 'fetching'
+        else 'closing'
+      end as stage,
       round(extract(epoch from clock_timestamp() - r.batch_start_time)) as seconds,
-      (
-        select count(*)
-        from p2p.ops_batch_markets bm
-        where bm.batch_id = r.batch_id
-          and bm.finished_at is not null
-          and bm.status <> 'not_due'
-      ) as markets_ended,
-      r.markets_expected
+      round(extract(epoch from r.fetch_until - clock_timestamp())) as seconds_left,
+      r.markets_expected,
+      queue.*
     from p2p.ops_batch_runs r
+    cross join lateral (
+      select
+        count(*) filter (where bm.finished_at is not null) as markets_ended,
+        count(*) filter (where bm.finished_at > clock_timestamp() - interval '1 minute') as markets_last_minute,
+        count(*) filter (where bm.status = 'complete') as whole,
+        count(*) filter (where bm.status = 'incomplete') as incomplete,
+        count(*) filter (where bm.status = 'failed') as failed,
+        count(*) filter (where bm.status = 'fetching') as in_hand,
+        count(*) filter (where bm.status = 'pending') as to_come,
+        count(*) filter (where bm.status = 'deferred') as deferred,
+        coalesce(sum(bm.pages_stored), 0) as pages
+      from p2p.ops_batch_markets bm
+      where bm.batch_id = r.batch_id
+        and bm.status <> 'not_due'
+    ) as queue
     where r.status = 'running'
   ),
   served as (

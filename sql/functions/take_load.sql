@@ -74,10 +74,9 @@ begin
 
   if exists (
     select
-    from p2p.ops_batch_markets bm
-    where bm.batch_id = p_batch_id
-      and bm.worker_id = p_worker_id
-      and bm.status = 'fetching'
+    from p2p.unfetched_markets(p_batch_id) u
+    where u.worker_id = p_worker_id
+      and u.status = 'fetching'
   ) then
     perform p2p.give_back(p_batch_id, p_worker_id, null);
   end if;
@@ -96,14 +95,11 @@ begin
       m.exchange_id,
       f.currency_code as fiat,
       c.symbol as asset,
-      bm.status = 'fetching' and bm.worker_id in (select a.worker_id from at_work a) as is_held
-    from p2p.ops_batch_markets bm
+      u.status = 'fetching' and u.worker_id in (select a.worker_id from at_work a) as is_held
+    from p2p.unfetched_markets(p_batch_id) u
     join p2p.dim_markets m using (market_id)
     join p2p.dim_fiat_currencies f using (fiat_id)
     join p2p.dim_cryptocurrencies c using (crypto_id)
-    where bm.batch_id = p_batch_id
-      and bm.status in ('pending', 'fetching', 'deferred')
-      and bm.finished_at is null
   ),
   free as (
     select

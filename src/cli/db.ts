@@ -48,6 +48,7 @@ export const dbCommand = command(
       ["p2p-ingest db psql", "look around"],
       ["p2p-ingest db psql -- -c 'select count(*) from p2p.fact_offers'", "one statement"],
       ["p2p-ingest db start && psql $(p2p-ingest db url)", "keep it running"],
+      ["p2p-ingest db stop", "until it is needed again"],
     ),
   },
 );

@@ -5,10 +5,14 @@ import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { isUpToDate, planMigration } from "../database/migrate.ts";
 import { DEADLINES } from "../deadlines.ts";
-import { describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import { defaultDataDir } from "../embedded/cluster.ts";
+import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { VERSION } from "../version.ts";
+import { examineEnvironment } from "./doctor_environment.ts";
+import { examineDisk, examinePort } from "./doctor_service.ts";
 import { configuredExchanges, openDatabase, readEnvironment } from "./environment.ts";
+import { bad, type Finding, ok, warning } from "./finding.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print, style, tell } from "./terminal.ts";
 
@@ -18,20 +22,13 @@ export const doctorCommand = command(
   {
     brief: message`What is wrong, and the command that mends it.`,
     description:
-      message`Looks at configuration, database, privileges, drift of the live SQL, clocks, the last batch and the exchange (one request). Changes nothing. Exit 1 if anything wants mending; warnings alone end with 0.`,
+      message`Looks at configuration, secrets, database, server settings, privileges, drift of the live SQL, clocks, batches, workers, the port and the exchange (one request). Changes nothing. Exit 1 if anything wants mending; warnings alone end with 0.`,
     footer: examples(
       ["p2p-ingest doctor", "before the service is started, and when something is odd"],
       ["p2p-ingest doctor --json", "for scripts"],
     ),
   },
 );
-
-interface Finding {
-  readonly topic: string;
-  readonly state: "ok" | "warning" | "bad";
-  readonly finding: string;
-  readonly mend: string | null;
-}
 
 /** Clocks further apart than this make times of pages and batches contradict each other. */
 const CLOCK_SECONDS = 5;
@@ -40,7 +37,10 @@ export async function doctor(args: { json: boolean }): Promise<ExitCode> {
   const findings: Finding[] = [];
   const config = await attempt(findings, "configuration", readEnvironment);
   if (config !== undefined) {
-    findings.push(ok("configuration", `version ${VERSION}, every variable is valid`));
+    findings.push(
+      ok("configuration", `version ${VERSION}, every variable is valid`),
+      ...examineEnvironment(config, Deno.env.toObject()),
+    );
     await attempt(findings, "database", () => examineDatabase(config, findings));
     for (const exchange of configuredExchanges(config)) {
       findings.push(await examineExchange(exchange, config));
@@ -59,9 +59,10 @@ async function attempt<T>(
 ): Promise<T | undefined> {
   try {
     return await examine();
-  } catch (error) {
+  } catch (thrown) {
+    const error = asKnown(thrown);
     if (!(error instanceof P2pError)) throw error;
-    findings.push({ topic, state: "bad", finding: error.message, mend: error.hint ?? null });
+    findings.push(bad(topic, error.message, error.hint ?? null));
     return undefined;
   }
 }
@@ -81,13 +82,19 @@ async function examineDatabase(config: Config, findings: Finding[]): Promise<voi
     ok("database", `${database.where}${kind}, answers in ${milliseconds.toFixed(0)} ms`),
     clockFinding("database", Number(row?.["now"]) * 1000, milliseconds),
   );
+  if (cluster !== undefined) {
+    findings.push(await examineDisk(config.DATA_DIR ?? defaultDataDir()));
+  }
   if (await examineSchema(database, findings)) {
     const rows = await database.run(
       "select * from p2p.diagnose($1)",
       [config.EXTRACTION_INTERVAL_MINUTES],
       DEADLINES.statementSeconds,
     );
-    findings.push(...rows as unknown as Finding[]);
+    findings.push(
+      ...rows as unknown as Finding[],
+      ...await examinePort(config, database),
+    );
   }
 }
 
@@ -95,19 +102,27 @@ async function examineDatabase(config: Config, findings: Finding[]): Promise<voi
 async function examineSchema(database: Database, findings: Finding[]): Promise<boolean> {
   const plan = await planMigration(database);
   const pending = plan.objects.length - plan.missing.length;
-  const isCurrent = isUpToDate({ ...plan, objects: pending > 0 ? plan.objects : [] });
-  findings.push(
-    isCurrent ? ok("schema", `p2p is at version ${VERSION}`) : {
-      topic: "schema",
-      state: "bad",
-      finding:
-        (plan.isConversion
-          ? `p2p is in plain tables, and ${plan.tierReason} is there: `
-          : `p2p is not at version ${VERSION}: `) +
+  const isCurrent = isUpToDate({
+    ...plan,
+    objects: pending > 0 ? plan.objects : [],
+    isOtherServer: false,
+  });
+  if (!isCurrent) {
+    findings.push(bad(
+      "schema",
+      (plan.isConversion
+        ? `p2p is in plain tables, and ${plan.tierReason} is there: `
+        : `p2p is not at version ${VERSION}: `) +
         `${plan.migrations.length} migrations and ${pending} functions and views are to be applied`,
-      mend: "p2p-ingest migrate (what it would do: migrate --dry-run)",
-    },
-  );
+      "p2p-ingest migrate (what it would do: migrate --dry-run)",
+    ));
+  } else if (plan.isOtherServer) {
+    findings.push(warning(
+      "schema",
+      "PostgreSQL is another version than when the functions were written down, and may word them otherwise",
+      "p2p-ingest migrate reads them again",
+    ));
+  } else findings.push(ok("schema", `p2p is at version ${VERSION}`));
   return isCurrent;
 }
 
@@ -158,10 +173,6 @@ function clockFinding(who: string, theirs: number, slack: number): Finding {
       mend: "timedatectl set-ntp true, here or there",
     }
     : ok("clock", `less than ${CLOCK_SECONDS} s apart from ${who}`);
-}
-
-function ok(topic: string, finding: string): Finding {
-  return { topic, state: "ok", finding, mend: null };
 }
 
 function printFindings(findings: readonly Finding[]): void {

@@ -1,7 +1,7 @@
 import { or } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { run as parseArguments } from "@optique/run";
-import { ConfigurationError, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
@@ -19,7 +19,8 @@ import { sql, sqlCommand } from "./sql.ts";
 import { status, statusCommand } from "./status.ts";
 import { style, tell } from "./terminal.ts";
 
-const commands = or(
+/** Every command of the program. */
+export const commands = or(
   runCommand,
   onceCommand,
   statusCommand,
@@ -91,16 +92,6 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
   } catch (error) {
     return report(asKnown(error));
   }
-}
-
-/** Permissions that were not given are the operator's choice, not a bug. */
-function asKnown(error: unknown): unknown {
-  return error instanceof Deno.errors.NotCapable
-    ? new ConfigurationError(
-      error.message,
-      "an executable has the permissions for DATABASE_URL only; the embedded PostgreSQL is for runs from source",
-    )
-    : error;
 }
 
 /** One line for what a person can mend; the stack for a bug, or when LOG_LEVEL=debug asks for it. */

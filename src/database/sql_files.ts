@@ -94,6 +94,10 @@ import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type:
 import databaseKey from "../../sql/functions/database_key.sql" with { type: "text" };
 import databaseMetrics from "../../sql/functions/database_metrics.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
+import diagnoseBatches from "../../sql/functions/diagnose_batches.sql" with { type: "text" };
+import diagnoseRights from "../../sql/functions/diagnose_rights.sql" with { type: "text" };
+import diagnoseServer from "../../sql/functions/diagnose_server.sql" with { type: "text" };
+import diagnoseSql from "../../sql/functions/diagnose_sql.sql" with { type: "text" };
 import discardRejected from "../../sql/functions/discard_rejected.sql" with { type: "text" };
 import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" with {
   type: "text",
@@ -106,6 +110,7 @@ import findObject from "../../sql/functions/find_object.sql" with { type: "text"
 import finishMarket from "../../sql/functions/finish_market.sql" with { type: "text" };
 import giveBack from "../../sql/functions/give_back.sql" with { type: "text" };
 import guardSetting from "../../sql/functions/guard_setting.sql" with { type: "text" };
+import hasItsPages from "../../sql/functions/has_its_pages.sql" with { type: "text" };
 import importMarkets from "../../sql/functions/import_markets.sql" with { type: "text" };
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
@@ -211,10 +216,12 @@ import storePaymentMethods from "../../sql/functions/store_payment_methods.sql" 
 };
 import takeLoad from "../../sql/functions/take_load.sql" with { type: "text" };
 import temporaryTables from "../../sql/functions/temporary_tables.sql" with { type: "text" };
+import unfetchedMarkets from "../../sql/functions/unfetched_markets.sql" with { type: "text" };
 import watchIncidents from "../../sql/functions/watch_incidents.sql" with { type: "text" };
 import watchShapes from "../../sql/functions/watch_shapes.sql" with { type: "text" };
 import watchedValues from "../../sql/functions/watched_values.sql" with { type: "text" };
 import whyLate from "../../sql/functions/why_late.sql" with { type: "text" };
+import workerRights from "../../sql/functions/worker_rights.sql" with { type: "text" };
 import workersAtWork from "../../sql/functions/workers_at_work.sql" with { type: "text" };
 import writeImportedBooks from "../../sql/functions/write_imported_books.sql" with { type: "text" };
 import plainFromFactsMarketHours from "../../sql/plain/views/from_facts_market_hours.sql" with {
@@ -410,6 +417,10 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/database_key.sql", body: databaseKey },
   { name: "functions/database_metrics.sql", body: databaseMetrics },
   { name: "functions/diagnose.sql", body: diagnose },
+  { name: "functions/diagnose_batches.sql", body: diagnoseBatches },
+  { name: "functions/diagnose_rights.sql", body: diagnoseRights },
+  { name: "functions/diagnose_server.sql", body: diagnoseServer },
+  { name: "functions/diagnose_sql.sql", body: diagnoseSql },
   { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },
   { name: "functions/end_fetching.sql", body: endFetching },
@@ -420,6 +431,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/finish_market.sql", body: finishMarket },
   { name: "functions/give_back.sql", body: giveBack },
   { name: "functions/guard_setting.sql", body: guardSetting },
+  { name: "functions/has_its_pages.sql", body: hasItsPages },
   { name: "functions/import_markets.sql", body: importMarkets },
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
@@ -503,10 +515,12 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/store_payment_methods.sql", body: storePaymentMethods },
   { name: "functions/take_load.sql", body: takeLoad },
   { name: "functions/temporary_tables.sql", body: temporaryTables },
+  { name: "functions/unfetched_markets.sql", body: unfetchedMarkets },
   { name: "functions/watch_incidents.sql", body: watchIncidents },
   { name: "functions/watch_shapes.sql", body: watchShapes },
   { name: "functions/watched_values.sql", body: watchedValues },
   { name: "functions/why_late.sql", body: whyLate },
+  { name: "functions/worker_rights.sql", body: workerRights },
   { name: "functions/workers_at_work.sql", body: workersAtWork },
   { name: "functions/write_imported_books.sql", body: writeImportedBooks },
   { name: "views/from_facts_market_hours.sql", body: plainFromFactsMarketHours, tier: "plain" },

@@ -16,6 +16,16 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/**
+ * `value`, if it is an object.
+ * @param what names it in the message, e.g. `the answer`
+ * @throws {AnswerError} `unexpected_shape`
+ */
+export function requireObject(value: unknown, what: string): JsonObject {
+  if (isObject(value)) return value;
+  throw new AnswerError("unexpected_shape", `${what} is ${kindOf(value)} instead of an object`);
+}
+
 /** The elements of `value` that are objects; none where it is no array. */
 export function objectsIn(value: unknown): readonly JsonObject[] {
   return Array.isArray(value) ? value.filter(isObject) : [];

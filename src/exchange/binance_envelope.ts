@@ -1,18 +1,13 @@
-import { AnswerError, isObject, type JsonObject, kindOf, oneLine, textOf } from "./answer.ts";
+import { AnswerError, type JsonObject, oneLine, requireObject, textOf } from "./answer.ts";
 
 /**
  * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
  * @throws {AnswerError} `refused` with the exchange's own code and message
  */
 export function successful(document: unknown): JsonObject {
-  if (!isObject(document)) {
-    throw new AnswerError(
-      "unexpected_shape",
-      `the answer is ${kindOf(document)} instead of an object`,
-    );
-  }
-  const { code, success, message, messageDetail } = document;
-  if (code === "000000" && success !== false) return document;
+  const answer = requireObject(document, "the answer");
+  const { code, success, message, messageDetail } = answer;
+  if (code === "000000" && success !== false) return answer;
   if (code === undefined && success !== false) {
     throw new AnswerError("unexpected_shape", "the answer has no code");
   }

@@ -1,4 +1,4 @@
-import { AnswerError, idOf, isObject, type JsonObject, kindOf, oneLine, textOf } from "./answer.ts";
+import { AnswerError, idOf, type JsonObject, oneLine, requireObject, textOf } from "./answer.ts";
 
 /**
  * "Too many visits" and "Exceeded the IP Rate Limit", in a body of HTTP 200: codes of Bybit's v5 API
@@ -12,22 +12,15 @@ const TOO_MANY = new Set(["10006", "10018"]);
  * @throws {AnswerError} `refused` or `rate_limited` with the exchange's own code and message
  */
 export function resultOf(document: unknown): JsonObject {
-  if (!isObject(document)) {
-    throw new AnswerError(
-      "unexpected_shape",
-      `the answer is ${kindOf(document)} instead of an object`,
-    );
-  }
-  const code = idOf(document["ret_code"]) ?? idOf(document["retCode"]);
+  const answer = requireObject(document, "the answer");
+  const code = idOf(answer["ret_code"]) ?? idOf(answer["retCode"]);
   if (code === undefined) throw new AnswerError("unexpected_shape", "the answer has no code");
   if (code !== "0") {
-    const words = textOf(document["ret_msg"]) ?? textOf(document["retMsg"]) ?? "no message";
+    const words = textOf(answer["ret_msg"]) ?? textOf(answer["retMsg"]) ?? "no message";
     throw new AnswerError(
       TOO_MANY.has(code) ? "rate_limited" : "refused",
       oneLine(`the exchange answered code ${code}: ${words}`),
     );
   }
-  const { result } = document;
-  if (isObject(result)) return result;
-  throw new AnswerError("unexpected_shape", `result is ${kindOf(result)} instead of an object`);
+  return requireObject(answer["result"], "result");
 }

@@ -241,6 +241,7 @@ export class BatchStore {
       "select * from p2p.load_batch($1)",
       [batchId],
       DEADLINES.loadSeconds,
+      "finish",
     );
     done();
     const batch = loadedBatch(row);

@@ -9,6 +9,9 @@ import type { Clock } from "./clock.ts";
 const RETRY_SECONDS = [0.2, 1, 3] as const;
 const FURTHER_RETRY_SECONDS = 5;
 
+/** What being told to stop does to a call: it is soon given up, or left to end, as a load is. */
+export type WhenStopping = "hurry" | "finish";
+
 /** Runs statements that may be repeated, and repeats them while the database is lost. Tells people of that. */
 export class PatientDatabase {
   /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
@@ -33,20 +36,21 @@ export class PatientDatabase {
   }
 
   /**
-   * @param seconds deadline of each try; being told to stop shortens all but that of a load
+   * @param seconds deadline of each try
    * @throws {DatabaseError} when patience is over, or for another reason than a lost connection
    */
   async call(
     statement: string,
     parameters: readonly Parameter[],
     seconds: number = DEADLINES.statementSeconds,
+    whenStopping: WhenStopping = "hurry",
   ): Promise<Row[]> {
     const { clock, signal } = this;
     const begunAt = clock.now();
     let lostAt: number | undefined;
     for (let attempt = 0;; attempt++) {
       try {
-        return await this.callOnce(statement, parameters, seconds);
+        return await this.callOnce(statement, parameters, seconds, whenStopping);
       } catch (error) {
         if (!isConnectionLost(error)) throw error;
         lostAt ??= signal.aborted ? begunAt : clock.now();
@@ -62,9 +66,10 @@ export class PatientDatabase {
     statement: string,
     parameters: readonly Parameter[],
     seconds: number = DEADLINES.statementSeconds,
+    whenStopping: WhenStopping = "hurry",
   ): Promise<Row[]> {
     try {
-      const rows = await this.#run(statement, parameters, seconds);
+      const rows = await this.#run(statement, parameters, seconds, whenStopping);
       this.lostSince = undefined;
       this.alerts.resolve("database_lost", "the database is back");
       return rows;
@@ -84,11 +89,10 @@ export class PatientDatabase {
     statement: string,
     parameters: readonly Parameter[],
     seconds: number,
+    whenStopping: WhenStopping,
   ): Promise<Row[]> {
     const { database, clock, signal } = this;
-    if (seconds === DEADLINES.loadSeconds) {
-      return await database.run(statement, parameters, seconds);
-    }
+    if (whenStopping === "finish") return await database.run(statement, parameters, seconds);
     const answered = new AbortController();
     const enough = new AbortController();
     const hurry = () =>

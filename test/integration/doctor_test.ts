@@ -37,6 +37,11 @@ async function only(sql: SqlFixture): Promise<Finding> {
   return findings[0] as Finding;
 }
 
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
 /** doctor, as people run it; the exchange answers unless the test says otherwise. */
 async function doctor(
   url: string,
@@ -44,7 +49,12 @@ async function doctor(
 ): Promise<Ended & { findings: Finding[]; wrong: Finding[] }> {
   const simulator = await startSimulator({ offers: 100 });
   try {
-    const variables = { DATABASE_URL: url, BINANCE_BASE_URL: simulator.url, ...more };
+    const variables = {
+      DATABASE_URL: url,
+      BINANCE_BASE_URL: simulator.url,
+      PROMETHEUS_PORT: String(freePort()),
+      ...more,
+    };
     const ended = await runProgram(["doctor", "--json"], variables);
     const findings = JSON.parse(ended.stdout || "[]") as Finding[];
     return { ...ended, findings, wrong: findings.filter(({ state }) => state !== "ok") };
@@ -60,6 +70,7 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
     deepStrictEqual([code, wrong], [0, []]);
     deepStrictEqual(findings.map(({ topic }) => topic), [
       "configuration",
+      "alerts",
       "database",
       "clock",
       "schema",
@@ -69,10 +80,11 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
       "sql",
       "batches",
       "markets",
+      "service",
       "exchange",
     ]);
     match(
-      findings[6]?.finding ?? "",
+      findings.find(({ topic }) => topic === "rights")?.finding ?? "",
       url === sql.url ? /owns the schema/ : /^test_worker works with the role p2p_worker$/,
     );
   }
@@ -95,6 +107,35 @@ Deno.test("the report for people: a mark a finding, its mend, and the sum", asyn
   match(stderr, /^1 to mend, 1 worth a look$/m);
 });
 
+Deno.test("the port of metrics: taken by somebody, or by a service that is well, ill or silent", async () => {
+  await using sql = await healthy();
+  let status = 200;
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    ({ url }) =>
+      new Response("the loop hangs", { status: url.endsWith("/healthz") ? status : 404 }),
+  );
+  const ask = async (more: Variables = {}) => {
+    const variables = { PROMETHEUS_PORT: `${server.addr.port}`, WORKER_NAME: "here", ...more };
+    const { findings } = await doctor(sql.url, variables);
+    const found = findings.find(({ topic }) => topic === "service");
+    return [found?.state, found?.finding];
+  };
+  const [taken, why] = await ask();
+  strictEqual(taken, "warning");
+  match(why ?? "", /^port \d+ cannot be had for metrics and page: .*in use/);
+  deepStrictEqual(await ask({ ENABLE_METRICS: "false" }), [undefined, undefined]);
+
+  await sql.beat({ worker: "here:1:1", name: "here" });
+  match((await ask()).join(" "), /^ok the service of this machine is well: /);
+  status = 503;
+  match((await ask()).join(" "), /^bad .*healthz says HTTP 503: the loop hangs$/);
+  match(
+    (await ask({ PROMETHEUS_PORT: `${freePort()}` })).join(" "),
+    /^warning a worker of this machine runs, and .* does not answer: /,
+  );
+});
+
 Deno.test("a variable that is not valid: nothing else can be looked at", async () => {
   const { code, findings } = await doctor("postgres://127.0.0.1:1/x", { LOG_LEVEL: "loud" });
   strictEqual(code, 1);
@@ -107,10 +148,11 @@ Deno.test("a database that cannot be reached does not keep doctor from asking th
   strictEqual(code, 1);
   deepStrictEqual(findings.map(({ topic, state }) => [topic, state]), [
     ["configuration", "ok"],
+    ["alerts", "ok"],
     ["database", "bad"],
     ["exchange", "ok"],
   ]);
-  match(findings[1]?.finding ?? "", /^the database at 127\.0\.0\.1:1\/x cannot be reached/);
+  match(findings[2]?.finding ?? "", /^the database at 127\.0\.0\.1:1\/x cannot be reached/);
 });
 
 Deno.test("an empty database: migrate, as it says, mends it; a newer one wants a newer program", async () => {
@@ -133,6 +175,19 @@ Deno.test("an empty database: migrate, as it says, mends it; a newer one wants a
   strictEqual(newer.code, 1);
   match(newer.wrong[0]?.finding ?? "", new RegExp(`newer than this program \\(${VERSION}\\)`));
   match(newer.wrong[0]?.mend ?? "", /use the newer program/);
+});
+
+Deno.test("PostgreSQL was upgraded, or the backup is of another one: migrate reads the functions again", async () => {
+  await using sql = await healthy();
+  await sql.rows("update p2p.schema_objects set server_major = server_major - 1");
+  const { code, wrong } = await doctor(sql.url);
+  deepStrictEqual([code, wrong.map(({ topic, state }) => [topic, state])], [0, [[
+    "schema",
+    "warning",
+  ]]]);
+  match(wrong[0]?.mend ?? "", /^p2p-ingest migrate /);
+  strictEqual((await runProgram(["migrate"], { DATABASE_URL: sql.url })).code, 0);
+  deepStrictEqual((await doctor(sql.url)).wrong, []);
 });
 
 Deno.test("a user without the role of a worker, and one who may not make temporary tables", async () => {

@@ -71,6 +71,21 @@ async function withScene(
   }
 }
 
+/** A batch that has stored some pages, of a slow exchange and through a proxy before the database. */
+async function withProxiedBatch(
+  work: (scene: Scene, proxy: HalfOpenProxy, worker: Program) => Promise<void>,
+): Promise<void> {
+  await withScene(() => undefined, async (scene) => {
+    await using proxy = await HalfOpenProxy.before(scene.url);
+    await using worker = new Program(["once", "--json"], {
+      ...scene.variables,
+      DATABASE_URL: proxy.through(scene.variables["DATABASE_URL"] ?? ""),
+    });
+    await pagesStored(scene.database, 5);
+    await work(scene, proxy, worker);
+  }, 60);
+}
+
 const errorsOf = async (database: Database): Promise<string[]> =>
   (await rowsOf(
     database,
@@ -172,13 +187,7 @@ Deno.test("invalid response: written down with its kind, skipped, and the rest i
 });
 
 Deno.test("database connection lost: told at once; pages in hand are written when it is back, none is fetched twice", async () => {
-  await withScene(() => undefined, async ({ database, url, variables, asked, truth }) => {
-    await using proxy = await HalfOpenProxy.before(url);
-    await using worker = new Program(["once", "--json"], {
-      ...variables,
-      DATABASE_URL: proxy.through(variables["DATABASE_URL"] ?? ""),
-    });
-    await pagesStored(database, 5);
+  await withProxiedBatch(async ({ database, asked, truth }, proxy, worker) => {
     proxy.refuse();
     const began = performance.now();
     await eventually(
@@ -200,7 +209,7 @@ Deno.test("database connection lost: told at once; pages in hand are written whe
     deepStrictEqual(alertKinds(stderr), ["database_lost", "database_lost over"]);
     deepStrictEqual([...asked].filter(([, times]) => times.length > 1), [], "asked for twice");
     deepStrictEqual(await storedOffers(database, JSON.parse(stdout).batch_id), truth());
-  }, 60);
+  });
 });
 
 Deno.test("validation: offers that cannot be are set aside with the reason and their JSON, the others load", async () => {
@@ -297,13 +306,7 @@ Deno.test("duplicate key: an offer that comes twice is one row, and no error", a
 });
 
 Deno.test("duplicate key: a page whose storing was answered to nobody is sent again, and is there once", async () => {
-  await withScene(() => undefined, async ({ database, url, variables, asked, truth }) => {
-    await using proxy = await HalfOpenProxy.before(url);
-    await using worker = new Program(["once", "--json"], {
-      ...variables,
-      DATABASE_URL: proxy.through(variables["DATABASE_URL"] ?? ""),
-    });
-    await pagesStored(database, 5);
+  await withProxiedBatch(async ({ database, asked, truth }, proxy, worker) => {
     proxy.freeze("toClient");
     // What is under way is stored, and what comes then waits behind it.
     await eventually("nothing more to be stored", async () => {
@@ -319,7 +322,7 @@ Deno.test("duplicate key: a page whose storing was answered to nobody is sent ag
     deepStrictEqual([...asked].filter(([, times]) => times.length > 1), [], "asked for twice");
     deepStrictEqual(await storedOffers(database, JSON.parse(stdout).batch_id), truth());
     deepStrictEqual(await errorsOf(database), []);
-  }, 60);
+  });
 });
 
 function totalOf(asked: ReadonlyMap<string, readonly number[]>): number {

@@ -9,7 +9,7 @@ Deno.test("status names the workers, what they do and what their exchanges allow
   const variables = { DATABASE_URL: urlAs("worker", test.url) };
   const before = await runProgram(["status"], variables);
   strictEqual(before.code, 0, before.stderr);
-  match(before.stdout, /^No worker is running\.$/m);
+  match(before.stdout, /^No worker is running\. /m);
   ok(!before.stdout.includes("Skipped"));
 
   const exchange = {

@@ -87,7 +87,9 @@ Deno.test("being told to stop also ends the wait for a server that is silent, bu
   stop.abort();
   await assert.rejects(storing, /no answer since the worker was told to stop/);
   await assert.rejects(patient.callOnce("leave", []), DatabaseTimeout);
-  assert.deepEqual(await patient.call("load", [], DEADLINES.loadSeconds), [{ loaded: true }]);
+  assert.deepEqual(await patient.call("load", [], DEADLINES.loadSeconds, "finish"), [{
+    loaded: true,
+  }]);
 });
 
 Deno.test("what the database refuses is not tried again", async () => {

@@ -1,0 +1,133 @@
+// What diagnose finds on the server, in rights and in the schedule: each with what mends it, which is then done.
+import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
+import { LOGINS } from "../support/database.ts";
+import { SqlFixture } from "../support/sql_fixture.ts";
+import { offer } from "../support/sql_offer.ts";
+
+const BUY = "VES/USDT BUY";
+
+async function healthy(): Promise<SqlFixture> {
+  const sql = await SqlFixture.create();
+  await sql.loadBatch(undefined, { [BUY]: [offer({ id: "1" })] });
+  return sql;
+}
+
+interface Finding {
+  readonly topic: string;
+  readonly state: string;
+  readonly finding: string;
+  readonly mend: string;
+}
+
+/** As a worker that connects now: settings of roles and databases are those of new sessions. */
+async function diagnose(sql: SqlFixture): Promise<Finding[]> {
+  await using fresh = SqlFixture.connect(sql.url);
+  const rows = await fresh.worker.run(
+    "select * from p2p.diagnose(10) where state <> 'ok'",
+    [],
+    20,
+  );
+  return rows.map((row) => ({ ...row }) as unknown as Finding);
+}
+
+async function only(sql: SqlFixture): Promise<Finding> {
+  const findings = await diagnose(sql);
+  strictEqual(findings.length, 1, JSON.stringify(findings));
+  return findings[0] as Finding;
+}
+
+Deno.test("settings of the database that stop or break off a worker; the statement that is named mends each", async () => {
+  await using sql = await healthy();
+  const name = new URL(sql.url).pathname.slice(1);
+  for (
+    const [change, state, finding] of [
+      [
+        "set default_transaction_read_only = on",
+        "bad",
+        /^default_transaction_read_only is set for this database: nothing can be written$/,
+      ],
+      [
+        "set statement_timeout = '5s'",
+        "warning",
+        /^statement_timeout is set for this database: what takes longer than 5000 ms/,
+      ],
+      [
+        "set lock_timeout = '1min'",
+        "warning",
+        /^lock_timeout is set for this database: .* 60000 ms/,
+      ],
+      [
+        "connection limit 5",
+        "warning",
+        new RegExp(`^database ${name} may have 5 connections; a worker takes up to 4$`),
+      ],
+    ] as const
+  ) {
+    // Past the setting that is tested, which holds for this session, too.
+    await sql.database.runScript(`alter database ${name} ${change}`, 20);
+    const found = await only(sql);
+    deepStrictEqual([found.topic, found.state], ["server", state]);
+    match(found.finding, finding);
+    await sql.database.runScript(found.mend, 20);
+    deepStrictEqual(await diagnose(sql), []);
+  }
+  await sql.database.runScript(
+    `alter role ${LOGINS.worker} in database ${name} set statement_timeout = '7s'`,
+    20,
+  );
+  const own = await only(sql);
+  match(own.finding, new RegExp(`^statement_timeout is set for ${LOGINS.worker}: `));
+  await sql.database.runScript(own.mend, 20);
+  deepStrictEqual(await diagnose(sql), []);
+});
+
+Deno.test("privileges on tables and sequences: what the migrations grant, and what of it is missing", async () => {
+  await using sql = await healthy();
+  const granted = `select c.relname::text as table_name, a.privilege_type as privilege
+    from pg_class c cross join aclexplode(c.relacl) a
+    where c.relnamespace = 'p2p'::regnamespace and a.grantee = 'p2p_worker'::regrole and c.relkind in ('r', 'p', 'S')
+    order by 1, 2`;
+  deepStrictEqual(
+    await sql.rows("select * from p2p.worker_rights() order by 1, 2"),
+    await sql.rows(granted),
+  );
+  await sql.database.runScript(
+    `revoke insert, update on p2p.dim_offers from p2p_worker;
+     revoke usage on sequence p2p.fact_market_depth_depth_id_seq from p2p_worker`,
+    20,
+  );
+  const { topic, state, finding, mend } = await only(sql);
+  deepStrictEqual([topic, state], ["rights", "bad"]);
+  strictEqual(
+    finding,
+    "p2p_worker may not insert dim_offers, update dim_offers, usage fact_market_depth_depth_id_seq",
+  );
+  await sql.database.runScript(mend.replace("as the owner: ", ""), 20);
+  deepStrictEqual(await diagnose(sql), []);
+});
+
+Deno.test("due times without a batch, and a service that is not there any more", async () => {
+  await using sql = await healthy();
+  await sql.rows(
+    `insert into p2p.ops_skipped_batches (due_at, reason)
+     values (now() - interval '1 hour', 'paused'), (now() - interval '2 days', 'long ago')`,
+  );
+  const skipped = await only(sql);
+  deepStrictEqual([skipped.topic, skipped.state, skipped.finding], [
+    "schedule",
+    "warning",
+    "1 due times of the last 24 hours had no batch: paused",
+  ]);
+  await sql.rows(skipped.mend);
+  await sql.rows("delete from p2p.ops_skipped_batches");
+
+  await sql.kill("worker-1");
+  const gone = await only(sql);
+  deepStrictEqual([gone.topic, gone.state], ["workers", "warning"]);
+  match(gone.finding, /^no worker is running: worker-1 was last seen at 20\d\d-/);
+  match(gone.mend, /systemctl start p2p-ingest/);
+  await sql.work("select p2p.leave('worker-1')");
+  match((await only(sql)).finding, /^no worker is running: worker-1 was stopped at /);
+  await sql.beat({ worker: "worker-2" });
+  deepStrictEqual(await diagnose(sql), []);
+});

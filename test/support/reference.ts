@@ -1,0 +1,267 @@
+/** docs/reference.md, the man page and the README's table of variables, from the definitions of the program. */
+import { formatMessage, type Message } from "@optique/core/message";
+import { getDocPageSync } from "@optique/core/parser";
+import { formatUsage, formatUsageTerm } from "@optique/core/usage";
+import { commands } from "../../src/cli/program.ts";
+import { loadConfig, SECRETS } from "../../src/config.ts";
+import { EXIT, EXIT_MEANINGS } from "../../src/errors.ts";
+import { VARIABLES } from "../../src/variables.ts";
+import { VERSION } from "../../src/version.ts";
+
+const NAME = "p2p-ingest";
+
+interface Entry {
+  readonly name: string;
+  readonly about: string;
+}
+
+export interface Example {
+  readonly command: string;
+  readonly does: string;
+}
+
+/** A command or subcommand. */
+export interface CommandPage {
+  /** e.g. `sql diff` */
+  readonly name: string;
+  readonly usage: string;
+  readonly brief: string;
+  /** Empty where it is the one of the command above. */
+  readonly description: string;
+  readonly options: readonly Entry[];
+  readonly subcommands: readonly string[];
+  readonly examples: readonly Example[];
+}
+
+const plain = (message: Message | undefined): string =>
+  message === undefined ? "" : formatMessage(message, { colors: false, quotes: false }).trim();
+
+/** Every command, each before its subcommands. */
+export function commandPages(path: readonly string[] = []): CommandPage[] {
+  const page = getDocPageSync(commands, [...path]);
+  if (page === undefined) throw new Error(`no help for ${path.join(" ")}`);
+  const above = getDocPageSync(commands, path.slice(0, -1));
+  const entries = page.sections.flatMap(({ entries }) => entries);
+  const subcommands = entries.flatMap(({ term }) => term.type === "command" ? [term.name] : []);
+  const isSame = path.length > 1 && plain(page.description) === plain(above?.description);
+  const own: CommandPage = {
+    name: path.join(" "),
+    usage: subcommands.length > 0
+      ? `${NAME} ${path.join(" ")} COMMAND`
+      : formatUsage(NAME, page.usage ?? [], { colors: false }),
+    brief: plain(page.brief),
+    description: isSame ? "" : plain(page.description),
+    options: entries.filter(({ term }) => term.type !== "command").map((entry) => ({
+      name: formatUsageTerm(entry.term, { colors: false, optionsSeparator: ", " }),
+      about: plain(entry.description) +
+        (entry.default === undefined ? "" : ` [${plain(entry.default)}]`),
+    })),
+    subcommands,
+    examples: path.length > 1 ? [] : examplesOf(page.footer ?? []),
+  };
+  const below = subcommands.flatMap((name) => commandPages([...path, name]));
+  return path.length === 0 ? below : [own, ...below];
+}
+
+/** What `examples` of src/cli/help.ts made. */
+function examplesOf(footer: Message): Example[] {
+  return footer.flatMap((term, i) => {
+    if (term.type !== "commandLine") return [];
+    const does = footer[i + 2];
+    return [{ command: term.commandLine, does: does?.type === "text" ? does.text.trim() : "" }];
+  });
+}
+
+interface VariableRow {
+  readonly name: string;
+  readonly standard: string;
+  readonly about: string;
+}
+
+function variableRows(): VariableRow[] {
+  const defaults = loadConfig({}) as Readonly<Record<string, unknown>>;
+  return Object.entries(VARIABLES).map(([name, { about, otherwise }]) => {
+    const value = defaults[name];
+    const fixed = Array.isArray(value) ? listed(value) : value === undefined ? "" : `\`${value}\``;
+    return { name, standard: otherwise ?? fixed, about };
+  });
+}
+
+/** MARKETS and EXCHANGES are read into lists. */
+function listed(values: readonly unknown[]): string {
+  const text = values.map((value) =>
+    typeof value === "string" ? value : Object.values(value as object).join("/")
+  );
+  return `\`${text.join(",")}\``;
+}
+
+const tableRow = (...cells: readonly string[]): string =>
+  `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
+
+function variableTable(): string {
+  return tableRow("variable", "default", "") + tableRow("---", "---", "---") +
+    variableRows().map(({ name, standard, about }) => tableRow(`\`${name}\``, standard, about))
+      .join("");
+}
+
+const BEGIN = "<!-- variables: deno task reference -->";
+const END = "<!-- end of variables -->";
+
+/** The README with its table of variables made anew. */
+export function withVariables(readme: string): string {
+  const [before, rest = ""] = readme.split(BEGIN);
+  const [, after] = rest.split(END);
+  if (after === undefined) throw new Error(`the README has no ${BEGIN} … ${END}`);
+  return `${before}${BEGIN}\n\n${variableTable()}\n${END}${after}`;
+}
+
+/** Tables and views of the dump, with their comments. */
+function relations(schema: string): Entry[] {
+  const comment = /^COMMENT ON (?:TABLE|VIEW) p2p\.(\w+) IS '((?:[^']|'')*)';$/gm;
+  return [...schema.matchAll(comment)]
+    .map(([, name = "", about = ""]) => ({ name, about: about.replaceAll("''", "'") }))
+    .sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** @param schema the text of sql/schema.sql */
+export function referencePage(schema: string): string {
+  const pages = commandPages();
+  return [
+    `# Reference\n\nOf version ${VERSION}; made by \`deno task reference\` from the program itself. The same as a man page:\n` +
+    `\`man -l deploy/p2p-ingest.1\`.\n`,
+    "## Commands\n",
+    ...pages.map(commandSection),
+    "## Environment\n",
+    variableTable(),
+    `Each of ${
+      [...SECRETS].map((name) => `\`${name}\``).join(", ")
+    } may come from a file instead, named by \`<NAME>_FILE\`.\n`,
+    "## Exit codes\n",
+    tableRow("code", "means") + tableRow("---", "---") +
+    exitCodes().map(({ name, about }) => tableRow(name, about)).join(""),
+    "## Relations\n\nSchema `p2p` on plain PostgreSQL; `\\d+ p2p.<name>` explains every column.\n",
+    tableRow("relation", "holds") + tableRow("---", "---") +
+    relations(schema).map(({ name, about }) => tableRow(`\`${name}\``, escaped(about))).join(""),
+    "## Metrics\n\nSee [metrics.md](metrics.md).\n",
+  ].join("\n");
+}
+
+const escaped = (text: string): string => text.replaceAll(/[*<>]/g, (sign) => `\\${sign}`);
+
+function commandSection(page: CommandPage): string {
+  const depth = "#".repeat(2 + page.name.split(" ").length);
+  return [
+    `${depth} ${page.name}\n`,
+    `${escaped(page.brief)}\n`,
+    "```\n" + page.usage + "\n```\n",
+    ...(page.description === "" ? [] : [`${escaped(page.description)}\n`]),
+    ...(page.options.length === 0
+      ? []
+      : [page.options.map(({ name, about }) => `- \`${name}\`: ${escaped(about)}\n`).join("")]),
+    ...(page.examples.length === 0 ? [] : [
+      "```sh\n" +
+      page.examples.map(({ command, does }) => `${command}    # ${does}\n`).join("") + "```\n",
+    ]),
+  ].join("\n");
+}
+
+function exitCodes(): Entry[] {
+  return Object.entries(EXIT_MEANINGS).map(([name, about]) => ({
+    name: String(EXIT[name as keyof typeof EXIT]),
+    about,
+  }));
+}
+
+/** The man page, for man(7). */
+export function manPage(): string {
+  return [
+    `.\\" Made by deno task reference.`,
+    `.TH P2P-INGEST 1 "" "p2p-ingest ${VERSION}"`,
+    ".SH NAME",
+    `${NAME} \\- ${roff("all of Binance P2P, every ten minutes, in your own PostgreSQL")}`,
+    ".SH SYNOPSIS",
+    `.B ${roff(NAME)}`,
+    ".I COMMAND",
+    "[OPTION]...",
+    ".SH DESCRIPTION",
+    roff("Data goes to stdout, messages to stderr. Configuration is in the environment."),
+    ".SH COMMANDS",
+    ...commandPages().flatMap(manSection),
+    ".SH ENVIRONMENT",
+    ...variableRows().flatMap(({ name, standard, about }) => [
+      ".TP",
+      `.B ${roff(name)}`,
+      roff(unmarked([about, standard === "" ? "" : `[${standard}]`].filter((t) => t).join(" "))) ||
+      "\\&",
+    ]),
+    ".PP",
+    roff(`Each of ${[...SECRETS].join(", ")} may come from a file instead, named by <NAME>_FILE.`),
+    ".SH EXIT STATUS",
+    ...exitCodes().flatMap(({ name, about }) => [".TP", `.B ${name}`, roff(unmarked(about))]),
+    ".SH SEE ALSO",
+    ".BR psql (1)",
+    "",
+  ].join("\n");
+}
+
+const unmarked = (markdown: string): string => markdown.replaceAll("`", "");
+
+/** Text of one line: no requests, and hyphens that can be copied. */
+function roff(text: string): string {
+  return text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll("\n", " ")
+    .replace(/^[.']/, "\\&$&")
+    .replaceAll(
+      /[^\x20-\x7e]/gu,
+      (sign) => `\\[u${(sign.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}]`,
+    );
+}
+
+function manSection(page: CommandPage): string[] {
+  return [
+    `.SS ${roff(page.name)}`,
+    ...(page.brief === "" ? [] : [roff(page.brief)]),
+    ".PP",
+    ".nf",
+    roff(page.usage),
+    ".fi",
+    ...(page.description === "" ? [] : [".PP", roff(page.description)]),
+    ...page.options.flatMap(({ name, about }) => [".TP", `.B ${roff(name)}`, roff(about) || "\\&"]),
+    ...page.examples.flatMap(({ command, does }) => [
+      ".PP",
+      `${roff(does)}:`,
+      ".RS",
+      ".nf",
+      roff(command),
+      ".fi",
+      ".RE",
+    ]),
+  ];
+}
+
+/** The text as `deno fmt` would have it. */
+export async function formatted(markdown: string): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--line-width", "100", "--ext", "md", "-"],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const [, { stdout }] = await Promise.all([
+    new Blob([markdown]).stream().pipeTo(child.stdin),
+    child.output(),
+  ]);
+  return new TextDecoder().decode(stdout);
+}
+
+const file = (path: string): URL => new URL(`../../${path}`, import.meta.url);
+
+/** What the files are to be, by path below the project. */
+export async function referenceFiles(): Promise<ReadonlyMap<string, string>> {
+  const schema = await Deno.readTextFile(file("sql/schema.sql"));
+  const readme = await Deno.readTextFile(file("README.md"));
+  return new Map([
+    ["docs/reference.md", await formatted(referencePage(schema))],
+    ["deploy/p2p-ingest.1", manPage()],
+    ["README.md", await formatted(withVariables(readme))],
+  ]);
+}
