@@ -21,6 +21,8 @@ export const DEADLINES = {
   refreshSeconds: 3600,
   /** A migration may rewrite tables. */
   migrateSeconds: 3600,
+  /** One attempt to deliver an alert. */
+  alertSeconds: 10,
   /** A person's own statement in `query`. */
   querySeconds: 300,
   /** Saying goodbye to the server; then the sockets are closed. */
@@ -29,6 +31,9 @@ export const DEADLINES = {
 
 /** A worker says this often that it lives; silent for `leaseSeconds` it is dead, and others take its markets. */
 export const LEASE = { leaseSeconds: 15, renewSeconds: 4 } as const;
+
+/** How often each worker asks the database what people should know of. */
+export const WATCH = { everySeconds: 10 } as const;
 
 /** How long something is put up with before it is given up. */
 export const PATIENCE = {
@@ -40,6 +45,8 @@ export const PATIENCE = {
   databaseSeconds: 10,
   /** A lost database, once the worker was told to stop. */
   stoppingSeconds: 3,
+  /** Alerts that wait to be delivered, once the worker was told to stop. */
+  deliverySeconds: 5,
   /** Between looks at what the other workers of a batch do. */
   pollSeconds: 1,
 } as const;

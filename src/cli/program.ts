@@ -3,6 +3,7 @@ import { message } from "@optique/core/message";
 import { run as parseArguments } from "@optique/run";
 import { ConfigurationError, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { VERSION } from "../version.ts";
+import { alert, alertCommand } from "./alert.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
 import { doctor, doctorCommand } from "./doctor.ts";
@@ -29,6 +30,7 @@ const commands = or(
   migrateCommand,
   sqlCommand,
   doctorCommand,
+  alertCommand,
   dbCommand,
   simulateCommand,
   demoCommand,
@@ -75,6 +77,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await runMigrate(parsed);
       case "doctor":
         return await doctor(parsed);
+      case "alert":
+        return await alert(parsed);
       case "sql":
         return await sql(parsed);
       case "db":

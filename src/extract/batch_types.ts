@@ -1,4 +1,3 @@
-import type { AlertKind } from "../alerts.ts";
 import type { Market } from "../exchange/exchange.ts";
 import type { Body } from "./body.ts";
 import type { FailureKind } from "./failure.ts";
@@ -9,12 +8,6 @@ export interface ClaimedMarket extends Market {
   readonly nextPage: number;
   /** The last total that the exchange gave in this batch. */
   readonly offersReported: number | undefined;
-}
-
-/** An incident that a load found. */
-export interface BatchAlert {
-  readonly kind: AlertKind;
-  readonly message: string;
 }
 
 /** A fiat that the exchange was asked for; `*` is the list of them. */

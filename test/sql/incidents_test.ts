@@ -53,8 +53,10 @@ Deno.test("an incident is raised once and resolved once, whoever calls, however 
     ]],
   );
   const many = await Promise.all(
-    Array.from({ length: 8 }, () =>
-      call("select p2p.raise_incident('mine', 'x', repeat('long ', 1000), 'a:1:x') as news")),
+    Array.from(
+      { length: 8 },
+      () => call("select p2p.raise_incident('mine', 'x', repeat('long ', 1000), 'a:1:x') as news"),
+    ),
   );
   assert.equal(many.filter(([row]) => row?.["news"] === true).length, 1);
   // A kind that the database does not judge is its owner's.
