@@ -36,15 +36,17 @@ export async function beginAlerting(options: AlertingOptions): Promise<Alerting>
   const secrets = secretsOf(config);
   await using stack = new AsyncDisposableStack();
   const deliveries = configuredDestinations(config).map((destination) =>
-    stack.use(
-      new Delivery(destination, {
-        sender: { worker: worker.name, databaseKey: String(row?.["key"]) },
-        clock,
-        secrets,
-        ...(options.onAttempt === undefined ? {} : { onAttempt: options.onAttempt }),
-      }),
-    )
+    new Delivery(destination, {
+      sender: { worker: worker.name, databaseKey: String(row?.["key"]) },
+      clock,
+      secrets,
+      ...(options.onAttempt === undefined ? {} : { onAttempt: options.onAttempt }),
+    })
   );
+  // All at once: what waits has so many seconds in all.
+  stack.defer(async () => {
+    await Promise.all(deliveries.map((delivery) => delivery[Symbol.asyncDispose]()));
+  });
   for (const delivery of deliveries) {
     if (delivery.destination.keepsState) delivery.add(databaseIsThere());
   }
