@@ -258,6 +258,13 @@ CREATE FUNCTION p2p.current_sql_set() RETURNS integer
 
 COMMENT ON FUNCTION p2p.current_sql_set() IS 'The number of the set of SQL that a load would run now';
 
+CREATE FUNCTION p2p.database_metrics() RETURNS TABLE(metric text, help text, labels jsonb, value double precision)
+    LANGUAGE sql STABLE ROWS 50
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.database_metrics() IS 'What the database knows, as metrics of Prometheus: add rows of your own';
+
 CREATE FUNCTION p2p.database_tier() RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4535,6 +4542,9 @@ GRANT ALL ON FUNCTION p2p.current_sql() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.current_sql_set() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.current_sql_set() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.database_metrics() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.database_metrics() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.database_tier() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.database_tier() TO p2p_worker;

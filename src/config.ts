@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
 import { type MarketFilter, parseMarketFilter } from "./exchange/market_filter.ts";
@@ -78,6 +79,12 @@ const workerName = z.string().regex(
   "must be 1 to 100 printable characters",
 );
 
+/** An address or name of this machine, without a port. */
+const listenHost = z.string().refine(
+  (text) => isIP(text) !== 0 || /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(text),
+  "must be an IP address or a host name",
+);
+
 /** Every variable of the contract with its default. The README's table is checked against this. */
 const environment = z.object({
   DATABASE_URL: databaseUrl.optional(),
@@ -100,7 +107,8 @@ const environment = z.object({
   RATE_LIMIT_BACKOFF_FACTOR: decimal(0.01, 0.99).default(0.5),
   BATCH_DEADLINE_SECONDS: decimal(1, 86_400).default(480),
   MARKETS: markets.default(parseMarketFilter("*/*") as MarketFilter),
-  PROMETHEUS_PORT: wholeNumber(1, 65_535).default(9090),
+  PROMETHEUS_PORT: wholeNumber(0, 65_535).default(9090),
+  LISTEN_HOST: listenHost.default("127.0.0.1"),
   ENABLE_METRICS: trueOrFalse.default(true),
   LOG_LEVEL: z.enum(["debug", "info", "warning", "error"], "must be debug, info, warning or error")
     .default("info"),

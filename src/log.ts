@@ -6,6 +6,7 @@ import {
   type LogRecord,
 } from "@logtape/logtape";
 import { describe } from "./errors.ts";
+import { activeSpan } from "./tracing.ts";
 
 export type LogFormat = "text" | "json";
 export type LogLevel = "debug" | "info" | "warning" | "error";
@@ -30,7 +31,7 @@ export async function configureLog(level: LogLevel, format: LogFormat): Promise<
     sinks: {
       stderr: (record) => {
         clearProgress();
-        Deno.stderr.writeSync(encoder.encode(render(record)));
+        Deno.stderr.writeSync(encoder.encode(render(withTrace(record))));
       },
     },
     loggers: [
@@ -42,6 +43,14 @@ export async function configureLog(level: LogLevel, format: LogFormat): Promise<
 
 export function logger(part: string): Logger {
   return getLogger(["p2p", part]);
+}
+
+/** With the ids of the span that is active, as OpenTelemetry names them in logs. */
+function withTrace(record: LogRecord): LogRecord {
+  const span = activeSpan();
+  if (span === undefined) return record;
+  const ids = { trace_id: span.traceId, span_id: span.spanId };
+  return { ...record, properties: { ...record.properties, ...ids } };
 }
 
 function textLine(record: LogRecord): string {

@@ -1,4 +1,5 @@
 import { beginAlerting } from "../alerts/alerting.ts";
+import { configuredDestinations } from "../alerts/destinations.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { LEASE, PATIENCE } from "../deadlines.ts";
@@ -21,6 +22,7 @@ import { PatientDatabase } from "../extract/patient_database.ts";
 import { Presence, type ServedExchange, workerIdentity } from "../extract/presence.ts";
 import { Progress, type Stage } from "../extract/progress.ts";
 import { logger } from "../log.ts";
+import { Metrics } from "../serve/metrics.ts";
 import { VERSION } from "../version.ts";
 import { ProgressReport } from "./progress_report.ts";
 
@@ -51,6 +53,7 @@ export class Extraction implements AsyncDisposable {
   private constructor(
     readonly options: ExtractionOptions,
     readonly clock: Clock,
+    readonly metrics: Metrics,
     readonly store: BatchStore,
     readonly served: readonly ServedExchange[],
     readonly presence: Presence,
@@ -61,10 +64,20 @@ export class Extraction implements AsyncDisposable {
   static async begin(options: ExtractionOptions): Promise<Extraction> {
     const { config, database, exchanges, purpose, signal, clock = systemClock } = options;
     const worker = workerIdentity(config.WORKER_NAME ?? Deno.hostname(), VERSION, purpose);
+    const metrics = new Metrics();
+    for (const { name } of configuredDestinations(config)) metrics.expectAlerts(name);
     await using stack = new AsyncDisposableStack();
-    const { alerts } = stack.use(await beginAlerting({ config, database, worker, clock }));
+    const { alerts } = stack.use(
+      await beginAlerting({
+        config,
+        database,
+        worker,
+        clock,
+        onAttempt: (destination, outcome) => metrics.alertDeliveries.inc({ destination, outcome }),
+      }),
+    );
     const patient = new PatientDatabase(database, clock, alerts, signal);
-    const store = new BatchStore(patient, worker);
+    const store = new BatchStore(patient, worker, metrics);
     const served: ServedExchange[] = [];
     for (const exchange of exchanges) {
       const fetcher = new Fetcher({
@@ -76,6 +89,7 @@ export class Extraction implements AsyncDisposable {
           burst: config.RATE_LIMIT_BURST,
           backoffFactor: config.RATE_LIMIT_BACKOFF_FACTOR,
         },
+        metrics,
         remembered: await store.rememberedAccess(exchange.code),
         clock,
         timeoutSeconds: config.REQUEST_TIMEOUT_SECONDS,
@@ -84,7 +98,7 @@ export class Extraction implements AsyncDisposable {
       served.push({ exchange, fetcher });
     }
     const presence = stack.use(new Presence(store, served, config.MARKETS, clock));
-    return new Extraction(options, clock, store, served, presence, stack.move());
+    return new Extraction(options, clock, metrics, store, served, presence, stack.move());
   }
 
   /**

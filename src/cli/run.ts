@@ -9,6 +9,7 @@ import { serve } from "../extract/service.ts";
 import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { Extraction, outcomeLine } from "./extraction.ts";
 import { examples } from "./help.ts";
+import { listen } from "./listen.ts";
 import { print } from "./terminal.ts";
 
 export const runCommand = command(
@@ -50,6 +51,7 @@ export async function run(): Promise<ExitCode> {
     signal,
     showProgress: true,
   });
+  await using _http = config.ENABLE_METRICS ? listen(extraction, signal) : undefined;
   await serve({
     ticks: cronTicks(config.EXTRACTION_INTERVAL_MINUTES, signal),
     intervalSeconds: config.EXTRACTION_INTERVAL_MINUTES * 60,

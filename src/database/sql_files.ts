@@ -91,6 +91,7 @@ import comparedTables from "../../sql/functions/compared_tables.sql" with { type
 import currentSql from "../../sql/functions/current_sql.sql" with { type: "text" };
 import currentSqlSet from "../../sql/functions/current_sql_set.sql" with { type: "text" };
 import databaseKey from "../../sql/functions/database_key.sql" with { type: "text" };
+import databaseMetrics from "../../sql/functions/database_metrics.sql" with { type: "text" };
 import diagnose from "../../sql/functions/diagnose.sql" with { type: "text" };
 import discardRejected from "../../sql/functions/discard_rejected.sql" with { type: "text" };
 import dropTemporaryTables from "../../sql/functions/drop_temporary_tables.sql" with {
@@ -396,6 +397,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/current_sql.sql", body: currentSql },
   { name: "functions/current_sql_set.sql", body: currentSqlSet },
   { name: "functions/database_key.sql", body: databaseKey },
+  { name: "functions/database_metrics.sql", body: databaseMetrics },
   { name: "functions/diagnose.sql", body: diagnose },
   { name: "functions/discard_rejected.sql", body: discardRejected },
   { name: "functions/drop_temporary_tables.sql", body: dropTemporaryTables },

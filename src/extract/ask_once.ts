@@ -1,5 +1,6 @@
 import { describe } from "../errors.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
+import { untraced } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
 import { RequestFailure } from "./failure.ts";
@@ -9,8 +10,8 @@ export interface AskOptions {
   /** Body included. */
   readonly timeoutSeconds: number;
   readonly send: typeof fetch;
-  /** Counts up: answers of any kind, and the bytes of those that were read. */
-  readonly statistics: { answers: number; bytes: number };
+  /** Called when an answer begins, of whatever kind. */
+  readonly onAnswer: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -26,17 +27,16 @@ export interface Answer {
  */
 export async function askOnce(request: HttpRequest, options: AskOptions): Promise<Answer> {
   const { response, body } = await receive(request, options);
-  options.statistics.bytes += body.bytes;
   return { document: parse(body.text, response), body, status: response.status };
 }
 
 async function receive(
   request: HttpRequest,
-  { timeoutSeconds, send, statistics, signal }: AskOptions,
+  { timeoutSeconds, send, onAnswer, signal }: AskOptions,
 ): Promise<{ response: Response; body: Body }> {
   const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
   try {
-    const response = await send(request.url, {
+    const asked: RequestInit = {
       method: request.method,
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       headers: {
@@ -46,11 +46,12 @@ async function receive(
       },
       redirect: "manual", // an offer comes from the exchange that was asked, or not at all
       signal: AbortSignal.any([signal, deadline]),
-    });
-    statistics.answers++;
+    };
+    const response = await untraced(() => send(request.url, asked));
+    onAnswer();
     if (!response.ok) {
       await response.body?.cancel();
-      throw refusedByStatus(response);
+      throw withStatus(refusedByStatus(response), response);
     }
     return { response, body: await readBody(response) };
   } catch (error) {
@@ -71,23 +72,23 @@ function refusedByStatus(response: Response): RequestFailure {
   );
 }
 
+function withStatus(failure: RequestFailure, { status }: Response): RequestFailure {
+  failure.status = status;
+  return failure;
+}
+
 function parse(text: string, response: Response): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
     const isHtml = /^\s*</.test(text) || /html/i.test(response.headers.get("content-type") ?? "");
     if (isHtml) {
-      throw new RequestFailure("challenge", `HTTP ${response.status} with HTML instead of JSON`);
+      const message = `HTTP ${response.status} with HTML instead of JSON`;
+      throw withStatus(new RequestFailure("challenge", message), response);
     }
     const excerpt = JSON.stringify(text.slice(0, 80));
-    throw new RequestFailure(
-      "invalid_json",
-      `the body is not JSON (${text.length} characters): ${excerpt}`,
-      undefined,
-      {
-        cause,
-      },
-    );
+    const message = `the body is not JSON (${text.length} characters): ${excerpt}`;
+    throw withStatus(new RequestFailure("invalid_json", message, undefined, { cause }), response);
   }
 }
 

@@ -1,4 +1,6 @@
 import { PATIENCE } from "../deadlines.ts";
+import { P2pError } from "../errors.ts";
+import { failSpan, inSpan, recordSpans } from "../tracing.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { DueTime, EndedBatch, JoinedBatch, LoadedBatch, NoBatch } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
@@ -66,8 +68,13 @@ async function workOn(joined: JoinedBatch, options: BatchOptions): Promise<Batch
     database.waitFor(Math.max(joined.secondsLeft, due.intervalSeconds));
   }
   progress.enter("fetching", joined.marketsExpected);
+  const { batchId, outcome, marketsExpected } = joined;
   try {
-    return await workUntilLoaded(joined, options);
+    return await inSpan(
+      "batch",
+      { batch_id: batchId, outcome, markets_expected: marketsExpected },
+      () => workUntilLoaded(joined, options),
+    );
   } catch (error) {
     // What is stored is safe. Others may have our markets now; unless we cannot say so, then when we are idle.
     database.waitFor(0);
@@ -118,10 +125,39 @@ async function load(
   const { store, presence, progress } = options;
   progress.enter("loading");
   await presence.enter("loading");
-  const batch = await store.loadBatch(joined.batchId);
+  const batch = await inSpan("load", {}, async (span) => {
+    const began = Date.now();
+    const loaded = await store.loadBatch(joined.batchId);
+    const { status, offersInserted, offersRejected } = loaded;
+    span.setAttributes({
+      status,
+      offers_inserted: offersInserted,
+      offers_rejected: offersRejected,
+    });
+    if (status === "failed") failSpan(span, loaded.errorSummary ?? status);
+    if (span.isRecording()) await traceSteps(began, loaded.batchId, store);
+    return loaded;
+  });
   progress.enter("done");
   store.database.alerts.look();
   return { batch, wasOver: joined.secondsLeft <= 0 };
+}
+
+/** The steps of a load, as children of the span of the load. @param began milliseconds since 1970 */
+async function traceSteps(began: number, batchId: string, store: BatchStore): Promise<void> {
+  const steps = await store.loadSteps(batchId).catch((error) => {
+    if (!(error instanceof P2pError)) throw error;
+    return []; // who cannot be reached tells of that by other ways
+  });
+  recordSpans(
+    began,
+    steps.map(({ step, status, seconds, error }) => ({
+      name: step,
+      seconds,
+      attributes: { status },
+      failure: error,
+    })),
+  );
 }
 
 /** An exchange that nothing may be sent to. */
@@ -137,7 +173,10 @@ async function fetchMarkets(
   end: FetchingEnd,
 ): Promise<{ pages: number; givenUp: readonly GivenUp[] }> {
   const { served, store, clock, maxWorkers, progress } = options;
-  const writer = new PageWriter(store, batchId, (page, outcome) => progress.count(page, outcome));
+  const writer = new PageWriter(store, batchId, (page, outcome) => {
+    progress.count(page, outcome);
+    store.metrics.pageEnded(page, outcome);
+  });
   const broken = new AbortController();
   const ending: Ending = {
     soon: AbortSignal.any([end.soon, broken.signal]),

@@ -1,6 +1,7 @@
 import type { Parameter, Row } from "../database/connection.ts";
 import { DEADLINES, LEASE } from "../deadlines.ts";
 import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
+import type { Metrics } from "../serve/metrics.ts";
 import type { RememberedAccess } from "./access.ts";
 import type {
   ClaimedMarket,
@@ -10,6 +11,7 @@ import type {
   JoinedBatch,
   KnownFiat,
   LoadedBatch,
+  LoadStep,
   LostPage,
   NextStep,
   NoBatch,
@@ -36,7 +38,11 @@ export interface WorkerIdentity {
  * repeated, so that a lost connection costs nothing but time.
  */
 export class BatchStore {
-  constructor(readonly database: PatientDatabase, readonly worker: WorkerIdentity) {}
+  constructor(
+    readonly database: PatientDatabase,
+    readonly worker: WorkerIdentity,
+    readonly metrics: Metrics,
+  ) {}
 
   /**
    * Says that the worker lives, and what it does. Tried once: another one comes soon.
@@ -120,9 +126,11 @@ export class BatchStore {
     fiat: string | undefined,
     error: Error,
   ): Promise<void> {
+    const kind = "kind" in error ? String(error.kind) : error.name;
+    this.metrics.extractionFailed(kind, { fiat: fiat ?? "", asset: "" }, exchange);
     await this.database.call("select p2p.record_discovery_problem($1, $2, $3, $4)", [
       fiat ?? null,
-      "kind" in error ? String(error.kind) : error.name,
+      kind,
       error.message,
       exchange,
     ]);
@@ -171,6 +179,7 @@ export class BatchStore {
       count,
     ]);
     return rows.map((row) => ({
+      exchange,
       marketId: Number(row["market_id"]),
       fiat: String(row["fiat"]),
       asset: String(row["asset"]),
@@ -213,22 +222,49 @@ export class BatchStore {
       parameters.push(...values);
       return `p2p.${name}(${marks}) as r${index}`;
     });
+    const done = this.metrics.dbWriteDuration.startTimer({ operation: "store_pages" });
     const [row] = await this.database.call(
       `select ${calls.join(", ")}`,
       parameters,
       DEADLINES.storeSeconds,
     );
+    done();
     this.database.hasRoom();
     return pages.map((page, i) => "body" in page ? row?.[`r${i}`] as StoreOutcome : "lost");
   }
 
   async loadBatch(batchId: string): Promise<LoadedBatch> {
+    const { metrics } = this;
+    const done = metrics.dbWriteDuration.startTimer({ operation: "load_batch" });
     const [row = {}] = await this.database.call(
       "select * from p2p.load_batch($1)",
       [batchId],
       DEADLINES.loadSeconds,
     );
-    return loadedBatch(row);
+    done();
+    const batch = loadedBatch(row);
+    metrics.batchDuration.observe(batch.seconds);
+    metrics.offersInserted.inc(batch.offersInserted);
+    metrics.offersRejected.inc(batch.offersRejected);
+    return batch;
+  }
+
+  /** Steps of the newest load, in their order. */
+  async loadSteps(batchId: string): Promise<LoadStep[]> {
+    const rows = await this.database.call(
+      `select s.step, s.status, s.seconds, s.error
+       from p2p.ops_batch_steps s
+       where s.batch_id = $1
+         and s.load_number = (select max(l.load_number) from p2p.ops_batch_loads l where l.batch_id = s.batch_id)
+       order by s.position`,
+      [batchId],
+    );
+    return rows.map((row) => ({
+      step: String(row["step"]),
+      status: row["status"] as LoadStep["status"],
+      seconds: Number(row["seconds"]),
+      error: textOf(row["error"]),
+    }));
   }
 
   /** What became of a batch that others load; undefined while it runs. */
@@ -250,7 +286,7 @@ export class BatchStore {
     return [
       batchId,
       this.worker.id,
-      page.marketId,
+      page.market.marketId,
       page.page,
       page.endsMarket,
       page.offersReported ?? null,
@@ -271,7 +307,7 @@ export class BatchStore {
     return [
       batchId,
       this.worker.id,
-      page.marketId,
+      page.market.marketId,
       page.page,
       page.endsMarket,
       page.kind,

@@ -1,8 +1,11 @@
+import type { SpanContext } from "@opentelemetry/api";
 import type { Market } from "../exchange/exchange.ts";
 import type { Body } from "./body.ts";
 import type { FailureKind } from "./failure.ts";
 
 export interface ClaimedMarket extends Market {
+  /** Its code. */
+  readonly exchange: string;
   readonly marketId: number;
   /** 1, or the one after what another worker had stored. */
   readonly nextPage: number;
@@ -45,7 +48,7 @@ export interface NoBatch {
 export type NextStep = "fetch" | "wait" | "load" | "others" | "closed";
 
 export interface FetchedPage {
-  readonly marketId: number;
+  readonly market: ClaimedMarket;
   readonly page: number;
   readonly endsMarket: boolean;
   /** Offers on the page, as far as the envelope tells. */
@@ -57,15 +60,19 @@ export interface FetchedPage {
   readonly status: number;
   readonly durationMilliseconds: number;
   readonly body: Body;
+  /** Where it was fetched. */
+  readonly span: SpanContext | undefined;
 }
 
 export interface LostPage {
-  readonly marketId: number;
+  readonly market: ClaimedMarket;
   readonly page: number;
   readonly endsMarket: boolean;
   readonly kind: FailureKind;
   readonly message: string;
   readonly retries: number;
+  /** Where it was asked for. */
+  readonly span: SpanContext | undefined;
 }
 
 /** What became of a page; see store_page.sql. */
@@ -85,6 +92,14 @@ export interface LoadedBatch {
   readonly errors: number;
   readonly errorSummary: string | undefined;
   readonly seconds: number;
+}
+
+/** What a step of the newest load of a batch did. */
+export interface LoadStep {
+  readonly step: string;
+  readonly status: "ok" | "failed" | "undone";
+  readonly seconds: number;
+  readonly error: string | undefined;
 }
 
 /** A batch that others loaded. */

@@ -3,6 +3,7 @@ import { ExchangeError } from "../errors.ts";
 import { type MarketFilter, namedFiats } from "../exchange/market_filter.ts";
 import { logger } from "../log.ts";
 import { PATIENCE } from "../deadlines.ts";
+import { inSpan } from "../tracing.ts";
 import { ExchangeClosed } from "./access.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { KnownFiat } from "./batch_types.ts";
@@ -39,7 +40,12 @@ export async function requireMarkets(request: DiscoveryRequest): Promise<void> {
  * @returns false where another worker is asking already
  * @throws {ExchangeError} when the exchange gives no list and none is known
  */
-export async function refreshMarkets(request: DiscoveryRequest): Promise<boolean> {
+export function refreshMarkets(request: DiscoveryRequest): Promise<boolean> {
+  const { code } = request.served.exchange;
+  return inSpan("discover", { exchange: code }, () => readLists(request));
+}
+
+async function readLists(request: DiscoveryRequest): Promise<boolean> {
   const { served: { exchange, fetcher }, store, presence, filter, concurrency, signal } = request;
   const known = await store.knownFiats(exchange.code);
   const wanted = namedFiats(filter);

@@ -47,6 +47,8 @@ export class RequestFailure extends Error {
   override readonly name = "RequestFailure";
   /** Attempts that were made. */
   attempts = 1;
+  /** Of the answer, where there was one. */
+  status: number | undefined;
 
   /** @param retryAfterSeconds what the server asked for in `Retry-After` */
   constructor(

@@ -2,6 +2,8 @@ import pRetry, { AbortError } from "p-retry";
 import { z } from "zod";
 import { AnswerError } from "../exchange/answer.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
+import type { Metrics } from "../serve/metrics.ts";
+import { noteEvent } from "../tracing.ts";
 import { type AccessState, ExchangeClosed, type RememberedAccess } from "./access.ts";
 import { askOnce } from "./ask_once.ts";
 import type { Body } from "./body.ts";
@@ -17,6 +19,7 @@ export interface FetcherOptions {
   readonly rate: RateOptions;
   /** What an earlier process of this name had learned. */
   readonly remembered?: RememberedAccess | undefined;
+  readonly metrics: Metrics;
   readonly clock: Clock;
   /** For one attempt, body included. */
   readonly timeoutSeconds: number;
@@ -41,7 +44,6 @@ export interface FetcherStatistics {
   /** Attempts. Deno's `fetch` may send one twice without telling: when a connection that was idle turns out to be reset. */
   requests: number;
   retries: number;
-  bytes: number;
   /** Answers of any kind: the exchange is there. */
   answers: number;
   /** Answers that were a 429, a 403 or a challenge. */
@@ -67,7 +69,6 @@ export class Fetcher {
   readonly statistics: FetcherStatistics = {
     requests: 0,
     retries: 0,
-    bytes: 0,
     answers: 0,
     refused: 0,
   };
@@ -81,7 +82,8 @@ export class Fetcher {
   #waiting: { signal: AbortSignal; interrupted: AbortSignal; either: AbortSignal } | undefined;
 
   constructor(readonly options: FetcherOptions) {
-    const { exchange, rate, clock, maxRetries, remembered } = options;
+    const { exchange, rate, clock, maxRetries, remembered, metrics } = options;
+    metrics.expect(exchange);
     this.#limiter = new RateLimiter(rate, clock, remembered);
     this.#breaker = new Breaker(exchange, clock, remembered);
     this.#budget = new RetryBudget(maxRetries);
@@ -142,6 +144,7 @@ export class Fetcher {
           if (state !== "closed" && error.isOfExchange) throw new AbortError(closed);
           const before = failed.filter((kind) => kind === error.kind).length;
           failed.push(error.kind);
+          noteEvent("attempt failed", { attempt, outcome: error.kind, message: error.message });
           if (attempt <= maxRetries && this.#mayRetry(error, before)) throw error;
         }
         throw error instanceof Error ? new AbortError(error) : error; // final
@@ -191,26 +194,31 @@ export class Fetcher {
       throw error;
     }
     this.statistics.requests++;
-    if (attempt > 1) this.statistics.retries++;
-    else this.#budget.earn();
+    const { exchange, clock, metrics } = this.options;
+    if (attempt > 1) {
+      this.statistics.retries++;
+      metrics.apiRetries.inc({ exchange });
+    } else this.#budget.earn();
+    const began = clock.now();
+    const took = (outcome: FailureKind | "ok") =>
+      metrics.apiRequestDuration.observe({ exchange, outcome }, (clock.now() - began) / 1000);
     try {
       const received = await this.#attempt(request, read, attempt, signal);
+      took("ok");
       this.#limiter.accepted(permit);
       if (this.#refusedRequests.size > 0) this.#refusedRequests.delete(keyOf(request));
       if (this.#breaker.succeeded(pass)) this.#limiter.dropBurst();
       return received;
     } catch (error) {
-      const failure = error instanceof AnswerError
-        ? new RequestFailure(error.problem, error.message, undefined, { cause: error })
-        : error;
-      if (signal.aborted || !(failure instanceof RequestFailure)) {
+      if (signal.aborted || !(error instanceof RequestFailure)) {
         this.#breaker.withdrawn(pass);
-        throw failure;
+        throw error;
       }
-      failure.attempts = attempt;
-      this.#learn(failure, request, permit, pass);
+      took(error.kind);
+      error.attempts = attempt;
+      this.#learn(error, request, permit, pass);
       // What a probe asked for counts as failed: handed back, it might be the next probe as well, and fail for itself.
-      throw pass.isProbe && !failure.isRefusal ? new AbortError(failure) : failure;
+      throw pass.isProbe && !error.isRefusal ? new AbortError(error) : error;
     }
   }
 
@@ -230,6 +238,7 @@ export class Fetcher {
     let isNews = true;
     if (failure.isRefusal) {
       this.statistics.refused++;
+      this.options.metrics.apiRefused.inc({ exchange: this.options.exchange });
       isNews = this.#limiter.refused(permit, pause);
     } else if (failure.kind === "timeout") this.#limiter.timedOut(permit);
     else if (pause !== undefined) this.#limiter.pause(pause);
@@ -248,25 +257,39 @@ export class Fetcher {
     attempt: number,
     signal: AbortSignal,
   ): Promise<Received<T>> {
-    const started = this.options.clock.now();
+    const { exchange, clock, metrics } = this.options;
+    const started = clock.now();
     const { document, body, status } = await askOnce(request, {
       timeoutSeconds: this.options.timeoutSeconds,
       send: this.options.send ?? fetch,
-      statistics: this.statistics,
+      onAnswer: () => void this.statistics.answers++,
       signal,
     });
     const observedAt = new Date();
-    const milliseconds = this.options.clock.now() - started;
+    metrics.apiReceived.inc({ exchange }, body.bytes);
+    const milliseconds = clock.now() - started;
     this.#answerSeconds = 0.9 * (this.#answerSeconds ?? milliseconds / 1000) +
       milliseconds / 10_000;
     return {
-      value: read(document),
+      value: readAnswer(read, document, status),
       body,
       status,
       attempt,
       durationMilliseconds: Math.round(milliseconds),
       observedAt,
     };
+  }
+}
+
+/** @throws {RequestFailure} where the exchange says no, or something that is no page */
+function readAnswer<T>(read: (document: unknown) => T, document: unknown, status: number): T {
+  try {
+    return read(document);
+  } catch (error) {
+    if (!(error instanceof AnswerError)) throw error;
+    const failure = new RequestFailure(error.problem, error.message, undefined, { cause: error });
+    failure.status = status;
+    throw failure;
   }
 }
 

@@ -1,4 +1,5 @@
 import { PATIENCE } from "../deadlines.ts";
+import { inSpan } from "../tracing.ts";
 import { ExchangeClosed } from "./access.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { ClaimedMarket } from "./batch_types.ts";
@@ -84,11 +85,17 @@ async function fetchRound(options: FetchingOptions): Promise<Round> {
       const market = stop.soon.aborted ? undefined : await claims.next();
       if (market === undefined || stop.soon.aborted) return;
       writer.begin(market.marketId);
-      await fetchMarket(market, exchange, fetcher, (page) => {
-        pages++;
-        atOnce.lookAgain();
-        return writer.add(page);
-      }, stop);
+      const { fiat, asset, side } = market;
+      await inSpan(
+        "market",
+        { exchange: exchange.code, fiat, asset, side },
+        () =>
+          fetchMarket(market, exchange, fetcher, (page) => {
+            pages++;
+            atOnce.lookAgain();
+            return writer.add(page);
+          }, stop),
+      );
     } while (!isProbe && closed === undefined && !stop.soon.aborted);
   };
   // A fetcher that cannot go on (the database is lost, say) stops all; being stopped is no failure.

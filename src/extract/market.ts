@@ -1,7 +1,9 @@
-import type { Exchange } from "../exchange/exchange.ts";
+import type { SpanContext } from "@opentelemetry/api";
+import type { Exchange, PageEnvelope } from "../exchange/exchange.ts";
+import { activeSpan, failSpan, inSpan } from "../tracing.ts";
 import type { ClaimedMarket, FetchedPage, LostPage } from "./batch_types.ts";
 import { RequestFailure } from "./failure.ts";
-import type { Fetcher } from "./fetcher.ts";
+import type { Fetcher, Received } from "./fetcher.ts";
 
 /** 10,000 offers, six times the largest market ever seen: beyond this, paging does not end by itself. */
 export const MAX_PAGES = 500;
@@ -36,12 +38,16 @@ export async function fetchMarket(
   let pagesWithoutNews = 0;
 
   for (let page = market.nextPage; !ending.soon.aborted; page++) {
-    try {
-      const received = await fetcher.fetch(
-        exchange.searchRequest(market, page),
-        (document) => exchange.readPage(document),
-        ending.now,
-      );
+    const answer = await ask(market, page, exchange, fetcher, ending.now);
+    let endsMarket: boolean;
+    let isOurs: boolean;
+    if ("failure" in answer) {
+      lostInARow++;
+      endsMarket = page === 1 || lostInARow === 2 ||
+        (total ?? Infinity) <= page * exchange.rowsPerPage;
+      isOurs = await handOn(lost(market, page, endsMarket, answer));
+    } else {
+      const { received, span } = answer;
       const { items, offerIds } = received.value;
       total = received.value.total ?? total;
       lostInARow = 0;
@@ -50,9 +56,9 @@ export async function fetchMarket(
       pagesWithoutNews = seen.size > known ? 0 : pagesWithoutNews + 1;
 
       const isShort = items < exchange.rowsPerPage;
-      const endsMarket = items === 0 || (isShort && (total ?? 0) <= page * exchange.rowsPerPage);
-      const isOurs = await handOn({
-        marketId: market.marketId,
+      endsMarket = items === 0 || (isShort && (total ?? 0) <= page * exchange.rowsPerPage);
+      isOurs = await handOn({
+        market,
         page,
         endsMarket,
         items,
@@ -63,39 +69,79 @@ export async function fetchMarket(
         status: received.status,
         durationMilliseconds: received.durationMilliseconds,
         body: received.body,
+        span,
       });
-      if (endsMarket || !isOurs) return;
-    } catch (error) {
-      if (!(error instanceof RequestFailure)) throw error;
-      lostInARow++;
-      const endsMarket = page === 1 || lostInARow === 2 ||
-        (total ?? Infinity) <= page * exchange.rowsPerPage;
-      const isOurs = await handOn(lost(market, page, endsMarket, error));
-      if (endsMarket || !isOurs) return;
     }
+    if (endsMarket || !isOurs) return;
     // One page of nothing but repetitions can happen when the book slides by a whole page; two in a row do not.
     if (pagesWithoutNews === 2 || page >= MAX_PAGES) {
       const message = page >= MAX_PAGES
         ? `still going on after ${MAX_PAGES} pages`
         : "two pages in a row brought no new offer";
-      await handOn(lost(market, page + 1, true, new RequestFailure("page_loop", message)));
+      const failure = new RequestFailure("page_loop", message);
+      await handOn(lost(market, page + 1, true, { failure, span: activeSpan() }));
       return;
     }
   }
+}
+
+/** The span is where it was asked for. */
+type Asked =
+  & { readonly span: SpanContext | undefined }
+  & (
+    | { readonly received: Received<PageEnvelope> }
+    | { readonly failure: RequestFailure }
+  );
+
+/** A page, or why there is none. */
+async function ask(
+  market: ClaimedMarket,
+  page: number,
+  exchange: Exchange,
+  fetcher: Fetcher,
+  signal: AbortSignal,
+): Promise<Asked> {
+  const { fiat, asset, side } = market;
+  const attributes = { exchange: exchange.code, fiat, asset, side, page };
+  return await inSpan("page", attributes, async (span): Promise<Asked> => {
+    try {
+      const received = await fetcher.fetch(
+        exchange.searchRequest(market, page),
+        (document) => exchange.readPage(document),
+        signal,
+      );
+      span.setAttributes({
+        attempt: received.attempt,
+        "http.response.status_code": received.status,
+        outcome: "ok",
+        items: received.value.items,
+      });
+      return { received, span: activeSpan() };
+    } catch (failure) {
+      if (!(failure instanceof RequestFailure)) throw failure;
+      span.setAttributes({ attempt: failure.attempts, outcome: failure.kind });
+      if (failure.status !== undefined) {
+        span.setAttribute("http.response.status_code", failure.status);
+      }
+      failSpan(span, failure.message);
+      return { failure, span: activeSpan() };
+    }
+  });
 }
 
 function lost(
   market: ClaimedMarket,
   page: number,
   endsMarket: boolean,
-  failure: RequestFailure,
+  { failure, span }: { failure: RequestFailure; span: SpanContext | undefined },
 ): LostPage {
   return {
-    marketId: market.marketId,
+    market,
     page,
     endsMarket,
     kind: failure.kind,
     message: failure.message,
     retries: failure.attempts - 1,
+    span,
   };
 }

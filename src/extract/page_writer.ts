@@ -1,3 +1,4 @@
+import { activeContext, inSpan } from "../tracing.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { FetchedPage, LostPage, StoreOutcome } from "./batch_types.ts";
 
@@ -19,6 +20,8 @@ export class PageWriter {
   readonly #flushing: (Promise<void> | undefined)[] = Array.from({ length: LANES });
   /** Markets that went to another worker. */
   readonly #gone = new Set<number>();
+  /** A statement has pages of several markets: it is the batch's, and linked with them. */
+  readonly #batch = activeContext();
   #waiting = 0;
   #room: (() => void)[] = [];
   #failure: unknown;
@@ -42,8 +45,8 @@ export class PageWriter {
    */
   async add(page: Page): Promise<boolean> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#gone.has(page.marketId)) return false;
-    const lane = page.marketId % LANES;
+    if (this.#gone.has(page.market.marketId)) return false;
+    const lane = page.market.marketId % LANES;
     this.#lanes[lane]?.push(page);
     this.#waiting++;
     this.#flushing[lane] ??= this.#flush(lane);
@@ -51,7 +54,7 @@ export class PageWriter {
       await new Promise<void>((resolve) => this.#room.push(resolve));
     }
     if (this.#failure !== undefined) throw this.#failure;
-    return !this.#gone.has(page.marketId);
+    return !this.#gone.has(page.market.marketId);
   }
 
   /** Waits until every page taken is committed. */
@@ -67,7 +70,12 @@ export class PageWriter {
     try {
       while (queue.length > 0 && this.#failure === undefined) {
         const pages = queue.slice(0, PAGES_A_STATEMENT);
-        const outcomes = await this.store.storePages(this.batchId, pages);
+        const outcomes = await inSpan(
+          "store_pages",
+          { pages: pages.length },
+          () => this.store.storePages(this.batchId, pages),
+          { parent: this.#batch, links: pages.map(({ span }) => span) },
+        );
         queue.splice(0, pages.length);
         this.#makeRoom(pages.length);
         pages.forEach((page, i) => this.#report(page, outcomes[i] ?? "not_ours"));
@@ -81,7 +89,7 @@ export class PageWriter {
 
   /** A page of a market that went to another worker is dropped: that worker fetches it. */
   #report(page: Page, outcome: StoreOutcome): void {
-    if (outcome === "not_ours") this.#gone.add(page.marketId);
+    if (outcome === "not_ours") this.#gone.add(page.market.marketId);
     else this.onOutcome(page, outcome);
   }
 

@@ -30,6 +30,7 @@ export function workerIdentity(
 export class Presence implements AsyncDisposable {
   #doing: Doing = "idle";
   #isRegistered = false;
+  #beatenAt: number;
   readonly #ended = new AbortController();
   readonly #beating: Promise<void>;
 
@@ -39,7 +40,13 @@ export class Presence implements AsyncDisposable {
     readonly filter: MarketFilter,
     readonly clock: Clock,
   ) {
+    this.#beatenAt = clock.now();
     this.#beating = this.#beat();
+  }
+
+  /** When the heartbeat last came round, heard or not, by the clock. */
+  get beatenAt(): number {
+    return this.#beatenAt;
   }
 
   get doing(): Doing {
@@ -81,6 +88,7 @@ export class Presence implements AsyncDisposable {
   async #beat(): Promise<void> {
     const { signal } = this.#ended;
     while (!signal.aborted) {
+      this.#beatenAt = this.clock.now();
       await this.clock.sleep(LEASE.renewSeconds * 1000, signal).catch(() => {});
       if (!signal.aborted && this.#isRegistered) await this.tell(this.#doing);
     }

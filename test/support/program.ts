@@ -31,7 +31,7 @@ export class Program implements AsyncDisposable {
       args: ["run", "-A", "main.ts", ...args],
       cwd: PROJECT,
       clearEnv: true,
-      env: { ...inherited(), NO_COLOR: "1", ...variables },
+      env: { ...inherited(), NO_COLOR: "1", PROMETHEUS_PORT: "0", ...variables },
       stdin: stdin === undefined ? "null" : "piped",
       stdout: "piped",
       stderr: "piped",

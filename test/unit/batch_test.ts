@@ -1,10 +1,16 @@
 // The course of a batch over a stand-in for the database and the network: claims, ending, stopping, loading.
 import assert from "node:assert/strict";
 import { type BatchOptions, type BatchOutcome, workOnBatch } from "../../src/extract/batch.ts";
-import type { ClaimedMarket, NextStep } from "../../src/extract/batch_types.ts";
+import type {
+  ClaimedMarket,
+  FetchedPage,
+  LostPage,
+  NextStep,
+} from "../../src/extract/batch_types.ts";
 import { ExchangeClosed } from "../../src/extract/access.ts";
 import { RequestFailure } from "../../src/extract/failure.ts";
 import { Progress } from "../../src/extract/progress.ts";
+import { Metrics } from "../../src/serve/metrics.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 
 type Ask = (page: number, signal: AbortSignal) => Promise<unknown>;
@@ -43,6 +49,7 @@ class Scene {
 
   constructor(markets: number) {
     this.queue = Array.from({ length: markets }, (_, i) => ({
+      exchange: "test",
       marketId: i + 1,
       fiat: `F${i + 1}`,
       asset: "USDT",
@@ -59,6 +66,7 @@ class Scene {
     };
     const store = {
       database,
+      metrics: new Metrics(),
       joinBatch: () => Promise.resolve(this.joined),
       claimMarkets: async (_: string, __: string, count: number) => {
         this.calls.push(`claim ${count}`);
@@ -67,11 +75,11 @@ class Scene {
         for (const market of claimed) this.#claimed.set(market.marketId, market);
         return claimed;
       },
-      storePages: async (_: string, pages: readonly { marketId: number; body?: unknown }[]) => {
+      storePages: async (_: string, pages: readonly (FetchedPage | LostPage)[]) => {
         await this.storePages(pages.length);
         this.pagesStored += pages.length;
-        for (const { marketId } of pages) this.#claimed.delete(marketId);
-        return pages.map((page) => page.body === undefined ? "lost" : "stored");
+        for (const { market } of pages) this.#claimed.delete(market.marketId);
+        return pages.map((page) => "body" in page ? "stored" : "lost");
       },
       giveBack: () => {
         this.calls.push("give back");

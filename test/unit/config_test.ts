@@ -24,6 +24,7 @@ const CONTRACT: Readonly<Record<string, unknown>> = {
   BATCH_DEADLINE_SECONDS: 480,
   MARKETS: [{ fiat: "*", asset: "*" }],
   PROMETHEUS_PORT: 9090,
+  LISTEN_HOST: "127.0.0.1",
   ENABLE_METRICS: true,
   LOG_LEVEL: "info",
   LOG_FORMAT: undefined,
@@ -116,7 +117,8 @@ const refused: [name: string, value: string, message: string][] = [
   ["MAX_WORKERS", "101", "must be between 1 and 100"],
   ["MAX_WORKERS", "99999999999999999999", "must be between 1 and 100"],
   ["MAX_RETRIES", "21", "must be between 0 and 20"],
-  ["PROMETHEUS_PORT", "65536", "must be between 1 and 65535"],
+  ["PROMETHEUS_PORT", "65536", "must be between 0 and 65535"],
+  ["LISTEN_HOST", "0.0.0.0:9090", "must be an IP address or a host name"],
   ["EXTRACTION_INTERVAL_MINUTES", "0", "must be between 1 and 1440"],
   ["REQUEST_TIMEOUT_SECONDS", "30s", "is not a number"],
   ["REQUEST_TIMEOUT_SECONDS", "0,5", "is not a number"],
@@ -158,7 +160,7 @@ for (const [name, value, message] of refused) {
 }
 
 Deno.test("every bad variable is named in the one line", () => {
-  const line = problem({ MAX_WORKERS: "x\ny", LOG_LEVEL: "loud", PROMETHEUS_PORT: "0" });
+  const line = problem({ MAX_WORKERS: "x\ny", LOG_LEVEL: "loud", PROMETHEUS_PORT: "-1" });
   assert.deepEqual(line.split("; ").map((part) => part.split("=")[0]), [
     "MAX_WORKERS",
     "PROMETHEUS_PORT",

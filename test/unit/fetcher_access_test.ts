@@ -4,6 +4,7 @@ import { ExchangeClosed, type RememberedAccess } from "../../src/extract/access.
 import { AnswerError } from "../../src/exchange/answer.ts";
 import { RequestFailure } from "../../src/extract/failure.ts";
 import { Fetcher, type Received } from "../../src/extract/fetcher.ts";
+import { Metrics } from "../../src/serve/metrics.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 import { serveAnswers, type TestHttpServer } from "../support/faulty_server.ts";
 
@@ -38,7 +39,15 @@ function asking(
   } = {},
 ): Asking {
   const clock = new FakeClock({ skips });
-  const options = { exchange: "test", rate, clock, timeoutSeconds: 10, maxRetries, remembered };
+  const options = {
+    exchange: "test",
+    rate,
+    metrics: new Metrics(),
+    clock,
+    timeoutSeconds: 10,
+    maxRetries,
+    remembered,
+  };
   const fetcher = new Fetcher(options);
   return {
     clock,

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { AnswerError } from "../../src/exchange/answer.ts";
 import type { FailureKind, RequestFailure } from "../../src/extract/failure.ts";
 import { Fetcher } from "../../src/extract/fetcher.ts";
+import { Metrics } from "../../src/serve/metrics.ts";
 import { fixedRate } from "../support/rates.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { gzip, type RawAnswer, serveAnswers, serveBytes } from "../support/faulty_server.ts";
@@ -10,7 +11,14 @@ import { gzip, type RawAnswer, serveAnswers, serveBytes } from "../support/fault
 function fetcherWith(timeoutSeconds = 10): Fetcher {
   const clock = new FakeClock({ skips: true });
   const rate = fixedRate(600_000, 1000);
-  return new Fetcher({ exchange: "test", rate, clock, timeoutSeconds, maxRetries: 0 });
+  return new Fetcher({
+    exchange: "test",
+    rate,
+    metrics: new Metrics(),
+    clock,
+    timeoutSeconds,
+    maxRetries: 0,
+  });
 }
 
 async function failureOf(url: string, fetcher = fetcherWith()): Promise<RequestFailure> {

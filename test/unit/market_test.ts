@@ -8,6 +8,7 @@ import type { Fetcher } from "../../src/extract/fetcher.ts";
 import { fetchMarket, MAX_PAGES } from "../../src/extract/market.ts";
 
 const MARKET: ClaimedMarket = {
+  exchange: "binance",
   marketId: 7,
   fiat: "VES",
   asset: "USDT",
@@ -120,16 +121,17 @@ Deno.test("a page is handed on with what came of it", async () => {
   const { handed: [first, second] } = await fetchAll(script(fresh(20, 35), lost("refused")));
   assert(first !== undefined && "body" in first);
   assert.deepEqual(
-    [first.marketId, first.items, first.offersReported, first.parser, first.attempt],
+    [first.market.marketId, first.items, first.offersReported, first.parser, first.attempt],
     [7, 20, 35, "test_v1", 2],
   );
   assert.deepEqual(second, {
-    marketId: 7,
+    market: MARKET,
     page: 2,
     endsMarket: true,
     kind: "refused",
     message: "gone",
     retries: 3,
+    span: undefined,
   });
 });
 
@@ -142,12 +144,13 @@ Deno.test("one page of repetitions is a book that slides; two in a row are a loo
   assert.equal(loop.pages, "1 2 3 -4!");
   assert.deepEqual(loop.asked, [1, 2, 3]);
   assert.deepEqual(loop.handed[3], {
-    marketId: 7,
+    market: MARKET,
     page: 4,
     endsMarket: true,
     kind: "page_loop",
     message: "two pages in a row brought no new offer",
     retries: 0,
+    span: undefined,
   });
 });
 

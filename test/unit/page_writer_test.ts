@@ -8,12 +8,21 @@ type Statement = PromiseWithResolvers<StoreOutcome[]> & { readonly pages: readon
 
 function page(marketId: number, number: number): LostPage {
   return {
-    marketId,
+    market: {
+      exchange: "test",
+      marketId,
+      fiat: "VES",
+      asset: "USDT",
+      side: "BUY",
+      nextPage: 1,
+      offersReported: undefined,
+    },
     page: number,
     endsMarket: false,
     kind: "timeout",
     message: "",
     retries: 0,
+    span: undefined,
   };
 }
 
@@ -34,8 +43,8 @@ class Scene {
       return statement.promise.finally(() => this.#under--);
     };
     const store = { storePages } as unknown as BatchStore;
-    this.writer = new PageWriter(store, "batch", ({ marketId, page }, outcome) => {
-      this.reported.push(`${marketId}/${page} ${outcome}`);
+    this.writer = new PageWriter(store, "batch", ({ market, page }, outcome) => {
+      this.reported.push(`${market.marketId}/${page} ${outcome}`);
       onOutcome(outcome);
     });
   }
@@ -81,7 +90,7 @@ Deno.test("the pages of a market are stored in their order, one statement after 
   const stored = scene.begun.flatMap(({ pages }) => pages);
   for (const market of [1, 3]) {
     assert.deepEqual(
-      stored.filter(({ marketId }) => marketId === market).map(({ page }) => page),
+      stored.filter((page) => page.market.marketId === market).map(({ page }) => page),
       Array.from({ length: 30 }, (_, i) => i + 1),
     );
   }

@@ -1,3 +1,4 @@
+import { Metrics } from "../../../src/serve/metrics.ts";
 import { ExchangeClosed } from "../../../src/extract/access.ts";
 import { RequestFailure } from "../../../src/extract/failure.ts";
 import { Fetcher } from "../../../src/extract/fetcher.ts";
@@ -54,6 +55,7 @@ export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
   const fetcher = new Fetcher({
     exchange: "simulated",
     rate: way.rate,
+    metrics: new Metrics(),
     clock,
     timeoutSeconds: 30,
     maxRetries: 3,

@@ -1,0 +1,43 @@
+import { Database } from "../database/connection.ts";
+import { DatabaseFigures, FRESH_SECONDS } from "../serve/database_figures.ts";
+import { healthRoutes } from "../serve/health.ts";
+import { type HttpServer, serveHttp } from "../serve/http_server.ts";
+import { LoopLag } from "../serve/loop_lag.ts";
+import { metricsRoutes } from "../serve/metrics_routes.ts";
+import { serviceHealth } from "../serve/readiness.ts";
+import type { Extraction } from "./extraction.ts";
+
+/** Answers on PROMETHEUS_PORT for the service: metrics and health. */
+export function listen(
+  extraction: Extraction,
+  signal: AbortSignal,
+  freshSeconds: number = FRESH_SECONDS,
+): HttpServer {
+  const { clock, metrics, presence, served, options: { config, database: { url } } } = extraction;
+  const stack = new AsyncDisposableStack();
+  const over = new AbortController();
+  stack.defer(() => over.abort());
+  const open = () => new Database(url, { applicationName: "p2p-ingest metrics", connections: 1 });
+  const figures = stack.use(new DatabaseFigures(open, clock, freshSeconds));
+  const lag = new LoopLag(clock, over.signal);
+  const intervalSeconds = config.EXTRACTION_INTERVAL_MINUTES * 60;
+  const beatenAt = () => presence.beatenAt;
+  const server = stack.use(serveHttp({
+    host: config.LISTEN_HOST,
+    port: config.PROMETHEUS_PORT,
+    routes: {
+      ...metricsRoutes({ metrics, figures, state: () => ({ served, doing: presence.doing, lag }) }),
+      ...healthRoutes(
+        serviceHealth({ lag, beatenAt, figures, intervalSeconds, clock }),
+      ),
+    },
+    signal,
+    clock,
+  }));
+  return {
+    get url() {
+      return server.url;
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
