@@ -70,6 +70,7 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
       "batches",
       "markets",
       "exchange",
+      "alerts",
     ]);
     match(
       findings[6]?.finding ?? "",
@@ -109,6 +110,7 @@ Deno.test("a database that cannot be reached does not keep doctor from asking th
     ["configuration", "ok"],
     ["database", "bad"],
     ["exchange", "ok"],
+    ["alerts", "ok"],
   ]);
   match(findings[1]?.finding ?? "", /^the database at 127\.0\.0\.1:1\/x cannot be reached/);
 });
