@@ -258,6 +258,13 @@ CREATE FUNCTION p2p.current_sql_set() RETURNS integer
 
 COMMENT ON FUNCTION p2p.current_sql_set() IS 'The number of the set of SQL that a load would run now';
 
+CREATE FUNCTION p2p.database_key() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.database_key() IS 'A name of this database, the same by whichever address it is reached';
+
 CREATE FUNCTION p2p.database_metrics() RETURNS TABLE(metric text, help text, labels jsonb, value double precision)
     LANGUAGE sql STABLE ROWS 50
     SET search_path TO 'p2p', 'pg_temp'
@@ -412,6 +419,13 @@ CREATE FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest ti
     AS …;
 
 COMMENT ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) IS 'Why a batch of that time must not be imported, and the statement that changes it';
+
+CREATE FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) RETURNS TABLE(kind text, subject text, message text, opens boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) IS 'What people should know of now, as far as the database can see it';
 
 CREATE FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone DEFAULT pg_postmaster_start_time()) RETURNS boolean
     LANGUAGE sql STABLE
@@ -650,6 +664,13 @@ CREATE FUNCTION p2p.quarantine_batches(p_reason text DEFAULT NULL::text, p_batch
 
 COMMENT ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) IS 'Batches that have offers in quarantine, oldest first';
 
+CREATE FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision DEFAULT 0) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) IS 'Opens an incident; false where it is open already';
+
 CREATE FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -786,6 +807,13 @@ CREATE FUNCTION p2p.reread_definitions() RETURNS void
     AS …;
 
 COMMENT ON FUNCTION p2p.reread_definitions() IS 'Reads definitions anew after an upgrade of PostgreSQL, or of release 0.1.0; used by the migrate command';
+
+CREATE FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) IS 'Ends an incident; false where none is open';
 
 CREATE FUNCTION p2p.restore_object(p_name text) RETURNS text
     LANGUAGE plpgsql
@@ -1150,6 +1178,13 @@ CREATE FUNCTION p2p.uncomment(p_identity text) RETURNS SETOF text
     AS …;
 
 COMMENT ON FUNCTION p2p.uncomment(p_identity text) IS 'What removes the comments on a function or view; used by migrate and restore_object';
+
+CREATE FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) RETURNS TABLE(kind text, subject text, message text, is_open boolean, raised_at timestamp with time zone, lasted_seconds double precision)
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) IS 'Opens and ends incidents, and returns those that are news';
 
 CREATE FUNCTION p2p.watch_shapes(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -2416,9 +2451,55 @@ CREATE VIEW p2p.help AS
  SELECT h.to_know,
     h.look_in,
     h.query
-   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('Who fetches, and how fast?'::text,'workers'::text,'select * from p2p.workers'::text), ('Which due times had a batch?'::text,'schedule'::text,'table p2p.schedule limit 20'::text), ('What became of each market?'::text,'ledger'::text,'table p2p.ledger limit 20'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
+   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('Who fetches, and how fast?'::text,'workers'::text,'select * from p2p.workers'::text), ('Which due times had a batch?'::text,'schedule'::text,'table p2p.schedule limit 20'::text), ('What became of each market?'::text,'ledger'::text,'table p2p.ledger limit 20'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What is wrong now, and was lately?'::text,'incidents'::text,'table p2p.incidents limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
 
 COMMENT ON VIEW p2p.help IS 'What you may want to know, and where it is: start here';
+
+CREATE TABLE p2p.ops_incidents (
+    incident_id bigint NOT NULL,
+    kind text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    message text NOT NULL,
+    raised_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    raised_by text NOT NULL,
+    resolved_at timestamp with time zone,
+    resolved_message text,
+    CONSTRAINT ops_incidents_check CHECK ((resolved_at >= raised_at)),
+    CONSTRAINT ops_incidents_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,49}$'::text)),
+    CONSTRAINT ops_incidents_message_check CHECK ((length(message) <= 1000)),
+    CONSTRAINT ops_incidents_resolved_message_check CHECK ((length(resolved_message) <= 1000)),
+    CONSTRAINT ops_incidents_subject_check CHECK ((length(subject) <= 100))
+);
+
+COMMENT ON TABLE p2p.ops_incidents IS 'What people were told of: when it began, when it was over. Read incidents';
+
+COMMENT ON COLUMN p2p.ops_incidents.kind IS 'docs/alerts.md says of each what to do';
+
+COMMENT ON COLUMN p2p.ops_incidents.subject IS 'Tells incidents of one kind apart, e.g. the code of an exchange; mostly empty';
+
+COMMENT ON COLUMN p2p.ops_incidents.raised_by IS 'The worker that noticed first';
+
+COMMENT ON COLUMN p2p.ops_incidents.resolved_at IS 'NULL: it is open';
+
+CREATE VIEW p2p.incidents AS
+ SELECT
+        CASE
+            WHEN (i.resolved_at IS NULL) THEN 'open'::text
+            ELSE 'over'::text
+        END AS state,
+    "left"(i.kind, 17) AS kind,
+    "left"(i.subject, 10) AS subject,
+    date_trunc('second'::text, i.raised_at) AS since,
+    date_trunc('second'::text, (COALESCE(i.resolved_at, clock_timestamp()) - i.raised_at)) AS lasted,
+    "left"(i.message, 38) AS message
+   FROM p2p.ops_incidents i
+  ORDER BY (i.resolved_at IS NOT NULL), i.raised_at DESC, i.incident_id DESC;
+
+COMMENT ON VIEW p2p.incidents IS 'What people were told of; open ones first. docs/alerts.md says of each kind what to do';
+
+COMMENT ON COLUMN p2p.incidents.lasted IS 'Of an open one: until now';
+
+COMMENT ON COLUMN p2p.incidents.message IS 'The beginning; whole, with who raised it and how it ended: ops_incidents';
 
 CREATE TABLE p2p.ops_extraction_errors (
     error_id bigint NOT NULL,
@@ -3359,6 +3440,15 @@ ALTER TABLE p2p.ops_extraction_errors ALTER COLUMN error_id ADD GENERATED ALWAYS
     CACHE 1
 );
 
+ALTER TABLE p2p.ops_incidents ALTER COLUMN incident_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME p2p.ops_incidents_incident_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE p2p.ops_market_visits (
     market_id integer NOT NULL,
     visited_at timestamp with time zone,
@@ -4170,6 +4260,9 @@ ALTER TABLE ONLY p2p.ops_discoveries
 ALTER TABLE ONLY p2p.ops_extraction_errors
     ADD CONSTRAINT ops_extraction_errors_pkey PRIMARY KEY (error_id);
 
+ALTER TABLE ONLY p2p.ops_incidents
+    ADD CONSTRAINT ops_incidents_pkey PRIMARY KEY (incident_id);
+
 ALTER TABLE ONLY p2p.ops_market_visits
     ADD CONSTRAINT ops_market_visits_pkey PRIMARY KEY (market_id);
 
@@ -4309,6 +4402,14 @@ COMMENT ON INDEX p2p.ops_batch_steps_failed IS 'failed_steps, batch_overview';
 CREATE INDEX ops_extraction_errors_batch ON p2p.ops_extraction_errors USING btree (batch_id);
 
 COMMENT ON INDEX p2p.ops_extraction_errors_batch IS 'load_batch and status: the errors of a batch';
+
+CREATE INDEX ops_incidents_by_time ON p2p.ops_incidents USING btree (raised_at);
+
+COMMENT ON INDEX p2p.ops_incidents_by_time IS 'incidents: the newest; apply_retention: the oldest';
+
+CREATE UNIQUE INDEX ops_incidents_open ON p2p.ops_incidents USING btree (kind, subject) WHERE (resolved_at IS NULL);
+
+COMMENT ON INDEX p2p.ops_incidents_open IS 'An incident is open once, whoever notices it';
 
 CREATE INDEX ops_shape_events_by_batch ON p2p.ops_shape_events USING btree (batch_id);
 
@@ -4543,6 +4644,9 @@ GRANT ALL ON FUNCTION p2p.current_sql() TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.current_sql_set() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.current_sql_set() TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.database_key() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.database_key() TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.database_metrics() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.database_metrics() TO p2p_worker;
 
@@ -4602,6 +4706,9 @@ GRANT ALL ON FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean)
 
 REVOKE ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_reader;
@@ -4689,6 +4796,9 @@ GRANT ALL ON FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text) TO p2p_w
 REVOKE ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION p2p.record_discovery_problem(p_fiat text, p_error_type text, p_error_message text, p_exchange text) FROM PUBLIC;
@@ -4733,6 +4843,9 @@ REVOKE ALL ON FUNCTION p2p.require_in_quarantine(p_reason text, p_batch_id uuid)
 GRANT ALL ON FUNCTION p2p.require_in_quarantine(p_reason text, p_batch_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.reread_definitions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.restore_object(p_name text) FROM PUBLIC;
 
@@ -4856,6 +4969,9 @@ GRANT ALL ON FUNCTION p2p.temporary_tables() TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.uncomment(p_identity text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) TO p2p_worker;
 
@@ -4973,6 +5089,11 @@ GRANT SELECT ON TABLE p2p.gaps TO p2p_reader;
 
 GRANT SELECT ON TABLE p2p.help TO p2p_reader;
 GRANT SELECT ON TABLE p2p.help TO p2p_worker;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_incidents TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.incidents TO p2p_reader;
+GRANT SELECT ON TABLE p2p.incidents TO p2p_worker;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_extraction_errors TO p2p_worker;
 
