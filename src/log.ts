@@ -58,6 +58,7 @@ function textLine(record: LogRecord): string {
   const message = record.message.map(shown).join("");
   const details = Object.entries(record.properties)
     .filter(([, value]) => value !== undefined && value !== null)
+    .filter(([key]) => !record.rawMessage.includes(`{${key}}`)) // said in the message
     .map(([key, value]) => `${key}=${shown(value)}`);
   const level = record.level === "info" ? "" : `${record.level} `;
   return visible([`${time} ${level}${message}`, ...details].join("  ")) + "\n";

@@ -8,6 +8,7 @@ import {
   type SpanContext,
   SpanStatusCode,
   trace,
+  TraceFlags,
 } from "@opentelemetry/api";
 import { describe } from "./errors.ts";
 import { VERSION } from "./version.ts";
@@ -64,15 +65,29 @@ export function noteEvent(name: string, attributes: Attributes): void {
   trace.getActiveSpan()?.addEvent(name, attributes);
 }
 
-/** Where Deno makes no spans of its own, as the SDK of OpenTelemetry for JavaScript names it. */
-const UNTRACED = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING");
+/** As the SDK of OpenTelemetry for JavaScript names it; Deno sends no `traceparent` header where it is set. */
+const SUPPRESSED = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING");
+/** Below a parent that is not sampled no span is. */
+const UNSAMPLED = trace.wrapSpanContext({
+  traceId: "1".repeat(32),
+  spanId: "1".repeat(16),
+  traceFlags: TraceFlags.NONE,
+});
+
+/** A request to a stranger: without the `traceparent` header, which would tell it about us. */
+export function anonymously<T>(request: () => T): T {
+  return context.with(context.active().setValue(SUPPRESSED, true), request);
+}
 
 /**
- * A request of which nobody learns by its trace: Deno's own span has the whole URL, which may hold a secret, and the
- * `traceparent` header would tell a stranger who we are.
+ * The same for a URL that is a secret: Deno's own span would have all of it. Deno leaves that span out where
+ * OTEL_TRACES_SAMPLER=parentbased_always_on; by default it asks nobody whether the parent is sampled.
  */
 export function untraced<T>(request: () => T): T {
-  return context.with(context.active().setValue(UNTRACED, true), request);
+  return context.with(
+    trace.setSpan(context.active(), UNSAMPLED).setValue(SUPPRESSED, true),
+    request,
+  );
 }
 
 /** Ids of the active span; undefined where there is none. */

@@ -1,6 +1,6 @@
 import { describe } from "../errors.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
-import { untraced } from "../tracing.ts";
+import { anonymously } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
 import { RequestFailure } from "./failure.ts";
@@ -47,7 +47,7 @@ async function receive(
       redirect: "manual", // an offer comes from the exchange that was asked, or not at all
       signal: AbortSignal.any([signal, deadline]),
     };
-    const response = await untraced(() => send(request.url, asked));
+    const response = await anonymously(() => send(request.url, asked));
     onAnswer();
     if (!response.ok) {
       await response.body?.cancel();

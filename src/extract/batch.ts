@@ -1,3 +1,4 @@
+import type { Span } from "@opentelemetry/api";
 import { PATIENCE } from "../deadlines.ts";
 import { P2pError } from "../errors.ts";
 import { failSpan, inSpan, recordSpans } from "../tracing.ts";
@@ -73,7 +74,12 @@ async function workOn(joined: JoinedBatch, options: BatchOptions): Promise<Batch
     return await inSpan(
       "batch",
       { batch_id: batchId, outcome, markets_expected: marketsExpected },
-      () => workUntilLoaded(joined, options),
+      async (span) => {
+        const ended = await workUntilLoaded(joined, options);
+        if (ended.outcome === "loaded") traceEnd(span, ended.batch);
+        else if (ended.outcome === "left") traceEnd(span, ended.ended);
+        return ended;
+      },
     );
   } catch (error) {
     // What is stored is safe. Others may have our markets now; unless we cannot say so, then when we are idle.
@@ -141,6 +147,13 @@ async function load(
   progress.enter("done");
   store.database.alerts.look();
   return { batch, wasOver: joined.secondsLeft <= 0 };
+}
+
+/** @param batch undefined where the others are still at it */
+function traceEnd(span: Span, batch: LoadedBatch | undefined): void {
+  if (batch === undefined) return void span.setAttribute("status", "left to the others");
+  span.setAttributes({ status: batch.status, markets_completed: batch.marketsCompleted });
+  if (batch.status === "failed") failSpan(span, batch.errorSummary ?? batch.status);
 }
 
 /** The steps of a load, as children of the span of the load. @param began milliseconds since 1970 */

@@ -63,22 +63,24 @@ async function readLists(request: DiscoveryRequest): Promise<boolean> {
     concurrency,
   });
   signal.throwIfAborted(); // what was cut short is no problem of the exchange, and its list not whole
-  await report(discovery.problems, store, exchange.code);
-  if (discovery.covered.length === 0) {
-    if (isKnown(known, wanted)) return true;
+  await record(discovery.problems, store, exchange.code);
+  if (discovery.covered.length === 0 && !isKnown(known, wanted)) {
     const reason = discovery.problems[0]?.error.message ?? "no answer";
     throw new ExchangeError(
       `${exchange.code} gives no list of markets, and none is known from before: ${reason}`,
       `check ${exchange.code.toUpperCase()}_BASE_URL and the way to it`,
     );
   }
+  warnOf(discovery.problems, exchange.code); // who was told by an error needs no warning
+  if (discovery.covered.length === 0) return true;
   const active = await store.storeMarketList(exchange.code, discovery);
   log.info("markets known: {active}", { active });
 
   const fiats = [...new Set(discovery.markets.map((market) => market.fiat))];
   const { methods, problems } = await exchange.discoverPaymentMethods(ask, fiats, concurrency);
   signal.throwIfAborted();
-  await report(problems, store, exchange.code);
+  warnOf(problems, exchange.code);
+  await record(problems, store, exchange.code);
   await store.storePaymentMethods(exchange.code, methods);
   return true;
 }
@@ -103,13 +105,25 @@ function fiatsDue(
   return fresh.includes("*") ? codesOf(known.filter(({ isFresh }) => !isFresh)) : undefined;
 }
 
-/** Every problem goes to the database; the log gets one line for all of them. What was never asked is none. */
-async function report(
+/** What was never asked is no problem. */
+function real(all: readonly DiscoveryProblem[]): readonly DiscoveryProblem[] {
+  return all.filter(({ error }) => !(error instanceof ExchangeClosed));
+}
+
+/** Every problem goes to the database … */
+async function record(
   all: readonly DiscoveryProblem[],
   store: BatchStore,
   exchange: string,
 ): Promise<void> {
-  const problems = all.filter(({ error }) => !(error instanceof ExchangeClosed));
+  for (const { fiat, error } of real(all)) {
+    await store.recordDiscoveryProblem(exchange, fiat, error);
+  }
+}
+
+/** … and the log gets one line for all of them. */
+function warnOf(all: readonly DiscoveryProblem[], exchange: string): void {
+  const problems = real(all);
   const [first] = problems;
   if (first === undefined) return;
   log.warning("discovery calls failed: {count}; what was known from before stays", {
@@ -118,7 +132,4 @@ async function report(
     fiats: problems.slice(0, 5).map(({ fiat }) => fiat ?? "all").join(" "),
     error: first.error.message,
   });
-  for (const { fiat, error } of problems) {
-    await store.recordDiscoveryProblem(exchange, fiat, error);
-  }
 }

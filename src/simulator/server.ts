@@ -45,6 +45,7 @@ export interface SimulatedRequest {
   readonly number: number;
   readonly method: string;
   readonly path: string;
+  readonly headers: IncomingMessage["headers"];
   readonly body: string;
   /** What a valid search asks for. */
   readonly search?: Search;
@@ -144,7 +145,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     const search = path === personality.searchPath && method === "POST"
       ? personality.readSearch(parseObject(body))
       : undefined;
-    const request = { number, method, path, body, ...(search === undefined ? {} : { search }) };
+    const { headers } = message;
+    const request = { number, method, path, headers, body, ...(search && { search }) };
     const key = `${path} ${body}`;
     const repeated = resetAgain.delete(key);
     const fault: Fault | undefined = repeated ? { kind: "reset" } : options.faultFor?.(request) ??

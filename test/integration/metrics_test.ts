@@ -10,6 +10,7 @@ import { startSimulator } from "../../src/simulator/server.ts";
 import { rowsOf } from "../support/batches.ts";
 import { type TestDatabase, testDatabase, tierOfTests, urlAs } from "../support/database.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
+import { metricsIn, rowOf } from "../support/metrics_table.ts";
 import { eventually, FAST, Program } from "../support/program.ts";
 import { checkWithPromtool, type Scrape, scrape, scrapeText, sumOf } from "../support/scrape.ts";
 
@@ -84,6 +85,29 @@ async function withWorker(work: (scene: Scene) => Promise<void>): Promise<void> 
   } finally {
     await simulator.close();
   }
+}
+
+/** The table of docs/metrics.md says of each metric what the scrape says; the ceiling is not known here. */
+function assertDocumented(text: string): void {
+  const page = Deno.readTextFileSync(new URL("../../docs/metrics.md", import.meta.url));
+  const rows = page.split("\n").filter((line) => /^\| `(p2p|process)_/.test(line))
+    .map((line) => line.replaceAll(/ +/g, " "));
+  const found = metricsIn(text);
+  for (const metric of found) {
+    const wanted = rowOf(metric).replaceAll(/ +/g, " ");
+    const isThere = metric.hasSeries
+      ? rows.includes(wanted)
+      : rows.some((row) =>
+        row.startsWith(`| \`${metric.name}\` | ${metric.type} |`) && row.includes(metric.help)
+      );
+    assert.ok(isThere, `not in docs/metrics.md: ${wanted}`);
+  }
+  const named = rows.map((row) => row.split("`")[1]);
+  const scraped = found.map(({ name }) => name);
+  assert.deepEqual(
+    named.filter((name) => name === undefined || !scraped.includes(name)),
+    ["p2p_rate_ceiling_per_minute"].filter((name) => !scraped.includes(name)),
+  );
 }
 
 const LOST = "VES/USDT SELL 2";
@@ -179,7 +203,9 @@ Deno.test("a scrape counts what happened: pages, refusals, retries, lost pages, 
     assert.ok(Math.abs(Number(found.get("process_start_time_seconds")) - Date.now() / 1000) < 3600);
     assert.equal(found.get("p2p_active_workers"), 1);
     assert.equal(sumOf(found, "p2p_queue_markets"), 0, "no batch runs");
-    await checkWithPromtool(await scrapeText(scene.url));
+    const text = await scrapeText(scene.url);
+    await checkWithPromtool(text);
+    assertDocumented(text);
 
     // a batch under way
     const slow = Promise.withResolvers<void>();

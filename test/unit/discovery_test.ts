@@ -1,5 +1,6 @@
 // When the exchange is asked for its markets, and what becomes of its answer; the store is a stand-in.
 import assert from "node:assert/strict";
+import { configure, reset } from "@logtape/logtape";
 import type { Discovery, DiscoveryOptions, Exchange } from "../../src/exchange/exchange.ts";
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import type { BatchStore } from "../../src/extract/batch_store.ts";
@@ -179,4 +180,30 @@ for (const [markets, known] of [["*/*", []], ["*/*", ["*"]], ["VES/*", ["ARS"]]]
 Deno.test("being stopped is not noted as a problem of the exchange", async () => {
   const found = { problems: [problem("VES")] };
   await assert.rejects(refresh({ markets: "*/*", found, stopped: true }), { name: "AbortError" });
+});
+
+Deno.test("a discovery that fails is one line of the log: of what is known from before, else none beside the error", async () => {
+  const lines: string[] = [];
+  await configure({
+    reset: true,
+    sinks: { list: ({ level, message }) => void lines.push(`${level} ${message.join("")}`) },
+    loggers: [
+      { category: ["logtape", "meta"], sinks: [] },
+      { category: ["p2p"], lowestLevel: "warning", sinks: ["list"] },
+    ],
+  });
+  try {
+    const found = { problems: [problem(undefined)] };
+    await assert.rejects(
+      refresh({ markets: "*/*", known: [], found }),
+      /none is known from before: no undefined/,
+    );
+    assert.deepEqual(lines, []);
+    await refresh({ markets: "*/*", known: ["VES"], found });
+    assert.deepEqual(lines, [
+      "warning discovery calls failed: 1; what was known from before stays",
+    ]);
+  } finally {
+    await reset();
+  }
 });

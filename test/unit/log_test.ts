@@ -36,7 +36,7 @@ Deno.test("text: one line a record, with time, level unless info, message and pr
   );
   assert.deepEqual(lines.map((line) => line.replace(/^\d\d:\d\d:\d\d /, "")), [
     "plain",
-    "warning held by host:1  who=host:1  n=5",
+    "warning held by host:1  n=5",
     "error bad  error=outer: inner",
     "kinds  list=[ 1, 2 ]  big=10n  map={ a: { b: 1 } }  no=false",
   ]);
@@ -52,7 +52,7 @@ Deno.test("text: a value with line breaks or escapes stays on one line and steer
   assert.equal(lines.length, 2);
   assert.match(
     lines[0] ?? "",
-    /before two\\r\\nlines \\x1b\[31m\\u2028 \\u202e \\x00 {2}value=two/,
+    /before two\\r\\nlines \\x1b\[31m\\u2028 \\u202e \\x00 {2}deep=\{ x/,
   );
 });
 
