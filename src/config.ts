@@ -115,6 +115,7 @@ const environment = z.object({
   LOG_FORMAT: z.enum(["text", "json"], "must be text or json").optional(),
   SLACK_WEBHOOK_URL: httpUrl.optional(),
   PAGERDUTY_API_KEY: z.string().optional(),
+  PAGERDUTY_EVENTS_URL: httpUrl.default("https://events.pagerduty.com/v2/enqueue"),
   ALERT_WEBHOOK_URL: httpUrl.optional(),
   ALERT_ON_FAILURES: wholeNumber(1, 1000).default(3),
 }).superRefine((c, context) => {

@@ -27,6 +27,8 @@ export const DEADLINES = {
   migrateSeconds: 3600,
   /** One look of `status --watch`; then it says that nothing came, and asks again. */
   watchSeconds: 5,
+  /** One attempt to deliver an alert. */
+  alertSeconds: 10,
   /** A person's own statement in `query`. */
   querySeconds: 300,
   /** A service on this machine that does not say how it is within this is stuck. */
@@ -37,6 +39,9 @@ export const DEADLINES = {
 
 /** A worker says this often that it lives; silent for `leaseSeconds` it is dead, and others take its markets. */
 export const LEASE = { leaseSeconds: 15, renewSeconds: 4 } as const;
+
+/** How often each worker asks the database what people should know of. */
+export const WATCH = { everySeconds: 10 } as const;
 
 /** How long something is put up with before it is given up. */
 export const PATIENCE = {
@@ -50,6 +55,8 @@ export const PATIENCE = {
   stoppingSeconds: 3,
   /** A worker whose beats do not come round any more is stuck: the watchdog may end it. A lost database delays none. */
   stuckSeconds: 60,
+  /** Alerts that wait to be delivered, once the worker was told to stop. */
+  deliverySeconds: 5,
   /** Between looks at what the other workers of a batch do. */
   pollSeconds: 1,
 } as const;

@@ -50,6 +50,16 @@ export const VARIABLES: Readonly<Record<keyof Config, Variable>> = {
     about: "names the worker; the rate that it learned passes on to the next of that name",
   },
   ALERT_ON_FAILURES: { about: "so many batches in a row that are not `completed` are an alert" },
+  SLACK_WEBHOOK_URL: { about: "an incoming webhook: alerts go there" },
+  PAGERDUTY_API_KEY: {
+    about: "the integration key of a service (Events API v2): alerts go there",
+  },
+  PAGERDUTY_EVENTS_URL: {
+    about: "accounts in the EU: `https://events.eu.pagerduty.com/v2/enqueue`",
+  },
+  ALERT_WEBHOOK_URL: {
+    about: "a service of your own: alerts go there; see [docs/alerts.md](docs/alerts.md)",
+  },
   LOG_LEVEL: { about: "`debug`, `info`, `warning`, `error`" },
   LOG_FORMAT: { otherwise: "`text` in a terminal, else `json`", about: "" },
   ENABLE_METRICS: { about: "`false`: `run` opens no port" },
@@ -57,7 +67,4 @@ export const VARIABLES: Readonly<Record<keyof Config, Variable>> = {
     about: "status page, metrics and health of `run`; `0`: any that is free, named in the log",
   },
   LISTEN_HOST: { about: "on which address; `0.0.0.0` in a container" },
-  SLACK_WEBHOOK_URL: { about: "alerts to a Slack channel" },
-  PAGERDUTY_API_KEY: { about: "alerts to a PagerDuty service" },
-  ALERT_WEBHOOK_URL: { about: "alerts as JSON to any address" },
 };

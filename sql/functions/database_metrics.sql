@@ -175,6 +175,15 @@ as $function$
     from p2p.ops_skipped_batches s
     where s.due_at > clock_timestamp() - interval '24 hours'
   ),
+  open_incidents as (
+    select
+      'p2p_open_incidents',
+      'Incidents that are not over, by kind; of kinds that there were',
+      jsonb_build_object('kind', i.kind),
+      count(*) filter (where i.resolved_at is null)
+    from p2p.ops_incidents i
+    group by i.kind
+  ),
   paused as (
     select
       'p2p_paused',
@@ -195,6 +204,7 @@ as $function$
   union all table sql_drift
   union all table policy_violations
   union all table skipped_batches
+  union all table open_incidents
   union all table paused
 $function$;
 

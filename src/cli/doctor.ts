@@ -1,6 +1,7 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
+import { configuredDestinations } from "../alerts/destinations.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { isUpToDate, planMigration } from "../database/migrate.ts";
@@ -45,6 +46,7 @@ export async function doctor(args: { json: boolean }): Promise<ExitCode> {
     for (const exchange of configuredExchanges(config)) {
       findings.push(await examineExchange(exchange, config));
     }
+    findings.push(alertsFinding(config));
   }
   if (args.json) print(JSON.stringify(findings) + "\n");
   else printFindings(findings);
@@ -124,6 +126,16 @@ async function examineSchema(database: Database, findings: Finding[]): Promise<b
     ));
   } else findings.push(ok("schema", `p2p is at version ${VERSION}`));
   return isCurrent;
+}
+
+function alertsFinding(config: Config): Finding {
+  const names = configuredDestinations(config).map(({ name }) => name).join(", ");
+  return ok(
+    "alerts",
+    names === ""
+      ? "are lines of the log only: SLACK_WEBHOOK_URL, PAGERDUTY_API_KEY, ALERT_WEBHOOK_URL are not set"
+      : `go to ${names}; to see one arrive: p2p-ingest alert test`,
+  );
 }
 
 /** One page of one market, without retries; and the exchange's clock, for what it sends. */

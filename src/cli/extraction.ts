@@ -1,4 +1,5 @@
-import { Alerts } from "../alerts.ts";
+import { beginAlerting } from "../alerts/alerting.ts";
+import { configuredDestinations } from "../alerts/destinations.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { LEASE, PATIENCE } from "../deadlines.ts";
@@ -58,14 +59,26 @@ export class Extraction implements AsyncDisposable {
     readonly store: BatchStore,
     readonly served: readonly ServedExchange[],
     readonly presence: Presence,
+    private readonly owned: AsyncDisposable,
   ) {}
 
   /** Goes on with what the last process of this name had learned of the exchanges. */
   static async begin(options: ExtractionOptions): Promise<Extraction> {
     const { config, database, exchanges, purpose, signal, clock = systemClock } = options;
     const worker = workerIdentity(config.WORKER_NAME ?? Deno.hostname(), VERSION, purpose);
-    const patient = new PatientDatabase(database, clock, new Alerts(), signal);
     const metrics = new Metrics();
+    for (const { name } of configuredDestinations(config)) metrics.expectAlerts(name);
+    await using stack = new AsyncDisposableStack();
+    const { alerts } = stack.use(
+      await beginAlerting({
+        config,
+        database,
+        worker,
+        clock,
+        onAttempt: (destination, outcome) => metrics.alertDeliveries.inc({ destination, outcome }),
+      }),
+    );
+    const patient = new PatientDatabase(database, clock, alerts, signal);
     const store = new BatchStore(patient, worker, metrics);
     const served: ServedExchange[] = [];
     for (const exchange of exchanges) {
@@ -86,8 +99,8 @@ export class Extraction implements AsyncDisposable {
       });
       served.push({ exchange, fetcher });
     }
-    const presence = new Presence(store, served, config.MARKETS, clock);
-    return new Extraction(options, clock, metrics, store, served, presence);
+    const presence = stack.use(new Presence(store, served, config.MARKETS, clock));
+    return new Extraction(options, clock, metrics, store, served, presence, stack.move());
   }
 
   /**
@@ -222,13 +235,12 @@ export class Extraction implements AsyncDisposable {
       deadlineSeconds: config.BATCH_DEADLINE_SECONDS,
       due,
       progress,
-      alertOnFailures: config.ALERT_ON_FAILURES,
       signal,
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.presence[Symbol.asyncDispose]();
+    await this.owned[Symbol.asyncDispose]();
   }
 
   #progress(): Progress {

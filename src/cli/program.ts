@@ -3,6 +3,7 @@ import { message } from "@optique/core/message";
 import { run as parseArguments } from "@optique/run";
 import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { VERSION } from "../version.ts";
+import { alert, alertCommand } from "./alert.ts";
 import { db, dbCommand } from "./db.ts";
 import { demo, demoCommand } from "./demo.ts";
 import { doctor, doctorCommand } from "./doctor.ts";
@@ -32,6 +33,7 @@ export const commands = or(
   sqlCommand,
   doctorCommand,
   healthCommand,
+  alertCommand,
   dbCommand,
   simulateCommand,
   demoCommand,
@@ -80,6 +82,8 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
         return await doctor(parsed);
       case "health":
         return await health();
+      case "alert":
+        return await alert(parsed);
       case "sql":
         return await sql(parsed);
       case "db":

@@ -4,6 +4,7 @@ import { anonymously } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
 import { RequestFailure } from "./failure.ts";
+import { retryAfterSeconds } from "./retry_after.ts";
 
 export interface AskOptions {
   /** Body included. */
@@ -74,16 +75,6 @@ function refusedByStatus(response: Response): RequestFailure {
 function withStatus(failure: RequestFailure, { status }: Response): RequestFailure {
   failure.status = status;
   return failure;
-}
-
-/** `Retry-After` is a number of seconds or a date with a time; `Date.parse` alone finds a date in nearly anything. */
-function retryAfterSeconds(response: Response): number | undefined {
-  const value = response.headers.get("retry-after")?.trim();
-  if (!value) return undefined;
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value);
-  if (!/^[A-Z][a-z]+,? .*\d\d:\d\d:\d\d/.test(value)) return undefined;
-  const seconds = (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(seconds) && seconds > 0 ? seconds : undefined;
 }
 
 function parse(text: string, response: Response): unknown {

@@ -1,8 +1,6 @@
 import type { Span } from "@opentelemetry/api";
-import { isConnectionLost } from "../database/errors.ts";
 import { PATIENCE } from "../deadlines.ts";
-import { describe, P2pError } from "../errors.ts";
-import { logger } from "../log.ts";
+import { P2pError } from "../errors.ts";
 import { failSpan, inSpan, recordSpans } from "../tracing.ts";
 import type { BatchStore } from "./batch_store.ts";
 import type { DueTime, EndedBatch, JoinedBatch, LoadedBatch, NoBatch } from "./batch_types.ts";
@@ -25,8 +23,6 @@ export interface BatchOptions {
   /** The time of the schedule; undefined for a batch by hand. */
   readonly due: DueTime | undefined;
   readonly progress: Progress;
-  /** Consecutive batches that are not `completed`, after which people are told. */
-  readonly alertOnFailures: number;
   /** Ends fetching early: another worker goes on, or what came is loaded. */
   readonly signal: AbortSignal;
 }
@@ -45,8 +41,6 @@ export type BatchOutcome =
     /** Undefined where the others are still at it. */
     readonly ended: EndedBatch | undefined;
   };
-
-const log = logger("batch");
 
 const STOPPED = "the worker was told to stop";
 
@@ -151,11 +145,7 @@ async function load(
     return loaded;
   });
   progress.enter("done");
-  await tellOf(batch, options).catch((error) => {
-    if (!(error instanceof P2pError)) throw error;
-    if (isConnectionLost(error)) return; // that is told already
-    log.warning("what to alert of could not be read", { error: describe(error) });
-  });
+  store.database.alerts.look();
   return { batch, wasOver: joined.secondsLeft <= 0 };
 }
 
@@ -196,7 +186,6 @@ async function fetchMarkets(
   end: FetchingEnd,
 ): Promise<{ pages: number; givenUp: readonly GivenUp[] }> {
   const { served, store, clock, maxWorkers, progress } = options;
-  const { alerts } = store.database;
   const writer = new PageWriter(store, batchId, (page, outcome) => {
     progress.count(page, outcome);
     store.metrics.pageEnded(page, outcome);
@@ -206,7 +195,7 @@ async function fetchMarkets(
     soon: AbortSignal.any([end.soon, broken.signal]),
     now: AbortSignal.any([end.now, broken.signal]),
   };
-  const common = { batchId, store, writer, alerts, clock, maxWorkers, ending };
+  const common = { batchId, store, writer, clock, maxWorkers, ending };
   const givenUp: GivenUp[] = [];
   let pages = 0;
   await Promise.all(served.map(async (one) => {
@@ -233,25 +222,6 @@ async function isAnyBack(
   const milliseconds = PATIENCE.pollSeconds * 1000;
   const ready = givenUp.map(({ fetcher }) => isReadyWithin(milliseconds, fetcher, clock, signal));
   return (await Promise.all(ready)).includes(true);
-}
-
-/** Alerts about what was loaded; those of earlier batches are over when this one gives no cause for them. */
-async function tellOf(batch: LoadedBatch, options: BatchOptions): Promise<void> {
-  const { store, alertOnFailures } = options;
-  const { alerts } = store.database;
-  const found = await store.batchAlerts(batch.batchId);
-  for (const kind of ["structure_changed", "rule_failed", "step_failed", "completeness"] as const) {
-    const messages = found.filter((alert) => alert.kind === kind).map(({ message }) => message);
-    if (messages.length > 0) alerts.raise(kind, messages.join("; "));
-    else alerts.resolve(kind, `batch ${batch.batchId} gives no cause for it any more`);
-  }
-  const failures = await store.failuresInARow(batch.batchId);
-  if (failures >= alertOnFailures) {
-    const why = batch.errorSummary === undefined ? "" : `: ${batch.errorSummary}`;
-    alerts.raise("batch_failed", `${failures} batches in a row were not completed${why}`);
-  } else if (failures === 0) {
-    alerts.resolve("batch_failed", `batch ${batch.batchId} was completed`);
-  }
 }
 
 /** When fetching ends: at the deadline, or when the worker is told to stop; pages in hand get a moment more. */

@@ -4,7 +4,6 @@ import type { Discovery, Market, PaymentMethod } from "../exchange/exchange.ts";
 import type { Metrics } from "../serve/metrics.ts";
 import type { RememberedAccess } from "./access.ts";
 import type {
-  BatchAlert,
   ClaimedMarket,
   DueTime,
   EndedBatch,
@@ -276,23 +275,6 @@ export class BatchStore {
       [batchId],
     );
     return row && { ...loadedBatch(row), loaderId: textOf(row["loader_id"]) };
-  }
-
-  /** What a person should be told of a batch that was loaded. */
-  async batchAlerts(batchId: string): Promise<BatchAlert[]> {
-    const rows = await this.database.call("select * from p2p.batch_alerts($1)", [batchId]);
-    return rows.map((row) => ({
-      kind: row["kind"] as BatchAlert["kind"],
-      message: String(row["message"]),
-    }));
-  }
-
-  /** How many batches up to this one did not end `completed`, without a completed one between. */
-  async failuresInARow(batchId: string): Promise<number> {
-    const [row] = await this.database.call("select p2p.failures_in_a_row($1) as failures", [
-      batchId,
-    ]);
-    return Number(row?.["failures"]);
   }
 
   #beatValues(doing: Doing, exchanges: string): Parameter[] {

@@ -1,5 +1,4 @@
 import type { SpanContext } from "@opentelemetry/api";
-import type { AlertKind } from "../alerts.ts";
 import type { Market } from "../exchange/exchange.ts";
 import type { Body } from "./body.ts";
 import type { FailureKind } from "./failure.ts";
@@ -12,12 +11,6 @@ export interface ClaimedMarket extends Market {
   readonly nextPage: number;
   /** The last total that the exchange gave in this batch. */
   readonly offersReported: number | undefined;
-}
-
-/** An incident that a load found. */
-export interface BatchAlert {
-  readonly kind: AlertKind;
-  readonly message: string;
 }
 
 /** A fiat that the exchange was asked for; `*` is the list of them. */

@@ -1,4 +1,3 @@
-import type { Alerts } from "../alerts.ts";
 import { PATIENCE } from "../deadlines.ts";
 import { inSpan } from "../tracing.ts";
 import { ExchangeClosed } from "./access.ts";
@@ -15,7 +14,6 @@ export interface FetchingOptions {
   readonly served: ServedExchange;
   readonly store: BatchStore;
   readonly writer: PageWriter;
-  readonly alerts: Alerts;
   readonly clock: Clock;
   /** Markets at once. */
   readonly maxWorkers: number;
@@ -34,13 +32,12 @@ export interface Fetching {
  * markets handed back, and is waited for.
  */
 export async function fetchExchange(options: FetchingOptions): Promise<Fetching> {
-  const { batchId, served: { exchange, fetcher }, store, writer, alerts, clock, ending } = options;
+  const { batchId, served: { exchange, fetcher }, store, writer, clock, ending } = options;
   let pages = 0;
   let closedSince: number | undefined;
   let reason = fetcher.state.breaker === "open" ? fetcher.state.breakerReason : undefined;
   while (!ending.soon.aborted) {
     if (reason !== undefined) {
-      alerts.raise("breaker_open", `nothing is sent to ${exchange.code}: ${reason}`, exchange.code);
       closedSince ??= clock.now();
       const end = closedSince + PATIENCE.closedExchangeSeconds * 1000;
       const isReady = await isReadyWithin(end - clock.now(), fetcher, clock, ending.soon);
@@ -54,10 +51,7 @@ export async function fetchExchange(options: FetchingOptions): Promise<Fetching>
       await writer.drain();
       await store.giveBack(batchId, exchange.code);
     } else {
-      if (fetcher.state.breaker === "closed") {
-        closedSince = undefined;
-        alerts.resolve("breaker_open", `${exchange.code} answers again`, exchange.code);
-      }
+      if (fetcher.state.breaker === "closed") closedSince = undefined;
       if (round.isQueueEmpty) break;
     }
   }

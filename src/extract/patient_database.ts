@@ -1,4 +1,4 @@
-import type { Alerts } from "../alerts.ts";
+import type { Alerts } from "../alerts/alerts.ts";
 import type { Database, Parameter, Row } from "../database/connection.ts";
 import { codeOf, DatabaseTimeout, isConnectionLost } from "../database/errors.ts";
 import { DEADLINES, PATIENCE } from "../deadlines.ts";

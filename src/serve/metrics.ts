@@ -60,7 +60,7 @@ export class Metrics {
   });
   readonly alertDeliveries = new Counter({
     name: "p2p_alert_deliveries_total",
-    help: "Alerts sent: delivered, or failed after all tries",
+    help: "Attempts to deliver an alert; failed ones are tried again for an hour",
     labelNames: ["destination", "outcome"],
     registers: [this.registry],
   });
@@ -84,6 +84,13 @@ export class Metrics {
   expect(exchange: string): void {
     for (const counter of [this.apiRetries, this.apiRefused, this.apiReceived]) {
       counter.inc({ exchange }, 0);
+    }
+  }
+
+  /** The same of a destination of alerts. */
+  expectAlerts(destination: string): void {
+    for (const outcome of ["delivered", "failed"]) {
+      this.alertDeliveries.inc({ destination, outcome }, 0);
     }
   }
 

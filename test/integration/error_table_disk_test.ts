@@ -2,6 +2,7 @@
 import { deepStrictEqual, match } from "node:assert/strict";
 import { World } from "../chaos/world.ts";
 import { brokenInvariants, brokenTruth } from "../chaos/invariants.ts";
+import { startAlertReceiver } from "../support/alert_receiver.ts";
 import { alertKinds, alertsIn } from "../support/alerts.ts";
 import { rowsOf } from "../support/batches.ts";
 import { onDisk } from "../support/embedded.ts";
@@ -12,6 +13,7 @@ const TICK_SECONDS = 2;
 Deno.test("disk full: an alert at once, nothing torn, and with more room the service goes on by itself", async () => {
   await onDisk("22m", async (disk) => {
     const logFolder = await Deno.makeTempDir({ prefix: "p2p-disk-" });
+    await using receiver = startAlertReceiver();
     await using world = await World.create({
       workers: 1,
       seed: 1,
@@ -20,6 +22,7 @@ Deno.test("disk full: an alert at once, nothing torn, and with more room the ser
       markets: "CNY/*,UAH/*,VES/*",
       offers: 30_000,
       latencyMs: 0,
+      environment: receiver.variables,
     });
     await Deno.mkdir(`${disk}/data`);
     await world.postgres.moveTo(`${disk}/data`);
@@ -58,6 +61,8 @@ Deno.test("disk full: an alert at once, nothing torn, and with more room the ser
       "disk_full over",
     ]);
     deepStrictEqual(await world.stopWorkers(), [0]);
+    const sent = receiver.of("webhook").filter(({ kind }) => kind === "disk_full");
+    deepStrictEqual(sent.map(({ state }) => state), ["open", "resolved"]);
     deepStrictEqual(await brokenTruth(database, batchId, world.truth()), []);
     const options = { tickSeconds: TICK_SECONDS, isOver: true };
     deepStrictEqual(await brokenInvariants(database, options), []);

@@ -2,7 +2,7 @@
 import { Extraction } from "../../src/cli/extraction.ts";
 import { loadConfig } from "../../src/config.ts";
 import { Database, type Row } from "../../src/database/connection.ts";
-import { LEASE } from "../../src/deadlines.ts";
+import { LEASE, WATCH } from "../../src/deadlines.ts";
 import { binance } from "../../src/exchange/binance.ts";
 import type { Exchange } from "../../src/exchange/exchange.ts";
 import type { LoadedBatch } from "../../src/extract/batch_types.ts";
@@ -26,6 +26,8 @@ export function exchangeAt(baseUrl: string): Exchange {
   });
 }
 
+const KEEP_PACE_SECONDS: readonly number[] = [LEASE.renewSeconds, WATCH.everySeconds];
+
 /** A clock on which waiting takes next to no time, but counts, a long wait longer than a short one; heartbeats and deadlines keep their real pace. */
 export function hastyClock(): Clock {
   let skipped = 0;
@@ -33,7 +35,7 @@ export function hastyClock(): Clock {
     now: () => systemClock.now() + skipped,
     random: () => 0.5,
     sleep: async (milliseconds, signal) => {
-      if (milliseconds === LEASE.renewSeconds * 1000 || milliseconds > 100_000) {
+      if (KEEP_PACE_SECONDS.includes(milliseconds / 1000) || milliseconds > 100_000) {
         return await systemClock.sleep(milliseconds, signal);
       }
       const real = Math.min(milliseconds, 2 + milliseconds / 500);

@@ -1,6 +1,22 @@
 import assert from "node:assert/strict";
 import { configure, type LogRecord, reset } from "@logtape/logtape";
-import { type Alert, Alerts } from "../../src/alerts.ts";
+import type { Alert } from "../../src/alerts/alert.ts";
+import { Alerts } from "../../src/alerts/alerts.ts";
+import type { IncidentStore } from "../../src/alerts/incident_store.ts";
+import { logSink } from "../../src/alerts/log_sink.ts";
+import { FakeClock, settle } from "../support/fake_clock.ts";
+
+const incident = (message: string, isOver = false): Alert => ({
+  kind: "step_failed",
+  subject: "",
+  message,
+  isOver,
+  since: new Date(0),
+  lastedSeconds: isOver ? 90 : undefined,
+});
+
+const shown = ({ kind, message, isOver }: Alert): string =>
+  `${isOver ? "-" : "+"}${kind} ${message}`;
 
 Deno.test("an incident is a line of the log, whatever is in it", async () => {
   const records: LogRecord[] = [];
@@ -12,36 +28,114 @@ Deno.test("an incident is a line of the log, whatever is in it", async () => {
       { category: ["p2p", "alert"], lowestLevel: "info", sinks: ["list"] },
     ],
   });
-  const alerts = new Alerts();
-  alerts.raise("step_failed", 'must: {"a": 1} {b}');
-  alerts.resolve("step_failed", "mended");
+  logSink(incident('must: {"a": 1} {b}'));
+  logSink(incident("mended", true));
   await reset();
-  assert.deepEqual(records.map(({ level, message }) => `${level} ${message.join("|")}`), [
-    'error step_failed: must: {"a": 1} {b}',
-    "info step_failed: mended",
-  ]);
+  assert.deepEqual(
+    records.map(({ level, message, properties }) =>
+      `${level} ${message.join("|")} ${JSON.stringify(properties)}`
+    ),
+    ['error step_failed: must: {"a": 1} {b} {}', 'info step_failed: mended {"lasted":"90 s"}'],
+  );
 });
 
-Deno.test("an incident is told once when it begins and once when it is over", () => {
+Deno.test("an incident of the process is told once when it begins and once when it is over", () => {
   const told: string[] = [];
-  const alerts = new Alerts([
-    ({ kind, message, isOver }: Alert) => told.push(`${isOver ? "-" : "+"}${kind} ${message}`),
-  ]);
+  const alerts = new Alerts([(alert) => told.push(shown(alert))], new FakeClock());
   alerts.resolve("disk_full", "nothing was wrong");
   alerts.raise("disk_full", "a");
   alerts.raise("disk_full", "b");
-  alerts.raise("breaker_open", "binance is closed", "binance");
-  alerts.raise("breaker_open", "bybit is closed", "bybit");
-  alerts.resolve("breaker_open", "bybit is back", "bybit");
-  alerts.resolve("disk_full", "c");
+  alerts.raise("database_lost", "c");
   alerts.resolve("disk_full", "d");
+  alerts.resolve("disk_full", "e");
   alerts.raise("disk_full", "again");
-  assert.deepEqual(told, [
-    "+disk_full a",
-    "+breaker_open binance is closed",
-    "+breaker_open bybit is closed",
-    "-breaker_open bybit is back",
-    "-disk_full c",
-    "+disk_full again",
-  ]);
+  assert.deepEqual(told, ["+disk_full a", "+database_lost c", "-disk_full d", "+disk_full again"]);
+});
+
+/** A database that is there or not, and what was written down in it. */
+function scene(): {
+  alerts: Alerts;
+  clock: FakeClock;
+  told: string[];
+  written: string[];
+  database: { isAway: boolean; isNews: boolean; found: Alert[]; watched: number };
+} {
+  const told: string[] = [];
+  const written: string[] = [];
+  const database = { isAway: false, isNews: true, found: [] as Alert[], watched: 0 };
+  const write = (line: string): Promise<boolean> => {
+    if (database.isAway) return Promise.reject(new Error("away"));
+    written.push(line);
+    return Promise.resolve(database.isNews);
+  };
+  const clock = new FakeClock();
+  const store = {
+    watch: () => {
+      database.watched++;
+      return database.isAway
+        ? Promise.reject(new Error("away"))
+        : Promise.resolve(database.found.splice(0));
+    },
+    begin: (kind: string) => write(`+${kind}`),
+    end: (kind: string) => write(`-${kind}`),
+    beginAndEnd: (kind: string) => write(`±${kind}`),
+  } as unknown as IncidentStore;
+  const alerts = new Alerts([(alert) => told.push(shown(alert))], clock, store);
+  return { alerts, clock, told, written, database };
+}
+
+Deno.test("a lost database is told at once without asking it, and written down when it is back", async () => {
+  const { alerts, told, written, database } = scene();
+  await using _ = alerts;
+  database.isAway = true;
+  alerts.raise("database_lost", "lost");
+  assert.deepEqual(told, ["+database_lost lost"], "at once");
+  await settle();
+  database.isAway = false;
+  alerts.resolve("database_lost", "back");
+  await settle();
+  assert.deepEqual(told, ["+database_lost lost", "-database_lost back"]);
+  assert.deepEqual(written, ["±database_lost"]);
+});
+
+Deno.test("a full disk that another worker has told is not told again; one that cannot be written down is", async () => {
+  const { alerts, told, written, database } = scene();
+  await using _ = alerts;
+  database.isNews = false;
+  alerts.raise("disk_full", "a");
+  alerts.resolve("disk_full", "b");
+  await settle();
+  assert.deepEqual([told, written], [[], ["+disk_full", "-disk_full"]]);
+  database.isAway = true;
+  alerts.raise("disk_full", "c");
+  await settle();
+  assert.deepEqual(told, ["+disk_full c"]);
+  database.isAway = false;
+  alerts.resolve("disk_full", "d");
+  await settle();
+  assert.deepEqual(told, ["+disk_full c", "-disk_full d"]);
+  assert.equal(written.at(-1), "±disk_full");
+});
+
+Deno.test("the database is asked every ten seconds, at once where there may be news, and once more at the end", async () => {
+  const { alerts, clock, told, database } = scene();
+  {
+    await using _ = alerts;
+    await clock.advance(9_000);
+    assert.equal(database.watched, 0);
+    await clock.advance(1_000);
+    assert.equal(database.watched, 1);
+    database.found.push(incident("a"));
+    alerts.look();
+    await settle();
+    assert.deepEqual(told, ["+step_failed a"]);
+    database.isAway = true;
+    await clock.advance(60_000);
+    assert.equal(database.watched, 8, "it is asked again however often it is away");
+    database.isAway = false;
+    database.found.push(incident("b", true));
+    alerts.look();
+  }
+  assert.deepEqual(told, ["+step_failed a", "-step_failed b"]);
+  assert.equal(database.watched, 9);
 });

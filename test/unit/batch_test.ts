@@ -1,6 +1,5 @@
 // The course of a batch over a stand-in for the database and the network: claims, ending, stopping, loading.
 import assert from "node:assert/strict";
-import { type Alert, Alerts } from "../../src/alerts.ts";
 import { type BatchOptions, type BatchOutcome, workOnBatch } from "../../src/extract/batch.ts";
 import type {
   ClaimedMarket,
@@ -22,10 +21,11 @@ const EMPTY = { items: 0, total: 0, offerIds: [] };
 class Scene {
   readonly clock = new FakeClock();
   readonly calls: string[] = [];
+  /** What was called last when the database was asked for incidents. */
+  readonly looks: string[] = [];
   readonly stop = new AbortController();
   /** Told to take_load as the reason for giving up. */
   readonly reasons: (string | undefined)[] = [];
-  readonly told: Alert[] = [];
   /** How long a lost database was waited for, as it changed. */
   readonly patience: number[] = [];
   due: { at: Date; intervalSeconds: number } | undefined;
@@ -42,8 +42,6 @@ class Scene {
   breaker: "closed" | "open" = "closed";
   ready: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   pagesStored = 0;
-  alerts: { kind: string; message: string }[] = [];
-  failures = 0;
   ask: Ask = () => Promise.resolve(EMPTY);
   storePages: (pages: number) => Promise<void> = () => Promise.resolve();
   claimMarkets: () => Promise<void> = () => Promise.resolve();
@@ -63,7 +61,7 @@ class Scene {
 
   run(maxWorkers = 2): Promise<BatchOutcome> {
     const database = {
-      alerts: new Alerts([(alert) => this.told.push(alert)]),
+      alerts: { look: () => void this.looks.push(this.calls.at(-1) ?? "") },
       waitFor: (seconds: number) => this.patience.push(seconds),
     };
     const store = {
@@ -99,8 +97,6 @@ class Scene {
         return Promise.resolve({ batchId, status: "completed" });
       },
       endedBatch: (batchId: string) => Promise.resolve({ batchId, loaderId: "other:7" }),
-      batchAlerts: () => Promise.resolve(this.alerts),
-      failuresInARow: () => Promise.resolve(this.failures),
     };
     const presence = {
       register: () => Promise.resolve(),
@@ -136,7 +132,6 @@ class Scene {
       maxWorkers,
       deadlineSeconds: 60,
       due: this.due,
-      alertOnFailures: 3,
       progress: new Progress(() => 0, (stage) => this.calls.push(stage)),
       signal: this.stop.signal,
     } as unknown as BatchOptions);
@@ -332,22 +327,13 @@ Deno.test("an exchange that is closed: its markets go back, it is waited for, th
     return EMPTY;
   };
   const running = scene.run(2);
-  await until(() => scene.told.length === 1);
+  await until(() => scene.calls.includes("give back"));
   await scene.clock.advance(30_000);
-  assert.deepEqual(scene.told, [{
-    kind: "breaker_open",
-    message: "nothing is sent to test: time-outs",
-    isOver: false,
-  }]);
   assert(scene.calls.includes("give back"));
   opened.resolve();
   assert.equal((await running).outcome, "loaded");
   assert.equal(scene.pagesStored, 6, "nothing was lost");
-  assert.deepEqual(scene.told[1], {
-    kind: "breaker_open",
-    message: "test answers again",
-    isOver: true,
-  });
+
   assert.deepEqual(scene.reasons, [undefined]);
 });
 
@@ -388,18 +374,10 @@ Deno.test("lost pages are no reason to stop", async () => {
   assert.equal(scene.pagesStored, 100);
 });
 
-Deno.test("what a load finds is told once, and when it is over", async () => {
-  const alerts = new Scene(0);
-  alerts.alerts = [
-    { kind: "rule_failed", message: "a is 3, limit 2" },
-    { kind: "rule_failed", message: "b is broken" },
-  ];
-  alerts.failures = 3;
-  await alerts.run();
-  assert.deepEqual(alerts.told.map(({ kind, message }) => `${kind}: ${message}`), [
-    "rule_failed: a is 3, limit 2; b is broken",
-    "batch_failed: 3 batches in a row were not completed",
-  ]);
+Deno.test("after a load the database is asked what people should know of", async () => {
+  const scene = new Scene(1);
+  await scene.run();
+  assert.deepEqual(scene.looks, ["done"]);
 });
 
 Deno.test("a lost database is waited for from the first call of a batch that is due, to the last", async () => {

@@ -1,6 +1,6 @@
 // How long a lost database is waited for, and what people are told of it.
 import assert from "node:assert/strict";
-import { Alerts } from "../../src/alerts.ts";
+import { Alerts } from "../../src/alerts/alerts.ts";
 import type { Database, Row } from "../../src/database/connection.ts";
 import { DEADLINES } from "../../src/deadlines.ts";
 import { DatabaseTimeout } from "../../src/database/errors.ts";
@@ -19,9 +19,10 @@ class Scene {
   constructor(answer: (before: number) => Promise<Row[]>, skips = true) {
     this.clock = new FakeClock({ skips });
     const database = { run: () => answer(this.tries++) } as unknown as Database;
-    const alerts = new Alerts([
-      ({ kind, isOver }) => this.told.push(`${kind} ${isOver ? "is over" : "begins"}`),
-    ]);
+    const alerts = new Alerts(
+      [({ kind, isOver }) => this.told.push(`${kind} ${isOver ? "is over" : "begins"}`)],
+      this.clock,
+    );
     this.patient = new PatientDatabase(database, this.clock, alerts, this.stop.signal);
   }
 }
@@ -79,7 +80,7 @@ Deno.test("being told to stop also ends the wait for a server that is silent, bu
   const patient = new PatientDatabase(
     { run } as unknown as Database,
     clock,
-    new Alerts([]),
+    new Alerts([], clock),
     stop.signal,
   );
   patient.waitFor(300);

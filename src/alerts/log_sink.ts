@@ -1,0 +1,15 @@
+import { logger } from "../log.ts";
+import type { Alert } from "./alert.ts";
+import { duration } from "./alert.ts";
+
+/** An `error` line when it begins, an `info` line when it is over, in category `alert`. */
+export function logSink({ kind, subject, message, isOver, lastedSeconds }: Alert): void {
+  const log = logger("alert");
+  const line = `${kind}: ${message}`.replace(/[{}]/g, "$&$&"); // braces would be places for values
+  const properties = {
+    ...(subject === "" ? {} : { subject }),
+    ...(lastedSeconds === undefined ? {} : { lasted: duration(lastedSeconds) }),
+  };
+  if (isOver) log.info(line, properties);
+  else log.error(line, properties);
+}
