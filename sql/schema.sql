@@ -258,6 +258,20 @@ CREATE FUNCTION p2p.current_sql_set() RETURNS integer
 
 COMMENT ON FUNCTION p2p.current_sql_set() IS 'The number of the set of SQL that a load would run now';
 
+CREATE FUNCTION p2p.database_key() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.database_key() IS 'A name of this database, the same by whichever address it is reached';
+
+CREATE FUNCTION p2p.database_metrics() RETURNS TABLE(metric text, help text, labels jsonb, value double precision)
+    LANGUAGE sql STABLE ROWS 50
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.database_metrics() IS 'What the database knows, as metrics of Prometheus: add rows of your own';
+
 CREATE FUNCTION p2p.database_tier() RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -441,6 +455,13 @@ CREATE FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest ti
 
 COMMENT ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) IS 'Why a batch of that time must not be imported, and the statement that changes it';
 
+CREATE FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) RETURNS TABLE(kind text, subject text, message text, opens boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) IS 'What people should know of now, as far as the database can see it';
+
 CREATE FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone DEFAULT pg_postmaster_start_time()) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -616,6 +637,48 @@ CREATE FUNCTION p2p.object_named(p_name text) RETURNS text
 
 COMMENT ON FUNCTION p2p.object_named(p_name text) IS 'What stands in the database under the name of a file of sql/; used by the migrate command';
 
+CREATE FUNCTION p2p.page_access(p_hours integer) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.page_access(p_hours integer) IS 'Rate and breaker over time, of the status page';
+
+CREATE FUNCTION p2p.page_batches(p_hours integer) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.page_batches(p_hours integer) IS 'Batches of the status page';
+
+CREATE FUNCTION p2p.page_coverage(p_after timestamp with time zone, p_batches integer) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.page_coverage(p_after timestamp with time zone, p_batches integer) IS 'Markets by batch, of the status page';
+
+CREATE FUNCTION p2p.page_market(p_exchange text, p_fiat text, p_asset text, p_hours integer) RETURNS json
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.page_market(p_exchange text, p_fiat text, p_asset text, p_hours integer) IS 'One pair, of the status page';
+
+CREATE FUNCTION p2p.page_markets() RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.page_markets() IS 'Markets of the status page';
+
+CREATE FUNCTION p2p.page_overview(p_interval_minutes integer) RETURNS json
+    LANGUAGE sql STABLE
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.page_overview(p_interval_minutes integer) IS 'What the status page shows at its top';
+
 CREATE FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) RETURNS SETOF p2p.parsed_offer
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -677,6 +740,13 @@ CREATE FUNCTION p2p.quarantine_batches(p_reason text DEFAULT NULL::text, p_batch
     AS …;
 
 COMMENT ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) IS 'Batches that have offers in quarantine, oldest first';
+
+CREATE FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision DEFAULT 0) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) IS 'Opens an incident; false where it is open already';
 
 CREATE FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) RETURNS void
     LANGUAGE sql
@@ -814,6 +884,13 @@ CREATE FUNCTION p2p.reread_definitions() RETURNS void
     AS …;
 
 COMMENT ON FUNCTION p2p.reread_definitions() IS 'Reads definitions anew after an upgrade of PostgreSQL, or of release 0.1.0; used by the migrate command';
+
+CREATE FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) RETURNS boolean
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) IS 'Ends an incident; false where none is open';
 
 CREATE FUNCTION p2p.restore_object(p_name text) RETURNS text
     LANGUAGE plpgsql
@@ -1213,6 +1290,13 @@ CREATE FUNCTION p2p.unfetched_markets(p_batch_id uuid) RETURNS SETOF p2p.ops_bat
 
 COMMENT ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) IS 'What is left of the work queue of a batch';
 
+CREATE FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) RETURNS TABLE(kind text, subject text, message text, is_open boolean, raised_at timestamp with time zone, lasted_seconds double precision)
+    LANGUAGE plpgsql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) IS 'Opens and ends incidents, and returns those that are news';
+
 CREATE FUNCTION p2p.watch_shapes(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
@@ -1258,6 +1342,87 @@ CREATE FUNCTION p2p.write_imported_books(p_batch_id uuid) RETURNS void
 
 COMMENT ON FUNCTION p2p.write_imported_books(p_batch_id uuid) IS 'Writes the ledger of the markets that an import stored pages of';
 
+CREATE TABLE p2p.dim_exchanges (
+    exchange_id smallint NOT NULL,
+    code text NOT NULL,
+    name text NOT NULL
+);
+
+COMMENT ON TABLE p2p.dim_exchanges IS 'Exchanges: every fact, market and advertiser belongs to one';
+
+CREATE TABLE p2p.ops_access_history (
+    worker_id text NOT NULL,
+    exchange_id smallint NOT NULL,
+    noted_at timestamp with time zone NOT NULL,
+    worker_name text NOT NULL,
+    rate_per_minute numeric NOT NULL,
+    ceiling_per_minute numeric,
+    breaker text NOT NULL,
+    breaker_reason text,
+    requests bigint NOT NULL,
+    refused bigint NOT NULL,
+    requests_total bigint NOT NULL,
+    refused_total bigint NOT NULL,
+    CONSTRAINT ops_access_history_breaker_check CHECK ((breaker = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text]))),
+    CONSTRAINT ops_access_history_refused_check CHECK ((refused >= 0)),
+    CONSTRAINT ops_access_history_requests_check CHECK ((requests >= 0))
+);
+
+COMMENT ON TABLE p2p.ops_access_history IS 'What each exchange allowed each worker, over time: a row a minute at most, and one at each change of the breaker. Read access_history';
+
+COMMENT ON COLUMN p2p.ops_access_history.rate_per_minute IS 'Requests a minute that it sent at most';
+
+COMMENT ON COLUMN p2p.ops_access_history.ceiling_per_minute IS 'Rate at which the exchange refused last; NULL: it never had';
+
+COMMENT ON COLUMN p2p.ops_access_history.requests IS 'Since the row before; refused likewise';
+
+COMMENT ON COLUMN p2p.ops_access_history.requests_total IS 'Since the worker started, as is refused_total: the next row is counted from here';
+
+CREATE VIEW p2p.access_history AS
+ SELECT h.noted_at,
+    "left"(h.worker_name, 20) AS worker,
+    "left"(e.code, 10) AS exchange,
+    round(h.rate_per_minute) AS rate,
+    round(h.ceiling_per_minute) AS ceiling,
+    h.breaker,
+    h.requests,
+    h.refused,
+    "left"(h.breaker_reason, 18) AS why
+   FROM (p2p.ops_access_history h
+     JOIN p2p.dim_exchanges e USING (exchange_id))
+  ORDER BY h.noted_at DESC, h.worker_name, e.code;
+
+COMMENT ON VIEW p2p.access_history IS 'What each exchange allowed each worker, by the minute and at each change of a breaker; newest first';
+
+COMMENT ON COLUMN p2p.access_history.worker IS 'Its name: processes of one name follow each other';
+
+COMMENT ON COLUMN p2p.access_history.rate IS 'Requests a minute that it sent at most';
+
+COMMENT ON COLUMN p2p.access_history.ceiling IS 'Rate at which the exchange had refused last';
+
+COMMENT ON COLUMN p2p.access_history.requests IS 'Since the row before, as is refused';
+
+COMMENT ON COLUMN p2p.access_history.why IS 'Beginning of why the breaker is not closed';
+
+CREATE VIEW p2p.batch_markets AS
+ SELECT r.batch_start_time,
+    bm.market_id,
+    bm.status,
+    bm.pages_stored,
+    bm.offers_reported,
+    "left"(bm.worker_id, 30) AS worker,
+    (bm.finished_at IS NOT NULL) AS is_over
+   FROM (p2p.ops_batch_runs r
+     JOIN p2p.ops_batch_markets bm USING (batch_id));
+
+COMMENT ON VIEW p2p.batch_markets IS 'What ledger tells, without names: quick, where batch_start_time = …';
+
+COMMENT ON COLUMN p2p.batch_markets.status IS 'As in ops_batch_markets';
+
+COMMENT ON COLUMN p2p.batch_markets.worker IS 'Whose it is, or was last; as in workers';
+
+COMMENT ON COLUMN p2p.batch_markets.is_over IS 'False of a deferred one: there may yet be time for it';
+
 CREATE TABLE p2p.ops_batch_loads (
     batch_id uuid NOT NULL,
     load_number integer NOT NULL,
@@ -1300,12 +1465,19 @@ CREATE VIEW p2p.batch_overview AS
           WHERE ((s.batch_id = r.batch_id) AND (s.status = 'failed'::text) AND (s.load_number = ( SELECT max(l.load_number) AS max
                    FROM p2p.ops_batch_loads l
                   WHERE (l.batch_id = r.batch_id))))) AS failed_steps,
-    array_to_string(r.imported_from, ', '::text) AS imported_from
+    array_to_string(r.imported_from, ', '::text) AS imported_from,
+    r.batch_end_time,
+    r.fetch_until,
+    r.loader_id
    FROM p2p.ops_batch_runs r;
 
 COMMENT ON VIEW p2p.batch_overview IS 'Batches with their completeness, failed checks and failed steps; newest: order by batch_start_time desc';
 
 COMMENT ON COLUMN p2p.batch_overview.imported_from IS 'Files that others had recorded it in; NULL: fetched here';
+
+COMMENT ON COLUMN p2p.batch_overview.fetch_until IS 'Its deadline: from then on no market is begun';
+
+COMMENT ON COLUMN p2p.batch_overview.loader_id IS 'Who loads it, or did; NULL while markets are fetched';
 
 CREATE TABLE p2p.sql_set_versions (
     sql_set_id integer NOT NULL,
@@ -1368,14 +1540,6 @@ CREATE TABLE p2p.dim_cryptocurrencies (
 COMMENT ON TABLE p2p.dim_cryptocurrencies IS 'Assets that are traded, e.g. USDT; an asset may bear the symbol of a fiat (RUB)';
 
 COMMENT ON COLUMN p2p.dim_cryptocurrencies.name IS 'As the exchange describes it; NULL until it does';
-
-CREATE TABLE p2p.dim_exchanges (
-    exchange_id smallint NOT NULL,
-    code text NOT NULL,
-    name text NOT NULL
-);
-
-COMMENT ON TABLE p2p.dim_exchanges IS 'Exchanges: every fact, market and advertiser belongs to one';
 
 CREATE TABLE p2p.dim_fiat_currencies (
     fiat_id smallint NOT NULL,
@@ -2458,9 +2622,55 @@ CREATE VIEW p2p.help AS
  SELECT h.to_know,
     h.look_in,
     h.query
-   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('Who fetches, and how fast?'::text,'workers'::text,'select * from p2p.workers'::text), ('Which due times had a batch?'::text,'schedule'::text,'table p2p.schedule limit 20'::text), ('What became of each market?'::text,'ledger'::text,'table p2p.ledger limit 20'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
+   FROM ( VALUES ('What does it cost now?'::text,'best_prices'::text,'select * from p2p.best_prices'::text), ('… by way to pay?'::text,'prices_by_payment_method'::text,'table p2p.prices_by_payment_method limit 20'::text), ('Which offers are there now?'::text,'mv_latest_market_state'::text,'table p2p.mv_latest_market_state limit 20'::text), ('How did prices go, by hour?'::text,'market_hourly'::text,'table p2p.market_hourly limit 20'::text), ('… by day?'::text,'market_daily'::text,'table p2p.market_daily limit 20'::text), ('Average price and volume, by hour?'::text,'v_price_history'::text,'table p2p.v_price_history limit 20'::text), ('… their sums, to build views on?'::text,'market_hours'::text,'table p2p.market_hours limit 20'::text), ('… by day?'::text,'market_days'::text,'table p2p.market_days limit 20'::text), ('Who offers how much, by day?'::text,'merchant_daily'::text,'table p2p.merchant_daily limit 20'::text), ('… their sums, to build views on?'::text,'merchant_days'::text,'table p2p.merchant_days limit 20'::text), ('… by hour?'::text,'merchant_hours'::text,'table p2p.merchant_hours limit 20'::text), ('How could old offers be paid?'::text,'fact_offer_payment_methods'::text,'table p2p.fact_offer_payment_methods limit 5'::text), ('How old is the newest batch?'::text,'freshness'::text,'select * from p2p.freshness'::text), ('How did the last batches go?'::text,'batch_overview'::text,'table p2p.batch_overview limit 10'::text), ('How much came whole, by fiat?'::text,'coverage'::text,'select * from p2p.coverage'::text), ('What is missing now, why, since when?'::text,'gaps'::text,'select * from p2p.gaps'::text), ('Who fetches, and how fast?'::text,'workers'::text,'select * from p2p.workers'::text), ('… and how fast before?'::text,'access_history'::text,'table p2p.access_history limit 20'::text), ('Which due times had a batch?'::text,'schedule'::text,'table p2p.schedule limit 20'::text), ('What became of each market?'::text,'ledger'::text,'table p2p.ledger limit 20'::text), ('… in numbers, for programs?'::text,'batch_markets'::text,'table p2p.batch_markets limit 20'::text), ('What was missing in older batches?'::text,'missing_markets'::text,'table p2p.missing_markets limit 20'::text), ('What is wrong now, and was lately?'::text,'incidents'::text,'table p2p.incidents limit 20'::text), ('What went wrong last?'::text,'last_failures'::text,'table p2p.last_failures limit 20'::text), ('Which quality rules fail now?'::text,'failing_rules'::text,'select * from p2p.failing_rules'::text), ('… and what did all of them find?'::text,'rule_results'::text,'table p2p.rule_results'::text), ('Which steps of a load failed?'::text,'failed_steps'::text,'table p2p.failed_steps limit 20'::text), ('What was rejected, and why?'::text,'quarantine'::text,'select * from p2p.quarantine'::text), ('… with its original JSON?'::text,'offers_in_quarantine'::text,'table p2p.offers_in_quarantine limit 3'::text), ('What can be tuned?'::text,'current_settings'::text,'select * from p2p.current_settings'::text), ('Who changed what, and when?'::text,'setting_changes'::text,'select * from p2p.setting_changes'::text), ('Which SQL was changed here?'::text,'object_states'::text,'table p2p.object_states limit 3'::text), ('Which SQL loaded which batches?'::text,'sql_history'::text,'table p2p.sql_history limit 20'::text), ('… which text loaded a batch?'::text,'batch_sql'::text,'table p2p.batch_sql limit 20'::text), ('Where does a fact come from?'::text,'offer_origin'::text,'table p2p.offer_origin limit 5'::text), ('… a row of a book?'::text,'depth_origin'::text,'table p2p.depth_origin limit 5'::text), ('What keys do the answers have?'::text,'response_keys'::text,'table p2p.response_keys limit 20'::text), ('What changed in the answers?'::text,'shape_events'::text,'table p2p.shape_events limit 20'::text), ('How large are the tables?'::text,'table_sizes'::text,'select * from p2p.table_sizes'::text), ('… and which days are kept?'::text,'partitions'::text,'table p2p.partitions limit 20'::text), ('Can history get lost?'::text,'policy_audit'::text,'table p2p.policy_audit limit 20'::text), ('What do I want to know?'::text,'help'::text,'select * from p2p.help'::text)) h(to_know, look_in, query);
 
 COMMENT ON VIEW p2p.help IS 'What you may want to know, and where it is: start here';
+
+CREATE TABLE p2p.ops_incidents (
+    incident_id bigint NOT NULL,
+    kind text NOT NULL,
+    subject text DEFAULT ''::text NOT NULL,
+    message text NOT NULL,
+    raised_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    raised_by text NOT NULL,
+    resolved_at timestamp with time zone,
+    resolved_message text,
+    CONSTRAINT ops_incidents_check CHECK ((resolved_at >= raised_at)),
+    CONSTRAINT ops_incidents_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,49}$'::text)),
+    CONSTRAINT ops_incidents_message_check CHECK ((length(message) <= 1000)),
+    CONSTRAINT ops_incidents_resolved_message_check CHECK ((length(resolved_message) <= 1000)),
+    CONSTRAINT ops_incidents_subject_check CHECK ((length(subject) <= 100))
+);
+
+COMMENT ON TABLE p2p.ops_incidents IS 'What people were told of: when it began, when it was over. Read incidents';
+
+COMMENT ON COLUMN p2p.ops_incidents.kind IS 'docs/alerts.md says of each what to do';
+
+COMMENT ON COLUMN p2p.ops_incidents.subject IS 'Tells incidents of one kind apart, e.g. the code of an exchange; mostly empty';
+
+COMMENT ON COLUMN p2p.ops_incidents.raised_by IS 'The worker that noticed first';
+
+COMMENT ON COLUMN p2p.ops_incidents.resolved_at IS 'NULL: it is open';
+
+CREATE VIEW p2p.incidents AS
+ SELECT
+        CASE
+            WHEN (i.resolved_at IS NULL) THEN 'open'::text
+            ELSE 'over'::text
+        END AS state,
+    "left"(i.kind, 17) AS kind,
+    "left"(i.subject, 10) AS subject,
+    date_trunc('second'::text, i.raised_at) AS since,
+    date_trunc('second'::text, (COALESCE(i.resolved_at, clock_timestamp()) - i.raised_at)) AS lasted,
+    "left"(i.message, 38) AS message
+   FROM p2p.ops_incidents i
+  ORDER BY (i.resolved_at IS NOT NULL), i.raised_at DESC, i.incident_id DESC;
+
+COMMENT ON VIEW p2p.incidents IS 'What people were told of; open ones first. docs/alerts.md says of each kind what to do';
+
+COMMENT ON COLUMN p2p.incidents.lasted IS 'Of an open one: until now';
+
+COMMENT ON COLUMN p2p.incidents.message IS 'The beginning; whole, with who raised it and how it ended: ops_incidents';
 
 CREATE TABLE p2p.ops_extraction_errors (
     error_id bigint NOT NULL,
@@ -3401,6 +3611,15 @@ ALTER TABLE p2p.ops_extraction_errors ALTER COLUMN error_id ADD GENERATED ALWAYS
     CACHE 1
 );
 
+ALTER TABLE p2p.ops_incidents ALTER COLUMN incident_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME p2p.ops_incidents_incident_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE p2p.ops_market_visits (
     market_id integer NOT NULL,
     visited_at timestamp with time zone,
@@ -3790,6 +4009,39 @@ COMMENT ON VIEW p2p.response_keys IS 'Every key of the answers: its JSON types, 
 COMMENT ON COLUMN p2p.response_keys.null_percent IS 'Of its values on watched pages';
 
 COMMENT ON COLUMN p2p.response_keys.present_percent IS 'Of the watched pages that have the object it belongs to, since it was first seen';
+
+CREATE VIEW p2p.rule_results AS
+ WITH newest AS (
+         SELECT r.batch_id,
+            r.batch_start_time
+           FROM p2p.ops_batch_runs r
+          WHERE (r.status = ANY (ARRAY['completed'::text, 'partial'::text]))
+          ORDER BY r.batch_start_time DESC
+         LIMIT 1
+        )
+ SELECT q.name AS rule,
+    d.result,
+    d.metric_value AS value,
+    q.is_bad_when,
+    q.warning_threshold,
+    q.error_threshold,
+    q.severity,
+    q.is_enabled,
+    date_trunc('second'::text, d.check_timestamp) AS checked_at,
+    q.comment,
+    "left"(COALESCE((d.details ->> 'message'::text), (d.details ->> 'note'::text), (d.details ->> 'samples'::text)), 500) AS details
+   FROM ((p2p.quality_rules q
+     LEFT JOIN newest ON (true))
+     LEFT JOIN p2p.ops_data_quality d ON (((d.batch_id = newest.batch_id) AND (d.metric_name = q.name))))
+  ORDER BY q.name;
+
+COMMENT ON VIEW p2p.rule_results IS 'Every quality rule, with what it found in the newest loaded batch';
+
+COMMENT ON COLUMN p2p.rule_results.result IS 'ok, warning, error, or broken: the rule itself failed; NULL: it was not run';
+
+COMMENT ON COLUMN p2p.rule_results.value IS 'NULL: there was nothing to judge';
+
+COMMENT ON COLUMN p2p.rule_results.details IS 'Their beginning: the rows at fault, or why there are none';
 
 CREATE VIEW p2p.schedule AS
  SELECT r.due_at,
@@ -4182,6 +4434,9 @@ ALTER TABLE ONLY p2p.open_days
 ALTER TABLE ONLY p2p.open_hours
     ADD CONSTRAINT open_hours_pkey PRIMARY KEY (hour);
 
+ALTER TABLE ONLY p2p.ops_access_history
+    ADD CONSTRAINT ops_access_history_pkey PRIMARY KEY (worker_id, exchange_id, noted_at);
+
 ALTER TABLE ONLY p2p.ops_batch_loads
     ADD CONSTRAINT ops_batch_loads_pkey PRIMARY KEY (batch_id, load_number);
 
@@ -4211,6 +4466,9 @@ ALTER TABLE ONLY p2p.ops_discoveries
 
 ALTER TABLE ONLY p2p.ops_extraction_errors
     ADD CONSTRAINT ops_extraction_errors_pkey PRIMARY KEY (error_id);
+
+ALTER TABLE ONLY p2p.ops_incidents
+    ADD CONSTRAINT ops_incidents_pkey PRIMARY KEY (incident_id);
 
 ALTER TABLE ONLY p2p.ops_market_visits
     ADD CONSTRAINT ops_market_visits_pkey PRIMARY KEY (market_id);
@@ -4328,6 +4586,10 @@ CREATE INDEX fact_offers_by_market ON ONLY p2p.fact_offers USING btree (fiat_id,
 
 COMMENT ON INDEX p2p.fact_offers_by_market IS 'mv_latest_market_state: one book at one time';
 
+CREATE INDEX ops_access_history_by_time ON p2p.ops_access_history USING btree (noted_at);
+
+COMMENT ON INDEX p2p.ops_access_history_by_time IS 'All workers of a time range; what is too old';
+
 CREATE INDEX ops_batch_loads_by_set ON p2p.ops_batch_loads USING btree (sql_set_id);
 
 COMMENT ON INDEX p2p.ops_batch_loads_by_set IS 'sql_history: batches by set';
@@ -4351,6 +4613,14 @@ COMMENT ON INDEX p2p.ops_batch_steps_failed IS 'failed_steps, batch_overview';
 CREATE INDEX ops_extraction_errors_batch ON p2p.ops_extraction_errors USING btree (batch_id);
 
 COMMENT ON INDEX p2p.ops_extraction_errors_batch IS 'load_batch and status: the errors of a batch';
+
+CREATE INDEX ops_incidents_by_time ON p2p.ops_incidents USING btree (raised_at);
+
+COMMENT ON INDEX p2p.ops_incidents_by_time IS 'incidents: the newest; apply_retention: the oldest';
+
+CREATE UNIQUE INDEX ops_incidents_open ON p2p.ops_incidents USING btree (kind, subject) WHERE (resolved_at IS NULL);
+
+COMMENT ON INDEX p2p.ops_incidents_open IS 'An incident is open once, whoever notices it';
 
 CREATE INDEX ops_shape_events_by_batch ON p2p.ops_shape_events USING btree (batch_id);
 
@@ -4455,6 +4725,9 @@ ALTER TABLE ONLY p2p.dim_offers
 
 ALTER TABLE ONLY p2p.dim_payment_methods
     ADD CONSTRAINT dim_payment_methods_exchange_id_fkey FOREIGN KEY (exchange_id) REFERENCES p2p.dim_exchanges(exchange_id);
+
+ALTER TABLE ONLY p2p.ops_access_history
+    ADD CONSTRAINT ops_access_history_exchange_id_fkey FOREIGN KEY (exchange_id) REFERENCES p2p.dim_exchanges(exchange_id);
 
 ALTER TABLE ONLY p2p.ops_batch_loads
     ADD CONSTRAINT ops_batch_loads_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES p2p.ops_batch_runs(batch_id) ON DELETE CASCADE;
@@ -4585,6 +4858,12 @@ GRANT ALL ON FUNCTION p2p.current_sql() TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.current_sql_set() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.current_sql_set() TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.database_key() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.database_key() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.database_metrics() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.database_metrics() TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.database_tier() FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.database_tier() TO p2p_worker;
 
@@ -4657,6 +4936,9 @@ GRANT ALL ON FUNCTION p2p.import_next_batch(p_import_id uuid, p_dry_run boolean)
 REVOKE ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_newest timestamp with time zone) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_reader;
 GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_worker;
@@ -4719,6 +5001,30 @@ GRANT ALL ON FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) T
 
 REVOKE ALL ON FUNCTION p2p.object_named(p_name text) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION p2p.page_access(p_hours integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.page_access(p_hours integer) TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.page_access(p_hours integer) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.page_batches(p_hours integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.page_batches(p_hours integer) TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.page_batches(p_hours integer) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.page_coverage(p_after timestamp with time zone, p_batches integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.page_coverage(p_after timestamp with time zone, p_batches integer) TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.page_coverage(p_after timestamp with time zone, p_batches integer) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.page_market(p_exchange text, p_fiat text, p_asset text, p_hours integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.page_market(p_exchange text, p_fiat text, p_asset text, p_hours integer) TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.page_market(p_exchange text, p_fiat text, p_asset text, p_hours integer) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.page_markets() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.page_markets() TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.page_markets() TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.page_overview(p_interval_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.page_overview(p_interval_minutes integer) TO p2p_reader;
+GRANT ALL ON FUNCTION p2p.page_overview(p_interval_minutes integer) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) TO p2p_worker;
 
@@ -4742,6 +5048,9 @@ GRANT ALL ON FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text) TO p2p_w
 
 REVOKE ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) TO p2p_worker;
+
+REVOKE ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) FROM PUBLIC;
 
@@ -4787,6 +5096,9 @@ REVOKE ALL ON FUNCTION p2p.require_in_quarantine(p_reason text, p_batch_id uuid)
 GRANT ALL ON FUNCTION p2p.require_in_quarantine(p_reason text, p_batch_id uuid) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.reread_definitions() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.restore_object(p_name text) FROM PUBLIC;
 
@@ -4915,6 +5227,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_batch_markets TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.watch_shapes(p_batch_id uuid) TO p2p_worker;
 
@@ -4933,6 +5248,15 @@ GRANT ALL ON FUNCTION p2p.workers_at_work() TO p2p_worker;
 REVOKE ALL ON FUNCTION p2p.write_imported_books(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.write_imported_books(p_batch_id uuid) TO p2p_worker;
 
+GRANT SELECT ON TABLE p2p.dim_exchanges TO p2p_reader;
+GRANT SELECT ON TABLE p2p.dim_exchanges TO p2p_worker;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE p2p.ops_access_history TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.access_history TO p2p_reader;
+
+GRANT SELECT ON TABLE p2p.batch_markets TO p2p_reader;
+
 GRANT SELECT,INSERT ON TABLE p2p.ops_batch_loads TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.batch_overview TO p2p_reader;
@@ -4947,9 +5271,6 @@ GRANT SELECT ON TABLE p2p.batch_sql TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.dim_cryptocurrencies TO p2p_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.dim_cryptocurrencies TO p2p_worker;
-
-GRANT SELECT ON TABLE p2p.dim_exchanges TO p2p_reader;
-GRANT SELECT ON TABLE p2p.dim_exchanges TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.dim_fiat_currencies TO p2p_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.dim_fiat_currencies TO p2p_worker;
@@ -5034,6 +5355,11 @@ GRANT SELECT ON TABLE p2p.gaps TO p2p_reader;
 GRANT SELECT ON TABLE p2p.help TO p2p_reader;
 GRANT SELECT ON TABLE p2p.help TO p2p_worker;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_incidents TO p2p_worker;
+
+GRANT SELECT ON TABLE p2p.incidents TO p2p_reader;
+GRANT SELECT ON TABLE p2p.incidents TO p2p_worker;
+
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.ops_extraction_errors TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.last_failures TO p2p_reader;
@@ -5112,6 +5438,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE p2p.response_paths TO p2p_worker;
 GRANT SELECT,INSERT,UPDATE ON TABLE p2p.response_shapes TO p2p_worker;
 
 GRANT SELECT ON TABLE p2p.response_keys TO p2p_reader;
+
+GRANT SELECT ON TABLE p2p.rule_results TO p2p_reader;
 
 GRANT SELECT ON TABLE p2p.schedule TO p2p_reader;
 GRANT SELECT ON TABLE p2p.schedule TO p2p_worker;

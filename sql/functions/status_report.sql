@@ -98,6 +98,15 @@ as $function$
     join p2p.ops_worker_exchanges we using (worker_id)
     join p2p.dim_exchanges e using (exchange_id)
   ),
+  open_incidents as (
+    select
+      to_char(i.raised_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') as since,
+      i.kind,
+      i.subject,
+      i.message
+    from p2p.ops_incidents i
+    where i.resolved_at is null
+  ),
   skipped as (
     select
       to_char(s.due_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"') as due,
@@ -167,6 +176,10 @@ as $function$
     'workers', (
       select coalesce(json_agg(to_json(workers) order by workers.who, workers.exchange), '[]')
       from workers
+    ),
+    'incidents', (
+      select coalesce(json_agg(to_json(open_incidents) order by open_incidents.since desc), '[]')
+      from open_incidents
     ),
     'skipped_ticks', (
       select coalesce(json_agg(to_json(skipped) order by skipped.due desc), '[]')

@@ -13,7 +13,7 @@ as $function$
         'open_days open_hours stored_market_days stored_market_hours stored_merchant_days
         stored_merchant_hours'),
       ('DELETE, INSERT, SELECT, UPDATE',
-        'dim_advertisers fact_market_depth fact_offers ops_data_quality ops_rejected_offers
+        'dim_advertisers fact_market_depth fact_offers ops_access_history ops_data_quality ops_rejected_offers
         ops_worker_exchanges ops_workers stg_import_pages stg_imports'),
       ('INSERT, SELECT',
         'ops_batch_loads ops_batch_steps ops_shape_events ops_shape_watches ops_skipped_batches
@@ -21,7 +21,7 @@ as $function$
       ('INSERT, SELECT, UPDATE',
         'dim_cryptocurrencies dim_fiat_currencies dim_markets dim_offers dim_payment_methods
         dim_payment_sets ops_batch_markets ops_batch_runs ops_discoveries ops_extraction_errors
-        ops_market_visits response_paths response_shapes'),
+        ops_incidents ops_market_visits response_paths response_shapes'),
       ('SELECT',
         'change_log dim_exchanges dropped_facts parser_keys partitioned_tables pipeline_steps
         quality_rules schema_migrations schema_objects settings'),

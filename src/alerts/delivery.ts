@@ -4,6 +4,7 @@ import { describe } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";
 import { retryAfterSeconds } from "../extract/retry_after.ts";
 import { logger } from "../log.ts";
+import { untraced } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import type { Alert } from "./alert.ts";
 import type { Destination, Sender } from "./destination.ts";
@@ -54,13 +55,15 @@ export async function sendOnce(
   const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
   let response: Response;
   try {
-    response = await fetch(destination.url, {
-      method: "POST",
-      headers: { "content-type": "application/json", "user-agent": `p2p-ingest/${VERSION}` },
-      body: JSON.stringify(destination.payload(alert, sender)),
-      redirect: "manual", // the key in the URL is for nobody else
-      signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
-    });
+    response = await untraced(() =>
+      fetch(destination.url, {
+        method: "POST",
+        headers: { "content-type": "application/json", "user-agent": `p2p-ingest/${VERSION}` },
+        body: JSON.stringify(destination.payload(alert, sender)),
+        redirect: "manual", // the key in the URL is for nobody else
+        signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
+      })
+    );
     await response.body?.cancel();
   } catch (error) {
     if (signal?.aborted) throw new DeliveryFailure("the worker was told to stop", false);

@@ -1,7 +1,6 @@
 import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
-import { configuredDestinations } from "../alerts/destinations.ts";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { isUpToDate, planMigration } from "../database/migrate.ts";
@@ -12,7 +11,12 @@ import type { Exchange } from "../exchange/exchange.ts";
 import { VERSION } from "../version.ts";
 import { examineEnvironment } from "./doctor_environment.ts";
 import { examineDisk, examinePort } from "./doctor_service.ts";
-import { configuredExchanges, openDatabase, readEnvironment } from "./environment.ts";
+import {
+  configuredExchanges,
+  givenVariables,
+  openDatabase,
+  readEnvironment,
+} from "./environment.ts";
 import { bad, type Finding, ok, warning } from "./finding.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print, style, tell } from "./terminal.ts";
@@ -40,13 +44,12 @@ export async function doctor(args: { json: boolean }): Promise<ExitCode> {
   if (config !== undefined) {
     findings.push(
       ok("configuration", `version ${VERSION}, every variable is valid`),
-      ...examineEnvironment(config, Deno.env.toObject()),
+      ...examineEnvironment(config, givenVariables()),
     );
     await attempt(findings, "database", () => examineDatabase(config, findings));
     for (const exchange of configuredExchanges(config)) {
       findings.push(await examineExchange(exchange, config));
     }
-    findings.push(alertsFinding(config));
   }
   if (args.json) print(JSON.stringify(findings) + "\n");
   else printFindings(findings);
@@ -126,16 +129,6 @@ async function examineSchema(database: Database, findings: Finding[]): Promise<b
     ));
   } else findings.push(ok("schema", `p2p is at version ${VERSION}`));
   return isCurrent;
-}
-
-function alertsFinding(config: Config): Finding {
-  const names = configuredDestinations(config).map(({ name }) => name).join(", ");
-  return ok(
-    "alerts",
-    names === ""
-      ? "are lines of the log only: SLACK_WEBHOOK_URL, PAGERDUTY_API_KEY, ALERT_WEBHOOK_URL are not set"
-      : `go to ${names}; to see one arrive: p2p-ingest alert test`,
-  );
 }
 
 /** One page of one market, without retries; and the exchange's clock, for what it sends. */

@@ -1,3 +1,4 @@
+import { configuredDestinations } from "../alerts/destinations.ts";
 import { type Config, ENVIRONMENT_NAMES, SECRETS } from "../config.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 
@@ -87,17 +88,12 @@ function tightInterval(config: Config): Finding[] {
   ];
 }
 
-/** Nothing is sent: `alert test` does that. */
 function alertsFinding(config: Config): Finding {
-  const places = [
-    [config.SLACK_WEBHOOK_URL, "Slack"],
-    [config.PAGERDUTY_API_KEY, "PagerDuty"],
-    [config.ALERT_WEBHOOK_URL, "a webhook"],
-  ].flatMap(([value, name]) => value === undefined ? [] : [name]);
+  const names = configuredDestinations(config).map(({ name }) => name).join(", ");
   return ok(
     "alerts",
-    places.length === 0
-      ? "alerts are log lines only: SLACK_WEBHOOK_URL, PAGERDUTY_API_KEY or ALERT_WEBHOOK_URL sends them"
-      : `alerts go to the log and to ${places.join(", ")}`,
+    names === ""
+      ? "are lines of the log only: SLACK_WEBHOOK_URL, PAGERDUTY_API_KEY, ALERT_WEBHOOK_URL are not set"
+      : `go to ${names}; to see one arrive: p2p-ingest alert test`,
   );
 }

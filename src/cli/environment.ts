@@ -31,6 +31,13 @@ function readVariables<Name extends string>(names: readonly Name[]): Partial<Rec
   >;
 }
 
+/** Every variable where that is allowed, else our own: a person is told of those that are nearly ours. */
+export function givenVariables(): Readonly<Partial<Record<string, string>>> {
+  return Deno.permissions.querySync({ name: "env" }).state === "granted"
+    ? Deno.env.toObject()
+    : readVariables([...ENVIRONMENT_NAMES, ...FILE_NAMES]);
+}
+
 /** What systemd, or whoever acts like it, said to this process. */
 export function readSystemd(): SystemdVariables {
   return readVariables(SYSTEMD_VARIABLES);

@@ -44,6 +44,7 @@ export interface StatusReport {
   readonly tier: Tier;
   readonly violated_policies: number;
   readonly workers: readonly WorkerReport[];
+  readonly incidents: readonly { since: string; kind: string; subject: string; message: string }[];
   readonly skipped_ticks: readonly { due: string; reason: string }[];
   readonly missing_markets: readonly { status: string; markets: number; examples: string }[];
 }
@@ -90,6 +91,7 @@ export function describeStatus(
       `${report.violated_policies} rules of p2p.policy_audit are violated: p2p-ingest doctor says what mends them\n`,
     ),
     report.running === null ? "" : `\n${describeRunning(report.running)}`,
+    table("Open incidents", "view p2p.incidents", report.incidents),
     table("Workers", "view p2p.workers", report.workers.map(workerRow)),
     report.batches.length === 0 ? "" : `\n${batchTable(report.batches)}`,
     table("Skipped lately", "view p2p.schedule", report.skipped_ticks),
