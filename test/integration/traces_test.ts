@@ -158,8 +158,6 @@ Deno.test("spans of a batch: market, page, staging, load and its steps; log line
     assert.ok(!receiver.paths.has("/v1/logs"));
     assert.ok(!receiver.raw.includes("test_worker:"), "no password");
     const records = stderr.trim().split("\n").map((line) => JSON.parse(line));
-    const alert = records.find(({ logger }) => logger === "p2p.alert");
-    assert.deepEqual([alert?.trace_id, alert?.span_id], [batch.traceId, batch.spanId]);
     const discovery = records.find(({ message }) =>
       message === "asking the exchange for its markets"
     );
