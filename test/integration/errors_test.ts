@@ -1,7 +1,7 @@
 // Everything that a person can get wrong: one clear line, a hint, the documented exit code, no secret, no stack.
 import { match, ok, strictEqual } from "node:assert/strict";
 import { valueOf } from "../support/batches.ts";
-import { adminUrl, testDatabase, urlAs } from "../support/database.ts";
+import { adminUrl, testDatabase } from "../support/database.ts";
 import { type Ended, runProgram, type Variables } from "../support/program.ts";
 
 const SECRET = "s3cr3t-Pa55";
@@ -160,8 +160,14 @@ Deno.test("databases that cannot be used", async (t) => {
   await t.step("a user without rights", async () => {
     await using test = await testDatabase();
     await using empty = await testDatabase("empty");
-    // The test's user may create no other: it takes its own rights away.
-    const user = new URL(empty.url).username;
+    // The test's user may create no other: it takes its own rights away, and those of the roles that it has.
+    const user = new URL(test.url).username;
+    await valueOf(
+      test.database,
+      `do $$ begin
+         execute 'revoke all on schema p2p from ${user}, p2p_reader, p2p_worker';
+       end $$`,
+    );
     await valueOf(
       empty.database,
       `do $$ begin
@@ -170,7 +176,7 @@ Deno.test("databases that cannot be used", async (t) => {
        end $$`,
     );
     const refused = /the database user lacks a privilege: permission denied for/;
-    clearLine(await status({ DATABASE_URL: urlAs("reader", test.url) }), 69, refused);
+    clearLine(await status({ DATABASE_URL: test.url }), 69, refused);
     clearLine(
       await migrate({ DATABASE_URL: empty.url }),
       78,
