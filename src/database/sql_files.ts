@@ -78,6 +78,7 @@ import timescaledbWantedPolicies from "../../sql/timescaledb/functions/wanted_po
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
 import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
+import auditMetrics from "../../sql/functions/audit_metrics.sql" with { type: "text" };
 import batchAlerts from "../../sql/functions/batch_alerts.sql" with { type: "text" };
 import beat from "../../sql/functions/beat.sql" with { type: "text" };
 import beginDiscovery from "../../sql/functions/begin_discovery.sql" with { type: "text" };
@@ -401,6 +402,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
   { name: "functions/apply_retention.sql", body: applyRetention },
+  { name: "functions/audit_metrics.sql", body: auditMetrics },
   { name: "functions/batch_alerts.sql", body: batchAlerts },
   { name: "functions/beat.sql", body: beat },
   { name: "functions/begin_discovery.sql", body: beginDiscovery },
