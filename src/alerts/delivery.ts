@@ -4,10 +4,10 @@ import { describe } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";
 import { retryAfterSeconds } from "../extract/retry_after.ts";
 import { logger } from "../log.ts";
-import { untraced } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import type { Alert } from "./alert.ts";
 import type { Destination, Sender } from "./destination.ts";
+import { postJson } from "./post.ts";
 import { withoutSecrets } from "./text.ts";
 
 export interface DeliveryOptions {
@@ -55,22 +55,17 @@ export async function sendOnce(
   const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
   let response: Response;
   try {
-    response = await untraced(() =>
-      fetch(destination.url, {
-        method: "POST",
-        headers: { "content-type": "application/json", "user-agent": `p2p-ingest/${VERSION}` },
-        body: JSON.stringify(destination.payload(alert, sender)),
-        redirect: "manual", // the key in the URL is for nobody else
-        signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
-      })
+    response = await postJson(
+      destination.url,
+      destination.payload(alert, sender),
+      `p2p-ingest/${VERSION}`,
+      signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
     );
-    await response.body?.cancel();
   } catch (error) {
     if (signal?.aborted) throw new DeliveryFailure("the worker was told to stop", false);
     if (deadline.aborted) throw new DeliveryFailure(`no answer within ${timeoutSeconds} s`, true);
-    // Deno's own message has the URL in parentheses.
-    const reason = describe(error).replace(/ for url \(\S*\)/g, "");
-    throw new DeliveryFailure(withoutSecrets(reason, [destination.url, ...secrets]), true);
+    const reason = withoutSecrets(describe(error), [destination.url, ...secrets]);
+    throw new DeliveryFailure(reason, true);
   }
   if (response.ok) return;
   const { status } = response;
