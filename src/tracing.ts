@@ -4,6 +4,7 @@ import {
   context,
   createContextKey,
   isSpanContextValid,
+  ROOT_CONTEXT,
   type Span,
   type SpanContext,
   SpanStatusCode,
@@ -11,6 +12,8 @@ import {
 } from "@opentelemetry/api";
 import { describe } from "./errors.ts";
 import { VERSION } from "./version.ts";
+
+export { ROOT_CONTEXT };
 
 /** Deno's own, where OTEL_DENO=true; else one that does nothing. */
 const tracer = trace.getTracer("p2p-ingest", VERSION);
@@ -57,6 +60,11 @@ export function failSpan(span: Span, message: string): void {
 /** Where spans that are begun from elsewhere belong. */
 export function activeContext(): Context {
   return context.active();
+}
+
+/** Runs work as a part of what was active elsewhere. */
+export function within<T>(parent: Context, work: () => T): T {
+  return context.with(parent, work);
 }
 
 /** Something that happened within the active span. */

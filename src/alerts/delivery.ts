@@ -84,9 +84,14 @@ const HINTS: Readonly<Record<number, string>> = {
   410: "the channel is gone or archived",
 };
 
+interface Waiting {
+  readonly alert: Alert;
+  readonly settle: (isSettled: boolean) => void;
+}
+
 /** The way to one destination: one alert after the other, each tried for an hour. Who adds one never waits. */
 export class Delivery implements AsyncDisposable {
-  readonly #waiting: Alert[] = [];
+  readonly #waiting: Waiting[] = [];
   readonly #stop = new AbortController();
   #sending: Promise<void> | undefined;
   #isDown = false;
@@ -99,13 +104,16 @@ export class Delivery implements AsyncDisposable {
     return this.#lost;
   }
 
-  add(alert: Alert): void {
-    this.#waiting.push(alert);
+  /** @returns true when it was delivered or given up; false where a stop came first */
+  add(alert: Alert): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#waiting.push({ alert, settle: resolve });
     if (this.#waiting.length > MOST_WAITING) {
       const oldest = this.#waiting.shift();
       if (oldest !== undefined) this.#lose(oldest, `more than ${MOST_WAITING} wait`);
     }
     this.#sending ??= this.#sendAll();
+    return promise;
   }
 
   /** Gives what waits a few seconds. */
@@ -122,12 +130,13 @@ export class Delivery implements AsyncDisposable {
 
   async #sendAll(): Promise<void> {
     for (;;) {
-      const alert = this.#waiting.shift();
-      if (alert === undefined) break;
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
       try {
-        await this.#send(alert);
+        await this.#send(next.alert);
+        next.settle(true);
       } catch (error) {
-        this.#lose(alert, error instanceof Error ? error.message : String(error));
+        this.#lose(next, error instanceof Error ? error.message : String(error));
       }
     }
     this.#sending = undefined;
@@ -169,8 +178,9 @@ export class Delivery implements AsyncDisposable {
     this.#isDown = false;
   }
 
-  #lose({ kind, isOver }: Alert, reason: string): void {
+  #lose({ alert: { kind, isOver }, settle }: Waiting, reason: string): void {
     this.#lost++;
+    settle(!this.#stop.signal.aborted);
     log.error("an alert did not arrive at {destination}: {reason}", {
       destination: this.destination.name,
       reason,

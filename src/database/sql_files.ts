@@ -116,6 +116,7 @@ import importMarkets from "../../sql/functions/import_markets.sql" with { type: 
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
 import incidentCauses from "../../sql/functions/incident_causes.sql" with { type: "text" };
+import incidentsTold from "../../sql/functions/incidents_told.sql" with { type: "text" };
 import isAlive from "../../sql/functions/is_alive.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import joinBatch from "../../sql/functions/join_batch.sql" with { type: "text" };
@@ -438,6 +439,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
   { name: "functions/incident_causes.sql", body: incidentCauses },
+  { name: "functions/incidents_told.sql", body: incidentsTold },
   { name: "functions/is_alive.sql", body: isAlive },
   { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/join_batch.sql", body: joinBatch },
