@@ -38,7 +38,10 @@ Deno.test("fiats without end take no memory without end: those beyond a limit co
 const ROW = { postgres: "18.4", tier: "plain", metric: "m", help: "h", labels: {}, value: 1 };
 
 /** What is asked, answered by hand. */
-function askedByHand() {
+function askedByHand(): {
+  database: Database;
+  of(part: string): PromiseWithResolvers<Record<string, unknown>[]>[];
+} {
   const questions: {
     readonly text: string;
     readonly answer: PromiseWithResolvers<Record<string, unknown>[]>;
