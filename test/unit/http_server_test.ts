@@ -49,6 +49,9 @@ Deno.test("paths are exact, methods are GET and HEAD, and nothing is sniffed or 
   const ask = async (path: string, method = "GET") => {
     const response = await fetch(`${http.url}${path}`, { method });
     assert.equal(response.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(response.headers.get("cross-origin-resource-policy"), "same-origin");
+    assert.equal(response.headers.get("x-frame-options"), "DENY");
+    assert.equal(response.headers.get("referrer-policy"), "no-referrer");
     assert.equal(response.headers.get("access-control-allow-origin"), null);
     return [response.status, await response.text()];
   };
@@ -80,6 +83,21 @@ Deno.test("a host name that is not this machine's is refused: a web page may hav
     assert.equal(await asks(host), 421, host);
   }
   assert.equal(await statusOf(http.url, "GET /hello HTTP/1.0"), 200, "no browser");
+});
+
+Deno.test("who asks for nonsense, or makes an error again and again, fills no log", async () => {
+  const records = await logged(async () => {
+    const clock = new FakeClock();
+    await using http = server("127.0.0.1", 0, clock);
+    for (const target of ["http://[", "http://localhost:99999/hello"]) {
+      assert.equal(await statusOf(http.url, `GET ${target} HTTP/1.1`, "Host: localhost"), 400);
+    }
+    const broken = () => statusOf(http.url, "GET /broken HTTP/1.1", "Host: localhost");
+    for (let asked = 0; asked < 3; asked++) assert.equal(await broken(), 500);
+    await clock.advance(60_000);
+    assert.equal(await broken(), 500);
+  });
+  assert.deepEqual(records.map(({ level }) => level), ["info", "error", "error"]);
 });
 
 Deno.test("a port that is taken is told once, and had when it is free", async () => {
