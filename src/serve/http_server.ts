@@ -45,6 +45,7 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
   const over = new AbortController();
   const stop = AbortSignal.any([signal, over.signal]);
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  let present = new AbortController();
   let isTold = false;
   let errorAt = -Infinity;
 
@@ -57,10 +58,11 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
   };
   const open = () => {
     try {
+      present = new AbortController();
       server = Deno.serve({
         hostname: host,
         port,
-        signal: stop,
+        signal: AbortSignal.any([stop, present.signal]),
         onListen: () => {},
         onError: unforeseen,
       }, (request) => answer(request, options));
@@ -76,14 +78,25 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
       isTold = true;
     }
   };
-  const openLater = async () => {
-    while (!stop.aborted && server === undefined) {
+  // Connections beyond the limit of open files end the server: they go, and it is opened anew.
+  const lost = (error: unknown) => {
+    server = undefined;
+    present.abort();
+    if (stop.aborted) return;
+    log.error("the port was given up: {reason}; tried again in {seconds} s", {
+      reason: describe(error),
+      seconds: RETRY_SECONDS,
+    });
+  };
+  const keepOpen = async () => {
+    while (!stop.aborted) {
+      await server?.finished.catch(lost);
       await clock.sleep(RETRY_SECONDS * 1000, stop).catch(() => {});
       if (!stop.aborted) open();
     }
   };
   open();
-  const opening = openLater();
+  const opening = keepOpen();
   return {
     get url() {
       return server && urlOf(server);
@@ -91,7 +104,6 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
     [Symbol.asyncDispose]: async () => {
       over.abort();
       await opening;
-      await server?.finished;
     },
   };
 }
@@ -118,7 +130,8 @@ function answerPlainly(
   return handler?.(request) ?? text(404, "nothing is here\n");
 }
 
-const NOT_OURS = "Nothing is served under this name, so that no web page can read it through your browser. " +
+const NOT_OURS =
+  "Nothing is served under this name, so that no web page can read it through your browser. " +
   "Ask by IP address, by localhost, or by the name of the machine; set LISTEN_HOST to a further name. " +
   "A proxy has to send one of them as Host: docs/page.md.\n";
 

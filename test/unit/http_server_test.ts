@@ -6,6 +6,7 @@ import { configure, type LogRecord, reset } from "@logtape/logtape";
 import { systemClock } from "../../src/extract/clock.ts";
 import { type HttpServer, type Routes, serveHttp, text } from "../../src/serve/http_server.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
+import { eventually } from "../support/program.ts";
 
 const never = new AbortController().signal;
 const ROUTES: Routes = {
@@ -142,4 +143,39 @@ Deno.test("it ends with its signal, answers under way included", async () => {
   const response = await fetch(`${http.url}/`);
   stop.abort();
   await assert.rejects(response.text());
+});
+
+Deno.test("more connections than files may be open end neither the process nor, for long, the server", async () => {
+  const server = new Deno.Command("sh", {
+    args: [
+      "-c",
+      'ulimit -n 64; exec "$0" run -A test/support/http_with_few_files.ts',
+      Deno.execPath(),
+    ],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = server.stdout.getReader();
+  const port = Number(new TextDecoder().decode((await reader.read()).value));
+  const sockets = Array.from({ length: 100 }, () => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write("GET /hello HTTP/1.1\r\nHost: lo"); // and no more
+    return socket;
+  });
+  try {
+    await eventually("all were dropped, and it answers again", async () => {
+      const isDropped = sockets.every(({ destroyed, closed }) => destroyed || closed);
+      const answer = await fetch(`http://127.0.0.1:${port}/hello`).then(
+        (one) => one.text(),
+        () => "",
+      );
+      return isDropped && answer === "hello" ? true : undefined;
+    });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.kill("SIGKILL");
+    await server.status;
+    await reader.cancel();
+  }
 });
