@@ -9,7 +9,6 @@ export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
 }
 
-const CONNECTIONS = 2;
 /** Further questions are turned away: they would only wait. */
 const MOST_QUESTIONS = 24;
 
@@ -25,7 +24,7 @@ with reader as materialized (
 
 const log = logger("page");
 
-/** The page's own way to the database: two connections, so that a slow page holds up nothing else. */
+/** A way of the page's own to the database, of one connection, so that a slow page holds up nothing else. */
 export class PageReader implements AsyncDisposable {
   readonly #database: Database;
   #questions = 0;
@@ -34,7 +33,7 @@ export class PageReader implements AsyncDisposable {
   constructor(url: string) {
     this.#database = new Database(url, {
       applicationName: "p2p-ingest page",
-      connections: CONNECTIONS,
+      connections: 1,
     });
   }
 

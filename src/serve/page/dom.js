@@ -69,6 +69,11 @@ export function whole(value) {
   return value === null || value === undefined ? "–" : WHOLE.format(value);
 }
 
+/** "1 market", "2 markets" */
+export function counted(count, one, several = `${one}s`) {
+  return `${whole(count)} ${count === 1 ? one : several}`;
+}
+
 /** Six digits that count, at most. */
 export function short(value) {
   if (value === null || value === undefined) return "–";
@@ -116,6 +121,14 @@ export function clockTime(seconds, now = seconds) {
 
 export function dayTime(seconds) {
   return DAY_CLOCK.format(new Date(seconds * 1000));
+}
+
+/** Where the reader's clock is, e.g. "America/Caracas, GMT-4". */
+export function zone() {
+  const { timeZone } = CLOCK.resolvedOptions();
+  const offset = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" })
+    .formatToParts().find(({ type }) => type === "timeZoneName")?.value;
+  return offset === undefined || offset === timeZone ? timeZone : `${timeZone}, ${offset}`;
 }
 
 /** A colour of page.css, as it is now. */
