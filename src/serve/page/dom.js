@@ -123,12 +123,11 @@ export function dayTime(seconds) {
   return DAY_CLOCK.format(new Date(seconds * 1000));
 }
 
-/** Where the reader's clock is, e.g. "America/Caracas, GMT-4". */
+/** By which clock times are shown, e.g. "GMT-4" of "America/Caracas". */
 export function zone() {
-  const { timeZone } = CLOCK.resolvedOptions();
-  const offset = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" })
-    .formatToParts().find(({ type }) => type === "timeZoneName")?.value;
-  return offset === undefined || offset === timeZone ? timeZone : `${timeZone}, ${offset}`;
+  const parts = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts();
+  const offset = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
+  return { offset, name: CLOCK.resolvedOptions().timeZone };
 }
 
 /** A colour of page.css, as it is now. */

@@ -187,6 +187,12 @@ function depthOf(asks, bids) {
   const [up, down] = [near(asks), near(bids)];
   if (up.length + down.length === 0) return undefined;
   const points = new Map();
+  const prices = [...up, ...down].map(([price]) => price);
+  const [least, most] = [Math.min(...prices), Math.max(...prices)];
+  const beyond = 0.05 * (most - least) || 0.01 * most;
+  // A single price is no line: it goes on to the edge.
+  if (down.length === 1) points.set(least - beyond, [down[0][1], null]);
+  if (up.length === 1) points.set(most + beyond, [null, up[0][1]]);
   for (const [price, sum] of down) points.set(price, [sum, null]);
   for (const [price, sum] of up) points.set(price, [points.get(price)?.[0] ?? null, sum]);
   const ordered = [...points].toSorted(([a], [b]) => a - b);

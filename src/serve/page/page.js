@@ -466,7 +466,8 @@ beginMarket();
 showMeter({}, 0);
 themed();
 showAccess();
-setText("zone", `Times are of ${zone()}`);
+setText("zone", `Times: ${zone().offset}`);
+byId("zone").title = `of this browser: ${zone().name}`;
 listen({
   overview: onOverview,
   outage: (told) => {
