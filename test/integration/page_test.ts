@@ -274,7 +274,7 @@ Deno.test("in Chromium: it renders, follows a batch, tells of an outage, fits a 
   await t.step("the progress of a batch", async () => {
     const batch = await sql.openBatch({ markets: [BUY, SELL] });
     await says(page, "#batch-facts", /Markets\s*0 of 2/);
-    await batch.page(BUY, [offer({ price: "10" })]);
+    await batch.page(BUY, [offer({ price: "10.12345678" })]);
     await says(page, "#batch-facts", /Markets\s*1 of 2/);
     await says(page, "#batch-workers", /worker-1\s*1\s*1\s*1\s*1/);
     await batch.page(SELL, [offer({ price: "9" })]);
@@ -282,6 +282,7 @@ Deno.test("in Chromium: it renders, follows a batch, tells of an outage, fits a 
     await says(page, "#headline", /All well/);
     await says(page, "#batch-note", /None is running/);
     await says(page, "#coverage-note", /3 batches/);
+    await says(page, "#market-facts", /Buy at\s*10\.12345678/);
   });
 
   await t.step("the heat map by keyboard", async () => {
@@ -308,6 +309,17 @@ Deno.test("in Chromium: it renders, follows a batch, tells of an outage, fits a 
     await phone.locator("#theme").click();
     assert.equal(await phone.locator("html").getAttribute("data-theme"), "light");
     await phone.close();
+  });
+  await t.step("a page that gets no stream, since a hundred have one, asks instead", async () => {
+    const streams = await Promise.all(Array.from({ length: 99 }, () => served_.get("/events")));
+    const late = await browser.newPage();
+    await late.goto(served_.url);
+    await says(late, "#headline", /All well/);
+    await says(late, "#coverage-note", /3 batches/);
+    assert.equal(await text(late, "#connection"), "live");
+    assert.ok(await late.locator("#banner").isHidden());
+    await late.close();
+    for (const stream of streams) await stream.body?.cancel();
   });
   assert.deepEqual(complaints, [], "no error and no violation of the policy so far");
 
