@@ -194,6 +194,16 @@ Deno.test("routes: what is served, to whom, and what is refused", async (t) => {
     }
   });
 
+  await t.step("a function that somebody dropped is named as missing", async () => {
+    await sql.rows("drop function p2p.page_access");
+    await using other = served(urlAs("worker", sql.url));
+    const answer = await other.get("/api/access");
+    assert.equal(answer.status, 503);
+    assert.match(await answer.text(), /function .* is missing: p2p-ingest migrate/);
+    const rest = await other.get("/api/markets");
+    assert.deepEqual([rest.status, (await rest.text())[0]], [200, "["], "the rest is there");
+  });
+
   await t.step("who may do more, but not become a reader, gets no answer", async () => {
     const login = `page_${crypto.randomUUID().slice(0, 8)}`;
     await sql.database.runScript(
