@@ -123,11 +123,14 @@ export function dayTime(seconds) {
   return DAY_CLOCK.format(new Date(seconds * 1000));
 }
 
-/** By which clock times are shown, e.g. "GMT-4" of "America/Caracas". */
+/** By which clock times are shown, e.g. "UTC-4" of "America/Caracas". */
 export function zone() {
   const parts = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts();
   const offset = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
-  return { offset, name: CLOCK.resolvedOptions().timeZone };
+  return {
+    offset: offset.replace("GMT", "UTC").replace("+0", ""),
+    name: CLOCK.resolvedOptions().timeZone,
+  };
 }
 
 /** A colour of page.css, as it is now. */
