@@ -48,6 +48,36 @@ Deno.test("README: the step of a DBA's own, added to a running database", async 
   assert.equal(await sql.value("select count(*)::integer from my.best_prices"), 2, "switched off");
 });
 
+Deno.test("README: a step that raises and ends incidents, which a worker is told of", async () => {
+  await using sql = await SqlFixture.create();
+  const [create = ""] = examples("Alerts and metrics of your own");
+  await sql.database.runScript(create, 20);
+  const news = () =>
+    sql.rows(
+      "select kind, subject, message, is_open from p2p.watch_incidents('w:1:1', 10, 3) where kind = 'crossed_book'",
+    );
+  const crossed = { [BUY]: [offer({ price: "36" })], [SELL]: [offer({ price: "37" })] };
+  const batch = await sql.loadBatch("2026-03-01 10:00+00", crossed);
+  await batch.load();
+  assert.equal(await sql.value("select count(*)::integer from p2p.failed_steps"), 0);
+  const incident = { kind: "crossed_book", subject: "VES/USDT" };
+  assert.deepEqual(await news(), [{
+    ...incident,
+    message: "buy at 36, sell at 37",
+    is_open: true,
+  }]);
+  await sql.value(
+    "select p2p.incidents_told(array(select incident_id from p2p.ops_incidents), '{}')",
+  );
+  await sql.loadBatch("2026-03-01 10:10+00", {
+    [BUY]: [offer({ price: "37" })],
+    [SELL]: [offer({ price: "36" })],
+  });
+  assert.deepEqual(await news(), [
+    { ...incident, message: "not crossed any more", is_open: false },
+  ]);
+});
+
 Deno.test("README: which SQL loaded this batch", async () => {
   await using sql = await SqlFixture.create();
   const batch = await sql.loadBatch("2026-03-01 10:00+00", { [BUY]: [offer({ id: "7" })] });
