@@ -82,7 +82,6 @@ Deno.test("where nothing is wrong, doctor says what it looked at and ends with 0
       "markets",
       "service",
       "exchange",
-      "alerts",
     ]);
     match(
       findings.find(({ topic }) => topic === "rights")?.finding ?? "",
@@ -152,7 +151,6 @@ Deno.test("a database that cannot be reached does not keep doctor from asking th
     ["alerts", "ok"],
     ["database", "bad"],
     ["exchange", "ok"],
-    ["alerts", "ok"],
   ]);
   match(findings[2]?.finding ?? "", /^the database at 127\.0\.0\.1:1\/x cannot be reached/);
 });
