@@ -30,6 +30,7 @@ const CONTRACT: Readonly<Record<string, unknown>> = {
   LOG_FORMAT: undefined,
   SLACK_WEBHOOK_URL: undefined,
   PAGERDUTY_API_KEY: undefined,
+  PAGERDUTY_EVENTS_URL: "https://events.pagerduty.com/v2/enqueue",
   ALERT_WEBHOOK_URL: undefined,
   ALERT_ON_FAILURES: 3,
   DATA_DIR: undefined,
