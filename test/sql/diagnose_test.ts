@@ -135,7 +135,13 @@ Deno.test("a login that may not read as the status page does; the grant that is 
     await sql.database.runScript(`grant p2p_reader to ${login}`, 20);
     deepStrictEqual(await ask(), []);
   } finally {
-    await sql.database.runScript(`drop owned by ${login}; drop role ${login}`, 20);
+    await sql.database.runScript(
+      `revoke all on schema p2p from ${login};
+       revoke all on all functions in schema p2p from ${login};
+       revoke all on all tables in schema p2p from ${login};
+       drop role ${login}`,
+      20,
+    );
   }
 });
 
