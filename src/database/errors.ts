@@ -84,6 +84,13 @@ export function explain(error: unknown, where: string): Error {
       );
     case "53100":
       return new DatabaseError(`the database's disk is full: ${text}`, undefined, options);
+    case "XX000": // at the begin of a session, of a server whose disk is full
+      if (!/^could not write \w+ file/.test(text)) break;
+      return new DatabaseError(
+        `the database cannot write to its disk: ${text}`,
+        undefined,
+        options,
+      );
     case "P2P01":
       return new ConfigurationError(text, hintOf(error), options);
     case "P2P02":
