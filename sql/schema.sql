@@ -112,6 +112,14 @@ CREATE FUNCTION p2p.apply_retention(p_batch_id uuid) RETURNS jsonb
 
 COMMENT ON FUNCTION p2p.apply_retention(p_batch_id uuid) IS 'Drops what is older than the settings allow, and makes partitions for days to come';
 
+CREATE FUNCTION p2p.audit_metrics() RETURNS TABLE(metric text, help text, labels jsonb, value double precision)
+    LANGUAGE sql STABLE ROWS 10
+    SET search_path TO 'p2p', 'pg_temp'
+    SET jit TO 'off'
+    AS …;
+
+COMMENT ON FUNCTION p2p.audit_metrics() IS 'How the SQL and the policies stand, as metrics of Prometheus: add rows of your own that take long';
+
 CREATE FUNCTION p2p.batch_alerts(p_batch_id uuid) RETURNS TABLE(kind text, message text)
     LANGUAGE sql STABLE
     SET search_path TO 'p2p', 'pg_temp'
@@ -268,6 +276,7 @@ COMMENT ON FUNCTION p2p.database_key() IS 'A name of this database, the same by 
 CREATE FUNCTION p2p.database_metrics() RETURNS TABLE(metric text, help text, labels jsonb, value double precision)
     LANGUAGE sql STABLE ROWS 50
     SET search_path TO 'p2p', 'pg_temp'
+    SET jit TO 'off'
     AS …;
 
 COMMENT ON FUNCTION p2p.database_metrics() IS 'What the database knows, as metrics of Prometheus: add rows of your own';
@@ -461,6 +470,13 @@ CREATE FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failu
     AS …;
 
 COMMENT ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) IS 'What people should know of now, as far as the database can see it';
+
+CREATE FUNCTION p2p.incidents_told(p_begun bigint[], p_ended bigint[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'p2p', 'pg_temp'
+    AS …;
+
+COMMENT ON FUNCTION p2p.incidents_told(p_begun bigint[], p_ended bigint[]) IS 'Notes that people were told of the beginning, or the end, of incidents';
 
 CREATE FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone DEFAULT pg_postmaster_start_time()) RETURNS boolean
     LANGUAGE sql STABLE
@@ -741,12 +757,12 @@ CREATE FUNCTION p2p.quarantine_batches(p_reason text DEFAULT NULL::text, p_batch
 
 COMMENT ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) IS 'Batches that have offers in quarantine, oldest first';
 
-CREATE FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision DEFAULT 0) RETURNS boolean
+CREATE FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision DEFAULT 0, p_is_told boolean DEFAULT false) RETURNS boolean
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) IS 'Opens an incident; false where it is open already';
+COMMENT ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision, p_is_told boolean) IS 'Opens an incident; false where it is open already';
 
 CREATE FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) RETURNS void
     LANGUAGE sql
@@ -885,12 +901,12 @@ CREATE FUNCTION p2p.reread_definitions() RETURNS void
 
 COMMENT ON FUNCTION p2p.reread_definitions() IS 'Reads definitions anew after an upgrade of PostgreSQL, or of release 0.1.0; used by the migrate command';
 
-CREATE FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) RETURNS boolean
+CREATE FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text, p_is_told boolean DEFAULT false) RETURNS boolean
     LANGUAGE sql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) IS 'Ends an incident; false where none is open';
+COMMENT ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text, p_is_told boolean) IS 'Ends an incident; false where none is open';
 
 CREATE FUNCTION p2p.restore_object(p_name text) RETURNS text
     LANGUAGE plpgsql
@@ -1290,12 +1306,12 @@ CREATE FUNCTION p2p.unfetched_markets(p_batch_id uuid) RETURNS SETOF p2p.ops_bat
 
 COMMENT ON FUNCTION p2p.unfetched_markets(p_batch_id uuid) IS 'What is left of the work queue of a batch';
 
-CREATE FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) RETURNS TABLE(kind text, subject text, message text, is_open boolean, raised_at timestamp with time zone, lasted_seconds double precision)
+CREATE FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) RETURNS TABLE(incident_id bigint, kind text, subject text, message text, is_open boolean, raised_at timestamp with time zone, lasted_seconds double precision)
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
     AS …;
 
-COMMENT ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) IS 'Opens and ends incidents, and returns those that are news';
+COMMENT ON FUNCTION p2p.watch_incidents(p_worker_id text, p_interval_minutes integer, p_alert_on_failures integer) IS 'Opens and ends incidents, and returns what this worker is to tell people';
 
 CREATE FUNCTION p2p.watch_shapes(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
@@ -2633,8 +2649,11 @@ CREATE TABLE p2p.ops_incidents (
     message text NOT NULL,
     raised_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     raised_by text NOT NULL,
+    teller text NOT NULL,
+    begin_told_at timestamp with time zone,
     resolved_at timestamp with time zone,
     resolved_message text,
+    end_told_at timestamp with time zone,
     CONSTRAINT ops_incidents_check CHECK ((resolved_at >= raised_at)),
     CONSTRAINT ops_incidents_kind_check CHECK ((kind ~ '^[a-z][a-z0-9_]{0,49}$'::text)),
     CONSTRAINT ops_incidents_message_check CHECK ((length(message) <= 1000)),
@@ -2649,6 +2668,10 @@ COMMENT ON COLUMN p2p.ops_incidents.kind IS 'docs/alerts.md says of each what to
 COMMENT ON COLUMN p2p.ops_incidents.subject IS 'Tells incidents of one kind apart, e.g. the code of an exchange; mostly empty';
 
 COMMENT ON COLUMN p2p.ops_incidents.raised_by IS 'The worker that noticed first';
+
+COMMENT ON COLUMN p2p.ops_incidents.teller IS 'The worker that tells people; another one takes over where it is gone before it has';
+
+COMMENT ON COLUMN p2p.ops_incidents.begin_told_at IS 'Delivered, or given up; NULL: somebody has yet to be told. end_told_at likewise';
 
 COMMENT ON COLUMN p2p.ops_incidents.resolved_at IS 'NULL: it is open';
 
@@ -4622,6 +4645,10 @@ CREATE UNIQUE INDEX ops_incidents_open ON p2p.ops_incidents USING btree (kind, s
 
 COMMENT ON INDEX p2p.ops_incidents_open IS 'An incident is open once, whoever notices it';
 
+CREATE INDEX ops_incidents_untold ON p2p.ops_incidents USING btree (incident_id) WHERE ((begin_told_at IS NULL) OR ((resolved_at IS NOT NULL) AND (end_told_at IS NULL)));
+
+COMMENT ON INDEX p2p.ops_incidents_untold IS 'watch_incidents: what people have yet to be told';
+
 CREATE INDEX ops_shape_events_by_batch ON p2p.ops_shape_events USING btree (batch_id);
 
 COMMENT ON INDEX p2p.ops_shape_events_by_batch IS 'The events of a batch; removal with its batch';
@@ -4818,6 +4845,9 @@ REVOKE ALL ON FUNCTION p2p.apply_objects(p_files jsonb, p_program_version text) 
 REVOKE ALL ON FUNCTION p2p.apply_retention(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.apply_retention(p_batch_id uuid) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.audit_metrics() FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.audit_metrics() TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.batch_alerts(p_batch_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.batch_alerts(p_batch_id uuid) TO p2p_worker;
 
@@ -4939,6 +4969,9 @@ GRANT ALL ON FUNCTION p2p.import_obstacle(p_time timestamp with time zone, p_new
 REVOKE ALL ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer) TO p2p_worker;
 
+REVOKE ALL ON FUNCTION p2p.incidents_told(p_begun bigint[], p_ended bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.incidents_told(p_begun bigint[], p_ended bigint[]) TO p2p_worker;
+
 REVOKE ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_reader;
 GRANT ALL ON FUNCTION p2p.is_alive(p_lease_expires_at timestamp with time zone, p_doing text, p_server_started timestamp with time zone) TO p2p_worker;
@@ -5049,8 +5082,8 @@ GRANT ALL ON FUNCTION p2p.preview_load(p_batch_ids uuid[], p_with text) TO p2p_w
 REVOKE ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION p2p.quarantine_batches(p_reason text, p_batch_id uuid, p_since timestamp with time zone, p_until timestamp with time zone) TO p2p_worker;
 
-REVOKE ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision, p_is_told boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.raise_incident(p_kind text, p_subject text, p_message text, p_worker_id text, p_seconds_ago double precision, p_is_told boolean) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.record_as_shipped(p_name text, p_sha256 text, p_body text, p_program_version text, p_identity text, p_definition text) FROM PUBLIC;
 
@@ -5097,8 +5130,8 @@ GRANT ALL ON FUNCTION p2p.require_in_quarantine(p_reason text, p_batch_id uuid) 
 
 REVOKE ALL ON FUNCTION p2p.reread_definitions() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) FROM PUBLIC;
-GRANT ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text) TO p2p_worker;
+REVOKE ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text, p_is_told boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION p2p.resolve_incident(p_kind text, p_subject text, p_message text, p_is_told boolean) TO p2p_worker;
 
 REVOKE ALL ON FUNCTION p2p.restore_object(p_name text) FROM PUBLIC;
 

@@ -13,6 +13,8 @@ export const DEADLINES = {
   beatSeconds: 4,
   /** What /metrics and /readyz tell of the database; Prometheus waits 10 s for all of it. */
   figuresSeconds: 2,
+  /** Whether a database that did not answer that is there at all. */
+  reachSeconds: 1,
   /** Ten pages, 600 KB: milliseconds. Long enough for a disk that stalls while it checkpoints. */
   storeSeconds: 60,
   /** 50,000 offers load in 3 s. This is for a slow disk and ten times the market. */

@@ -4,14 +4,16 @@ import {
   context,
   createContextKey,
   isSpanContextValid,
+  ROOT_CONTEXT,
   type Span,
   type SpanContext,
   SpanStatusCode,
   trace,
-  TraceFlags,
 } from "@opentelemetry/api";
 import { describe } from "./errors.ts";
 import { VERSION } from "./version.ts";
+
+export { ROOT_CONTEXT };
 
 /** Deno's own, where OTEL_DENO=true; else one that does nothing. */
 const tracer = trace.getTracer("p2p-ingest", VERSION);
@@ -60,6 +62,11 @@ export function activeContext(): Context {
   return context.active();
 }
 
+/** Runs work as a part of what was active elsewhere. */
+export function within<T>(parent: Context, work: () => T): T {
+  return context.with(parent, work);
+}
+
 /** Something that happened within the active span. */
 export function noteEvent(name: string, attributes: Attributes): void {
   trace.getActiveSpan()?.addEvent(name, attributes);
@@ -67,27 +74,10 @@ export function noteEvent(name: string, attributes: Attributes): void {
 
 /** As the SDK of OpenTelemetry for JavaScript names it; Deno sends no `traceparent` header where it is set. */
 const SUPPRESSED = createContextKey("OpenTelemetry SDK Context Key SUPPRESS_TRACING");
-/** Below a parent that is not sampled no span is. */
-const UNSAMPLED = trace.wrapSpanContext({
-  traceId: "1".repeat(32),
-  spanId: "1".repeat(16),
-  traceFlags: TraceFlags.NONE,
-});
 
 /** A request to a stranger: without the `traceparent` header, which would tell it about us. */
 export function anonymously<T>(request: () => T): T {
   return context.with(context.active().setValue(SUPPRESSED, true), request);
-}
-
-/**
- * The same for a URL that is a secret: Deno's own span would have all of it. Deno leaves that span out where
- * OTEL_TRACES_SAMPLER=parentbased_always_on; by default it asks nobody whether the parent is sampled.
- */
-export function untraced<T>(request: () => T): T {
-  return context.with(
-    trace.setSpan(context.active(), UNSAMPLED).setValue(SUPPRESSED, true),
-    request,
-  );
 }
 
 /** Ids of the active span; undefined where there is none. */

@@ -133,7 +133,11 @@ as $function$
     where b.status = 'partial'
       and b.markets_completed < b.markets_expected
     union all
-    select 7, 'warn', format('%s steps of the last load failed', b.failed_steps), b.batch_end_time
+    select
+      7,
+      'warn',
+      format('%s %s of the last load failed', b.failed_steps, case b.failed_steps when 1 then 'step' else 'steps' end),
+      b.batch_end_time
     from last_batch b
     where b.failed_steps > 0
     union all
@@ -150,7 +154,11 @@ as $function$
     having count(*) > 0
     union all
     -- What an incident tells is mostly told above, but not all of it.
-    select 11, 'warn', format('%s incidents are open', count(*)), min(i.since)
+    select
+      11,
+      'warn',
+      format('%s %s open', count(*), case count(*) when 1 then 'incident is' else 'incidents are' end),
+      min(i.since)
     from open_incidents i
     having count(*) > 0
   )

@@ -6,8 +6,11 @@ create table p2p.ops_incidents (
   message          text        not null check (length(message) <= 1000),
   raised_at        timestamptz not null default clock_timestamp(),
   raised_by        text        not null,
+  teller           text        not null,
+  begin_told_at    timestamptz,
   resolved_at      timestamptz,
   resolved_message text        check (length(resolved_message) <= 1000),
+  end_told_at      timestamptz,
   check (resolved_at >= raised_at)
 );
 
@@ -15,6 +18,8 @@ comment on table p2p.ops_incidents is 'What people were told of: when it began, 
 comment on column p2p.ops_incidents.kind is 'docs/alerts.md says of each what to do';
 comment on column p2p.ops_incidents.subject is 'Tells incidents of one kind apart, e.g. the code of an exchange; mostly empty';
 comment on column p2p.ops_incidents.raised_by is 'The worker that noticed first';
+comment on column p2p.ops_incidents.teller is 'The worker that tells people; another one takes over where it is gone before it has';
+comment on column p2p.ops_incidents.begin_told_at is 'Delivered, or given up; NULL: somebody has yet to be told. end_told_at likewise';
 comment on column p2p.ops_incidents.resolved_at is 'NULL: it is open';
 
 create unique index ops_incidents_open
@@ -22,6 +27,12 @@ on p2p.ops_incidents (kind, subject)
 where resolved_at is null;
 
 comment on index p2p.ops_incidents_open is 'An incident is open once, whoever notices it';
+
+create index ops_incidents_untold
+on p2p.ops_incidents (incident_id)
+where begin_told_at is null or resolved_at is not null and end_told_at is null;
+
+comment on index p2p.ops_incidents_untold is 'watch_incidents: what people have yet to be told';
 
 create index ops_incidents_by_time
 on p2p.ops_incidents (raised_at);

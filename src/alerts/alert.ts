@@ -27,8 +27,8 @@ export interface Alert {
   readonly lastedSeconds: number | undefined;
 }
 
-/** Where alerts go; must not throw, nor wait. */
-export type AlertSink = (alert: Alert) => void;
+/** Where alerts go; must not throw. What comes later is whether it is settled: false where a stop came first. */
+export type AlertSink = (alert: Alert) => Promise<boolean> | void;
 
 const SEVERITIES: Readonly<Record<AlertKind, Severity>> = {
   database_lost: "critical",

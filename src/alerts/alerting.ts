@@ -43,30 +43,31 @@ export async function beginAlerting(options: AlertingOptions): Promise<Alerting>
       ...(options.onAttempt === undefined ? {} : { onAttempt: options.onAttempt }),
     })
   );
+  for (const delivery of deliveries) {
+    if (delivery.destination.keepsState) void delivery.add(databaseIsThere());
+  }
+  const sinks: AlertSink[] = [logSink, ...deliveries.map((to) => (alert: Alert) => to.add(alert))];
+  const send = async (alert: Alert): Promise<boolean> => {
+    const message = withoutSecrets(alert.message, secrets);
+    const settled = await Promise.all(sinks.map((sink) => sink({ ...alert, message })));
+    return !settled.includes(false);
+  };
+  const alerts = new Alerts(
+    [send],
+    clock,
+    new IncidentStore({
+      database,
+      workerId: worker.id,
+      intervalMinutes: worker.purpose === "run" ? config.EXTRACTION_INTERVAL_MINUTES : undefined,
+      alertOnFailures: config.ALERT_ON_FAILURES,
+    }),
+  );
+  stack.defer(() => alerts.confirm());
   // All at once: what waits has so many seconds in all.
   stack.defer(async () => {
     await Promise.all(deliveries.map((delivery) => delivery[Symbol.asyncDispose]()));
   });
-  for (const delivery of deliveries) {
-    if (delivery.destination.keepsState) delivery.add(databaseIsThere());
-  }
-  const sinks: AlertSink[] = [logSink, ...deliveries.map((to) => (alert: Alert) => to.add(alert))];
-  const send = (alert: Alert): void => {
-    const message = withoutSecrets(alert.message, secrets);
-    for (const sink of sinks) sink({ ...alert, message });
-  };
-  const alerts = stack.use(
-    new Alerts(
-      [send],
-      clock,
-      new IncidentStore({
-        database,
-        workerId: worker.id,
-        intervalMinutes: worker.purpose === "run" ? config.EXTRACTION_INTERVAL_MINUTES : undefined,
-        alertOnFailures: config.ALERT_ON_FAILURES,
-      }),
-    ),
-  );
+  stack.use(alerts);
   const owned = stack.move();
   return { alerts, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

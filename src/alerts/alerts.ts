@@ -3,9 +3,10 @@ import { describe } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";
 import { logger } from "../log.ts";
 import type { Alert, AlertSink, ProcessAlertKind } from "./alert.ts";
-import type { IncidentStore } from "./incident_store.ts";
+import { activeContext, ROOT_CONTEXT, within } from "../tracing.ts";
+import type { IncidentStore, News } from "./incident_store.ts";
 
-/** An incident of this process. */
+/** An incident that this process has seen itself. */
 interface OwnIncident {
   readonly message: string;
   readonly since: Date;
@@ -25,6 +26,12 @@ export class Alerts implements AsyncDisposable {
   #asked = Promise.withResolvers<void>();
   #isAsked = false;
   readonly #watching: Promise<void>;
+  /** What the database gave this process to tell, by number and whether it is over: it says so until it hears of it. */
+  readonly #taken = new Set<string>();
+  /** Told, and not yet written down. */
+  #settled: News[] = [];
+  /** Where the last news may come from. */
+  #askedFrom = activeContext();
   /** What is being written down, one after the other. */
   #writing: Promise<void> = Promise.resolve();
 
@@ -57,6 +64,7 @@ export class Alerts implements AsyncDisposable {
 
   /** Something has happened that the database may want to tell of: it is asked soon. */
   look(): void {
+    this.#askedFrom = activeContext();
     this.#isAsked = true;
     this.#asked.resolve();
   }
@@ -80,12 +88,41 @@ export class Alerts implements AsyncDisposable {
       if (signal.aborted && !this.#isAsked) return;
       this.#isAsked = false;
       this.#asked = Promise.withResolvers();
+      const from = this.#askedFrom;
+      this.#askedFrom = ROOT_CONTEXT;
       try {
-        for (const alert of await store.watch()) this.#tell(alert);
+        await this.confirm();
+        for (const news of await store.watch()) within(from, () => this.#take(news));
       } catch (error) {
         log.debug("the database was not asked for incidents", { error: describe(error) });
       }
     }
+  }
+
+  /** Writes down what people were told, so that no other worker tells it; what fails is tried again. */
+  confirm(): Promise<void> {
+    return this.#writing = this.#writing.then(async () => {
+      const settled = this.#settled;
+      if (settled.length === 0) return;
+      this.#settled = [];
+      try {
+        await this.store?.told(settled);
+      } catch (error) {
+        this.#settled.unshift(...settled);
+        log.debug("that people were told could not be written down", { error: describe(error) });
+      }
+    });
+  }
+
+  #take(news: News): void {
+    const key = `${news.incidentId} ${news.isOver}`;
+    if (this.#taken.has(key)) return;
+    this.#taken.add(key);
+    this.#tell(news).then((isSettled) => {
+      if (!isSettled) return;
+      this.#settled.push(news);
+      if (!this.#ended.signal.aborted) void this.confirm();
+    });
   }
 
   async #pause(): Promise<void> {
@@ -125,16 +162,18 @@ export class Alerts implements AsyncDisposable {
   #tellBegin(kind: ProcessAlertKind, incident: OwnIncident): void {
     const { message, since } = incident;
     incident.isTold = true;
-    this.#tell({ kind, subject: "", message, isOver: false, since, lastedSeconds: undefined });
+    void this.#tell({ kind, subject: "", message, isOver: false, since, lastedSeconds: undefined });
   }
 
   #tellEnd(kind: ProcessAlertKind, message: string, { since }: OwnIncident): void {
     const lastedSeconds = (Date.now() - since.getTime()) / 1000;
-    this.#tell({ kind, subject: "", message, isOver: true, since, lastedSeconds });
+    void this.#tell({ kind, subject: "", message, isOver: true, since, lastedSeconds });
   }
 
-  #tell(alert: Alert): void {
-    for (const send of this.sinks) send(alert);
+  /** @returns whether nobody needs to be told again */
+  async #tell(alert: Alert): Promise<boolean> {
+    const settled = await Promise.all(this.sinks.map((send) => send(alert)));
+    return !settled.includes(false);
   }
 }
 

@@ -4,10 +4,10 @@ import { describe } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";
 import { retryAfterSeconds } from "../extract/retry_after.ts";
 import { logger } from "../log.ts";
-import { untraced } from "../tracing.ts";
 import { VERSION } from "../version.ts";
 import type { Alert } from "./alert.ts";
 import type { Destination, Sender } from "./destination.ts";
+import { postJson } from "./post.ts";
 import { withoutSecrets } from "./text.ts";
 
 export interface DeliveryOptions {
@@ -55,22 +55,17 @@ export async function sendOnce(
   const deadline = AbortSignal.timeout(timeoutSeconds * 1000);
   let response: Response;
   try {
-    response = await untraced(() =>
-      fetch(destination.url, {
-        method: "POST",
-        headers: { "content-type": "application/json", "user-agent": `p2p-ingest/${VERSION}` },
-        body: JSON.stringify(destination.payload(alert, sender)),
-        redirect: "manual", // the key in the URL is for nobody else
-        signal: signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
-      })
+    response = await postJson(
+      destination.url,
+      destination.payload(alert, sender),
+      `p2p-ingest/${VERSION}`,
+      signal === undefined ? deadline : AbortSignal.any([deadline, signal]),
     );
-    await response.body?.cancel();
   } catch (error) {
     if (signal?.aborted) throw new DeliveryFailure("the worker was told to stop", false);
     if (deadline.aborted) throw new DeliveryFailure(`no answer within ${timeoutSeconds} s`, true);
-    // Deno's own message has the URL in parentheses.
-    const reason = describe(error).replace(/ for url \(\S*\)/g, "");
-    throw new DeliveryFailure(withoutSecrets(reason, [destination.url, ...secrets]), true);
+    const reason = withoutSecrets(describe(error), [destination.url, ...secrets]);
+    throw new DeliveryFailure(reason, true);
   }
   if (response.ok) return;
   const { status } = response;
@@ -89,9 +84,14 @@ const HINTS: Readonly<Record<number, string>> = {
   410: "the channel is gone or archived",
 };
 
+interface Waiting {
+  readonly alert: Alert;
+  readonly settle: (isSettled: boolean) => void;
+}
+
 /** The way to one destination: one alert after the other, each tried for an hour. Who adds one never waits. */
 export class Delivery implements AsyncDisposable {
-  readonly #waiting: Alert[] = [];
+  readonly #waiting: Waiting[] = [];
   readonly #stop = new AbortController();
   #sending: Promise<void> | undefined;
   #isDown = false;
@@ -104,13 +104,16 @@ export class Delivery implements AsyncDisposable {
     return this.#lost;
   }
 
-  add(alert: Alert): void {
-    this.#waiting.push(alert);
+  /** @returns true when it was delivered or given up; false where a stop came first */
+  add(alert: Alert): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#waiting.push({ alert, settle: resolve });
     if (this.#waiting.length > MOST_WAITING) {
       const oldest = this.#waiting.shift();
       if (oldest !== undefined) this.#lose(oldest, `more than ${MOST_WAITING} wait`);
     }
     this.#sending ??= this.#sendAll();
+    return promise;
   }
 
   /** Gives what waits a few seconds. */
@@ -127,12 +130,13 @@ export class Delivery implements AsyncDisposable {
 
   async #sendAll(): Promise<void> {
     for (;;) {
-      const alert = this.#waiting.shift();
-      if (alert === undefined) break;
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
       try {
-        await this.#send(alert);
+        await this.#send(next.alert);
+        next.settle(true);
       } catch (error) {
-        this.#lose(alert, error instanceof Error ? error.message : String(error));
+        this.#lose(next, error instanceof Error ? error.message : String(error));
       }
     }
     this.#sending = undefined;
@@ -174,8 +178,9 @@ export class Delivery implements AsyncDisposable {
     this.#isDown = false;
   }
 
-  #lose({ kind, isOver }: Alert, reason: string): void {
+  #lose({ alert: { kind, isOver }, settle }: Waiting, reason: string): void {
     this.#lost++;
+    settle(!this.#stop.signal.aborted);
     log.error("an alert did not arrive at {destination}: {reason}", {
       destination: this.destination.name,
       reason,

@@ -12,6 +12,11 @@ export interface IncidentStoreOptions {
   readonly alertOnFailures: number;
 }
 
+/** What the database gives this worker to tell. */
+export interface News extends Alert {
+  readonly incidentId: string;
+}
+
 interface Begun {
   readonly message: string;
   readonly since: Date;
@@ -21,15 +26,16 @@ interface Begun {
 export class IncidentStore {
   constructor(readonly options: IncidentStoreOptions) {}
 
-  /** Lets the database open and end incidents by what it sees; the news are for this worker to tell. */
-  async watch(): Promise<Alert[]> {
+  /** Lets the database open and end incidents by what it sees; the news are for this worker to tell, until `told`. */
+  async watch(): Promise<News[]> {
     const { database, workerId, intervalMinutes, alertOnFailures } = this.options;
     const rows = await database.run(
       "select * from p2p.watch_incidents($1, $2, $3)",
       [workerId, intervalMinutes ?? null, alertOnFailures],
-      DEADLINES.statementSeconds, // news that come too late would be lost
+      DEADLINES.statementSeconds,
     );
     return rows.map((row) => ({
+      incidentId: String(row["incident_id"]),
       kind: String(row["kind"]),
       subject: String(row["subject"]),
       message: String(row["message"]),
@@ -39,18 +45,30 @@ export class IncidentStore {
     }));
   }
 
-  /** @returns whether it is news */
+  /** People were told of these. */
+  async told(news: readonly News[]): Promise<void> {
+    const ids = (isOver: boolean) =>
+      `{${
+        news.filter((one) => one.isOver === isOver).map(({ incidentId }) => incidentId).join(",")
+      }}`;
+    await this.#run("select p2p.incidents_told($1::text::bigint[], $2::text::bigint[])", [
+      ids(false),
+      ids(true),
+    ]);
+  }
+
+  /** @returns whether it is news, which the caller tells */
   async begin(kind: string, incident: Begun): Promise<boolean> {
     const [row] = await this.#run(
-      "select p2p.raise_incident($1, '', $2, $3, $4) as news",
+      "select p2p.raise_incident($1, '', $2, $3, $4, true) as news",
       this.#begun(kind, incident),
     );
     return row?.["news"] === true;
   }
 
-  /** @returns whether it is news */
+  /** @returns whether it is news, which the caller tells */
   async end(kind: string, message: string): Promise<boolean> {
-    const [row] = await this.#run("select p2p.resolve_incident($1, '', $2) as news", [
+    const [row] = await this.#run("select p2p.resolve_incident($1, '', $2, true) as news", [
       kind,
       message,
     ]);
@@ -60,7 +78,7 @@ export class IncidentStore {
   /** One that is over by now; the others never see it open. */
   async beginAndEnd(kind: string, incident: Begun, message: string): Promise<void> {
     await this.#run(
-      "select p2p.raise_incident($1, '', $2, $3, $4), p2p.resolve_incident($1, '', $5)",
+      "select p2p.raise_incident($1, '', $2, $3, $4, true), p2p.resolve_incident($1, '', $5, true)",
       [...this.#begun(kind, incident), message],
     );
   }

@@ -18,8 +18,8 @@ export function listen(
   const stack = new AsyncDisposableStack();
   const over = new AbortController();
   stack.defer(() => over.abort());
-  const open = () => new Database(url, { applicationName: "p2p-ingest metrics", connections: 1 });
-  const figures = stack.use(new DatabaseFigures(open, clock, freshSeconds));
+  const own = new Database(url, { applicationName: "p2p-ingest metrics", connections: 2 });
+  const figures = stack.use(new DatabaseFigures(own, clock, freshSeconds));
   const lag = new LoopLag(clock, over.signal);
   const intervalSeconds = config.EXTRACTION_INTERVAL_MINUTES * 60;
   const beatenAt = () => presence.beatenAt;

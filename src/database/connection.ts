@@ -57,7 +57,6 @@ export class Database implements AsyncDisposable {
     const log = logger("database");
     this.#open = () => ({
       running: 0,
-      hasAnswered: false,
       sql: postgres(url, {
         max: options.connections ?? 4,
         connect_timeout: DEADLINES.connectSeconds,
@@ -104,16 +103,14 @@ export class Database implements AsyncDisposable {
     const pool = this.#pool;
     pool.running++;
     try {
-      const answer = await withDeadline(begin(pool.sql), seconds, this.where, signal);
-      pool.hasAnswered = true;
-      return answer;
+      return await withDeadline(begin(pool.sql), seconds, this.where, signal);
     } catch (error) {
       if (isPoolersRefusal(error)) {
         const { connection } = pool.sql.options;
         for (const name of Object.keys(NOTICES_DEAD_CLIENTS)) connection[name] = undefined;
         return await this.#answer(begin, seconds, signal);
       }
-      if (error instanceof DatabaseTimeout) this.#abandon(pool);
+      if (error instanceof DatabaseTimeout || signal?.aborted) this.#abandon(pool);
       const known = explain(error, this.where);
       if (this.#explainLoss === undefined || !(known instanceof DatabaseError)) throw known;
       const { reason, isOver } = await this.#explainLoss();
@@ -127,11 +124,12 @@ export class Database implements AsyncDisposable {
   }
 
   /**
-   * The connection of a statement that was not answered may be half open, and the driver would wait on it for ever. It
-   * cannot drop one connection: further statements take new ones. One that never answered is still connecting.
+   * The connection of a statement that was given up may be half open, and the driver would wait on it for ever; where it
+   * was still being made, the driver never uses it again, even if it comes. It cannot drop one connection: further
+   * statements take new ones.
    */
   #abandon(pool: Pool): void {
-    if (pool !== this.#pool || !pool.hasAnswered) return;
+    if (pool !== this.#pool) return;
     this.#abandoned.add(pool);
     this.#pool = this.#open();
   }
@@ -151,7 +149,6 @@ interface Pool {
   readonly sql: postgres.Sql;
   /** Statements under way. */
   running: number;
-  hasAnswered: boolean;
 }
 
 /** PgBouncer takes no setting at the start of a session that it does not know; it looks after dead clients itself. */

@@ -78,6 +78,7 @@ import timescaledbWantedPolicies from "../../sql/timescaledb/functions/wanted_po
 import adoptObject from "../../sql/functions/adopt_object.sql" with { type: "text" };
 import announceBatch from "../../sql/functions/announce_batch.sql" with { type: "text" };
 import applyRetention from "../../sql/functions/apply_retention.sql" with { type: "text" };
+import auditMetrics from "../../sql/functions/audit_metrics.sql" with { type: "text" };
 import batchAlerts from "../../sql/functions/batch_alerts.sql" with { type: "text" };
 import beat from "../../sql/functions/beat.sql" with { type: "text" };
 import beginDiscovery from "../../sql/functions/begin_discovery.sql" with { type: "text" };
@@ -115,6 +116,7 @@ import importMarkets from "../../sql/functions/import_markets.sql" with { type: 
 import importNextBatch from "../../sql/functions/import_next_batch.sql" with { type: "text" };
 import importObstacle from "../../sql/functions/import_obstacle.sql" with { type: "text" };
 import incidentCauses from "../../sql/functions/incident_causes.sql" with { type: "text" };
+import incidentsTold from "../../sql/functions/incidents_told.sql" with { type: "text" };
 import isAlive from "../../sql/functions/is_alive.sql" with { type: "text" };
 import isBeyond from "../../sql/functions/is_beyond.sql" with { type: "text" };
 import joinBatch from "../../sql/functions/join_batch.sql" with { type: "text" };
@@ -401,6 +403,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/adopt_object.sql", body: adoptObject },
   { name: "functions/announce_batch.sql", body: announceBatch },
   { name: "functions/apply_retention.sql", body: applyRetention },
+  { name: "functions/audit_metrics.sql", body: auditMetrics },
   { name: "functions/batch_alerts.sql", body: batchAlerts },
   { name: "functions/beat.sql", body: beat },
   { name: "functions/begin_discovery.sql", body: beginDiscovery },
@@ -436,6 +439,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "functions/import_next_batch.sql", body: importNextBatch },
   { name: "functions/import_obstacle.sql", body: importObstacle },
   { name: "functions/incident_causes.sql", body: incidentCauses },
+  { name: "functions/incidents_told.sql", body: incidentsTold },
   { name: "functions/is_alive.sql", body: isAlive },
   { name: "functions/is_beyond.sql", body: isBeyond },
   { name: "functions/join_batch.sql", body: joinBatch },

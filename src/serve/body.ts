@@ -28,7 +28,7 @@ export function respond(body: Body, request: Request, headers: HeadersInit): Res
   const etag = `"${body.etag}${isZipped ? "-z" : ""}"`;
   const all = new Headers(headers);
   all.set("etag", etag);
-  all.set("cache-control", "no-cache");
+  all.set("cache-control", "private, no-cache");
   all.set("vary", "accept-encoding");
   const known = request.headers.get("if-none-match")?.split(",").map((tag) =>
     tag.trim().replace(/^W\//, "")

@@ -1,5 +1,5 @@
-import type { Database } from "../database/connection.ts";
-import { isConnectionLost } from "../database/errors.ts";
+import type { Database, Row } from "../database/connection.ts";
+import { DatabaseTimeout, isConnectionLost } from "../database/errors.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { describe } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";
@@ -8,7 +8,7 @@ import type { Sample } from "./samples.ts";
 
 /** What the database said when it was asked last. */
 export interface Figures {
-  /** Whether it answered, be it with an error. */
+  /** Whether it can be reached, be it slow or with an error. */
   readonly isUp: boolean;
   /** Why there are no samples; undefined where there are. */
   readonly problem: string | undefined;
@@ -20,67 +20,68 @@ export interface Figures {
 /** The same answer serves all who ask within this time: scrapes, health checks, several Prometheus. */
 export const FRESH_SECONDS = 5;
 
+/** What takes the database long to find out, and seldom changes. */
+const AUDIT_FRESH_SECONDS = 60;
+
 const STATEMENT = `
   select current_setting('server_version') as postgres, p2p.database_tier() as tier, m.metric, m.help, m.labels, m.value
   from p2p.database_metrics() as m`;
 
+const AUDIT = "select * from p2p.audit_metrics()";
+
 const log = logger("metrics");
 
-/** Asks p2p.database_metrics(), seldom, one question at a time, and never for long. */
+/** Asks p2p.database_metrics() and p2p.audit_metrics(), seldom, one question of each at a time, and never for long. */
 export class DatabaseFigures implements AsyncDisposable {
-  #database: Database;
-  readonly #closing = new Set<Promise<void>>();
   #last: Figures | undefined;
   #askedAt = -Infinity;
   #asking: Promise<Figures> | undefined;
+  #audit: readonly Sample[] = [];
+  #auditProblem: string | undefined;
+  #auditedAt = -Infinity;
+  #auditing: Promise<void> | undefined;
+  readonly #over = new AbortController();
 
-  /** @param open gives a connection of its own: it neither waits behind large statements nor keeps them waiting */
+  /** @param database with connections of its own: it neither waits behind large statements nor keeps them waiting */
   constructor(
-    readonly open: () => Database,
+    readonly database: Database,
     readonly clock: Clock,
     readonly freshSeconds: number,
-  ) {
-    this.#database = open();
-  }
+  ) {}
 
-  /** The one that answered last, or will be asked next. */
-  get database(): Database {
-    return this.#database;
-  }
-
-  /** Never throws, and answers within `DEADLINES.figuresSeconds`. */
+  /** Never throws, and answers within `DEADLINES.figuresSeconds` and `reachSeconds`. */
   async read(): Promise<Figures> {
     const isFresh = this.clock.now() - this.#askedAt < this.freshSeconds * 1000;
-    if (this.#last !== undefined && isFresh) return this.#last;
+    if (this.#last !== undefined && isFresh) return this.#whole(this.#last);
     this.#asking ??= this.#ask().then((figures) => {
       this.#last = figures;
       this.#askedAt = this.clock.now();
       this.#asking = undefined;
       return figures;
     });
-    return await this.#asking;
+    return this.#whole(await this.#asking);
+  }
+
+  /** With what the audit found last; nobody waits for it. */
+  #whole(figures: Figures): Figures {
+    if (!figures.isUp) return figures;
+    const isFresh = this.clock.now() - this.#auditedAt < AUDIT_FRESH_SECONDS * 1000;
+    if (!isFresh) this.#auditing ??= this.#lookAtAudit();
+    return { ...figures, samples: [...figures.samples, ...this.#audit] };
   }
 
   async #ask(): Promise<Figures> {
     try {
-      const rows = await this.#database.run(STATEMENT, [], DEADLINES.figuresSeconds);
-      const samples = rows.map((row): Sample => ({
-        metric: String(row["metric"]),
-        help: String(row["help"] ?? ""),
-        labels: Object.fromEntries(
-          Object.entries(row["labels"] ?? {}).map(([name, value]) => [name, String(value)]),
-        ),
-        value: Number(row["value"] ?? NaN),
-      }));
+      const rows = await this.database.run(STATEMENT, [], DEADLINES.figuresSeconds);
       const [first] = rows;
       const server = first === undefined
         ? this.#last?.server
         : { postgres: String(first["postgres"]), tier: String(first["tier"]) };
-      return { isUp: true, problem: undefined, samples, server };
+      return { isUp: true, problem: undefined, samples: rows.map(sampleOf), server };
     } catch (error) {
       const problem = describe(error);
-      const isUp = !isConnectionLost(error);
-      if (!isUp) this.#startAnew();
+      const isUp = !isConnectionLost(error) ||
+        error instanceof DatabaseTimeout && await this.#canBeReached();
       // Of a lost database the worker itself tells.
       if (isUp && this.#last?.problem !== problem) {
         log.warning("p2p.database_metrics() failed: {problem}", { problem });
@@ -89,16 +90,48 @@ export class DatabaseFigures implements AsyncDisposable {
     }
   }
 
-  /** A statement that is given up while its connection is made leaves that connection to nobody: the driver never uses it again. */
-  #startAnew(): void {
-    const closing = this.#database[Symbol.asyncDispose]().catch(() => {})
-      .finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
-    this.#database = this.open();
+  /** A server that is only busy still answers this. */
+  async #canBeReached(): Promise<boolean> {
+    return await this.database.run("select 1", [], DEADLINES.reachSeconds).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #lookAtAudit(): Promise<void> {
+    try {
+      const { signal } = this.#over;
+      const rows = await this.database.run(AUDIT, [], DEADLINES.statementSeconds, signal);
+      this.#audit = rows.map(sampleOf);
+      this.#auditProblem = undefined;
+    } catch (error) {
+      const problem = describe(error);
+      const isExpected = isConnectionLost(error) || this.#over.signal.aborted;
+      if (!isExpected && this.#auditProblem !== problem) {
+        log.warning("p2p.audit_metrics() failed: {problem}", { problem });
+      }
+      this.#audit = [];
+      this.#auditProblem = problem;
+    } finally {
+      this.#auditedAt = this.clock.now();
+      this.#auditing = undefined;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#asking;
-    await Promise.all([this.#database[Symbol.asyncDispose](), ...this.#closing]);
+    this.#over.abort();
+    await Promise.all([this.#asking, this.#auditing]);
+    await this.database[Symbol.asyncDispose]();
   }
+}
+
+function sampleOf(row: Row): Sample {
+  return {
+    metric: String(row["metric"]),
+    help: String(row["help"] ?? ""),
+    labels: Object.fromEntries(
+      Object.entries(row["labels"] ?? {}).map(([name, value]) => [name, String(value)]),
+    ),
+    value: Number(row["value"] ?? NaN),
+  };
 }

@@ -23,6 +23,16 @@ export interface HttpServerOptions {
 }
 
 const RETRY_SECONDS = 10;
+/** Whoever provokes an error again and again fills no log. */
+const ERROR_SECONDS = 60;
+
+/** Of every answer: other pages neither read, nor frame, nor get to know of this one. */
+const HEADERS = {
+  "x-content-type-options": "nosniff",
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-frame-options": "DENY",
+} as const;
 
 const log = logger("http");
 
@@ -35,14 +45,24 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
   const over = new AbortController();
   const stop = AbortSignal.any([signal, over.signal]);
   let server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  let present = new AbortController();
   let isTold = false;
+  let errorAt = -Infinity;
 
+  const unforeseen = (error: unknown): Response => {
+    if (clock.now() - errorAt >= ERROR_SECONDS * 1000) {
+      log.error("a request was not answered: {reason}", { reason: describe(error) });
+      errorAt = clock.now();
+    }
+    return text(500, "not answered; see the log\n", HEADERS);
+  };
   const open = () => {
     try {
+      present = new AbortController();
       server = Deno.serve({
         hostname: host,
         port,
-        signal: stop,
+        signal: AbortSignal.any([stop, present.signal]),
         onListen: () => {},
         onError: unforeseen,
       }, (request) => answer(request, options));
@@ -58,14 +78,25 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
       isTold = true;
     }
   };
-  const openLater = async () => {
-    while (!stop.aborted && server === undefined) {
+  // Connections beyond the limit of open files end the server: they go, and it is opened anew.
+  const lost = (error: unknown) => {
+    server = undefined;
+    present.abort();
+    if (stop.aborted) return;
+    log.error("the port was given up: {reason}; tried again in {seconds} s", {
+      reason: describe(error),
+      seconds: RETRY_SECONDS,
+    });
+  };
+  const keepOpen = async () => {
+    while (!stop.aborted) {
+      await server?.finished.catch(lost);
       await clock.sleep(RETRY_SECONDS * 1000, stop).catch(() => {});
       if (!stop.aborted) open();
     }
   };
   open();
-  const opening = openLater();
+  const opening = keepOpen();
   return {
     get url() {
       return server && urlOf(server);
@@ -73,14 +104,13 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
     [Symbol.asyncDispose]: async () => {
       over.abort();
       await opening;
-      await server?.finished;
     },
   };
 }
 
 async function answer(request: Request, options: HttpServerOptions): Promise<Response> {
   const response = await answerPlainly(request, options);
-  response.headers.set("x-content-type-options", "nosniff");
+  for (const [name, value] of Object.entries(HEADERS)) response.headers.set(name, value);
   if (request.method !== "HEAD") return response;
   await response.body?.cancel();
   return new Response(null, response);
@@ -90,7 +120,8 @@ function answerPlainly(
   request: Request,
   { host, routes }: HttpServerOptions,
 ): Response | Promise<Response> {
-  if (!isOurName(request, host)) return text(421, "this is not the host that you asked for\n");
+  if (!URL.canParse(request.url)) return text(400, "that is no address\n");
+  if (!isOurName(request, host)) return text(421, NOT_OURS);
   if (request.method !== "GET" && request.method !== "HEAD") {
     return text(405, "GET and HEAD only\n", { allow: "GET, HEAD" });
   }
@@ -98,6 +129,11 @@ function answerPlainly(
   const handler = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
   return handler?.(request) ?? text(404, "nothing is here\n");
 }
+
+const NOT_OURS =
+  "Nothing is served under this name, so that no web page can read it through your browser. " +
+  "Ask by IP address, by localhost, or by the name of the machine; set LISTEN_HOST to a further name. " +
+  "A proxy has to send one of them as Host: docs/page.md.\n";
 
 /**
  * A web page that made its own name lead here (DNS rebinding) could read everything with its visitor's browser. What names
@@ -114,11 +150,6 @@ function isOurName(request: Request, listenHost: string): boolean {
 /** A plain answer. */
 export function text(status: number, body: string, headers: HeadersInit = {}): Response {
   return new Response(body, { status, headers });
-}
-
-function unforeseen(error: unknown): Response {
-  log.error("a request was not answered: {reason}", { reason: describe(error) });
-  return text(500, "not answered; see the log\n", { "x-content-type-options": "nosniff" });
 }
 
 function urlOf({ addr }: Deno.HttpServer<Deno.NetAddr>): string {

@@ -47,8 +47,8 @@ export class PageEvents {
       start: (stream) => {
         own = stream;
         this.#streams.add(stream);
-        this.#send(stream, "retry: 3000\n\n");
-        if (this.#told !== undefined) this.#send(stream, this.#textOf(this.#told));
+        this.#send(stream, this.#encoder.encode("retry: 3000\n\n"));
+        if (this.#told !== undefined) this.#send(stream, this.#bytesOf(this.#told));
         if (this.#streams.size === 1) this.#poll();
       },
       cancel: () => {
@@ -65,20 +65,21 @@ export class PageEvents {
       this.#told = event;
       const isBeat = this.clock.now() >= beatAt;
       if (isBeat) beatAt = this.clock.now() + BEAT_SECONDS * 1000;
-      const text = isNews ? this.#textOf(event) : `event: beat\ndata: ${Date.now() / 1000}\n\n`;
-      if (isNews || isBeat) { for (const stream of [...this.#streams]) this.#send(stream, text); }
+      const bytes = this.#bytesOf(isNews ? event : undefined); // once for all: a hundred may be slow to take them
+      if (isNews || isBeat) { for (const stream of [...this.#streams]) this.#send(stream, bytes); }
       await this.clock.sleep(POLL_SECONDS * 1000, this.signal).catch(() => {});
     }
     this.#told = undefined; // it gets old
   }
 
-  #textOf({ event, data }: PageEvent): string {
-    return `event: beat\ndata: ${Date.now() / 1000}\n\nevent: ${event}\ndata: ${data}\n\n`;
+  #bytesOf(told: PageEvent | undefined): Uint8Array<ArrayBuffer> {
+    const news = told === undefined ? "" : `event: ${told.event}\ndata: ${told.data}\n\n`;
+    return this.#encoder.encode(`event: beat\ndata: ${Date.now() / 1000}\n\n${news}`);
   }
 
-  #send(stream: Stream, text: string): void {
+  #send(stream: Stream, bytes: Uint8Array<ArrayBuffer>): void {
     if ((stream.desiredSize ?? 0) <= 0) this.#end(stream);
-    else stream.enqueue(this.#encoder.encode(text));
+    else stream.enqueue(bytes);
   }
 
   #end(stream: Stream): void {

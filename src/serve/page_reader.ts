@@ -9,7 +9,8 @@ export class NoAnswer extends Error {
   override readonly name = "NoAnswer";
 }
 
-const CONNECTIONS = 2;
+/** Not one call, but all of them. */
+const EVERYTHING = "";
 /** Further questions are turned away: they would only wait. */
 const MOST_QUESTIONS = 24;
 
@@ -25,16 +26,17 @@ with reader as materialized (
 
 const log = logger("page");
 
-/** The page's own way to the database: two connections, so that a slow page holds up nothing else. */
+/** A way of the page's own to the database, of one connection, so that a slow page holds up nothing else. */
 export class PageReader implements AsyncDisposable {
   readonly #database: Database;
   #questions = 0;
-  #told: string | undefined;
+  /** Why what is asked for was last not answered; a call that is answered in between hides no other's failure. */
+  readonly #told = new Map<string, string>();
 
   constructor(url: string) {
     this.#database = new Database(url, {
       applicationName: "p2p-ingest page",
-      connections: CONNECTIONS,
+      connections: 1,
     });
   }
 
@@ -52,15 +54,19 @@ export class PageReader implements AsyncDisposable {
         parameters,
         DEADLINES.pageSeconds,
       );
-      this.#told = undefined;
+      for (const about of [call, EVERYTHING]) this.#told.delete(about);
       const answer = row?.["answer"];
       return typeof answer === "string" ? answer : undefined;
     } catch (error) {
       const reason = reasonOf(error);
-      if (reason !== this.#told) {
-        log.warning("the status page gets no answer: {reason}", { reason: describe(error) });
+      const about = isConnectionLost(error) ? EVERYTHING : call;
+      if (reason !== this.#told.get(about)) {
+        log.warning("the status page gets no answer to {call}: {reason}", {
+          call,
+          reason: describe(error),
+        });
       }
-      this.#told = reason;
+      this.#told.set(about, reason);
       throw new NoAnswer(reason, { cause: error });
     } finally {
       this.#questions--;
@@ -80,6 +86,9 @@ function reasonOf(error: unknown): string {
   const code = codeOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
   if (code === "42501" || code === "22023") {
     return "The page may not read the database: its owner runs grant p2p_reader to p2p_worker, or to the worker's own login";
+  }
+  if (code === "42883") {
+    return "A function that the page calls is missing: p2p-ingest migrate puts it back";
   }
   return "The database refuses to answer: the worker's log says why";
 }

@@ -27,9 +27,6 @@ const HEADERS = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-  "cross-origin-resource-policy": "same-origin",
   "cross-origin-opener-policy": "same-origin",
 } as const;
 
@@ -52,6 +49,8 @@ export function openPage(options: PageOptions): Page {
   const { databaseUrl, intervalMinutes, clock = systemClock } = options;
   const over = new AbortController();
   const reader = new PageReader(databaseUrl);
+  // There are as many questions as markets: they wait for each other, and the rest does not wait for them.
+  const marketReader = new PageReader(databaseUrl);
   const coverage = new PageCoverage(reader);
 
   const json = async (answer: Promise<string | undefined>): Promise<Body | undefined> => {
@@ -143,7 +142,7 @@ export function openPage(options: PageOptions): Page {
       const parameters = [exchange, fiat, asset, hours];
       return marketBodies.get(
         JSON.stringify(parameters),
-        () => json(reader.ask("page_market($1, $2, $3, $4)", parameters)),
+        () => json(marketReader.ask("page_market($1, $2, $3, $4)", parameters)),
       );
     }),
   };
@@ -154,7 +153,7 @@ export function openPage(options: PageOptions): Page {
     routes,
     [Symbol.asyncDispose]: async () => {
       over.abort();
-      await reader[Symbol.asyncDispose]();
+      await Promise.all([reader, marketReader].map((one) => one[Symbol.asyncDispose]()));
     },
   };
 }

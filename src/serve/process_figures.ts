@@ -72,7 +72,7 @@ export function processSamples(
     }),
     one(
       "p2p_database_up",
-      "1 where the database answered the last question within 2 seconds",
+      "1 where the database can be reached, be it slow",
       Number(isUp),
     ),
     one("p2p_event_loop_lag_seconds", "The latest timer of the last 15 seconds", lag.seconds),

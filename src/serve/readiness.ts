@@ -51,7 +51,7 @@ function beatCheck(seconds: number): Check {
   return check("heartbeat", seconds < BEAT_SECONDS, `came round ${seconds.toFixed(0)} s ago`);
 }
 
-function batchCheck({ samples }: Figures, mostSeconds: number, upSeconds: number): Check {
+function batchCheck({ samples, problem }: Figures, mostSeconds: number, upSeconds: number): Check {
   const valueOf = (name: string) => samples.find(({ metric }) => metric === name)?.value;
   const age = valueOf("p2p_last_good_batch_age_seconds");
   const paused = valueOf("p2p_paused") === 1 ? "; batches are paused" : "";
@@ -59,7 +59,7 @@ function batchCheck({ samples }: Figures, mostSeconds: number, upSeconds: number
     const why = `the last good batch ended ${age.toFixed(0)} s ago, ${mostSeconds} may pass`;
     return check("last_batch", age <= mostSeconds, why + paused);
   }
-  if (samples.length === 0) return check("last_batch", false, "not known without a database");
+  if (problem !== undefined) return check("last_batch", false, "not known without a database");
   const why = `none yet, after ${upSeconds.toFixed(0)} s; ${mostSeconds} may pass`;
   return check("last_batch", upSeconds < mostSeconds, why + paused);
 }

@@ -58,7 +58,7 @@ function problemOf(
 function tellOnce(series: string, problem: string): void {
   if (told.size >= MOST_TOLD || told.has(series)) return;
   told.add(series);
-  log.warning("a sample of p2p.database_metrics() is left out: {series} {problem}", {
+  log.warning("a sample of the database is left out: {series} {problem}", {
     series,
     problem,
   });

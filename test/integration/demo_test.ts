@@ -66,7 +66,7 @@ Deno.test("demo shows what there is, and leaves a database to look into", async 
       strictEqual(status.code, 0);
       match(
         status.stdout,
-        /^Last good batch: \d+ s ago\nNo worker is running\.\nFacts are kept in plain tables\.\n\nstarted +status/,
+        /^Database \S+\/p2p, plain tables\nLast good batch: \d+ s ago [^\n]*\nNo worker is running\.[^\n]*\n\nstarted +status/,
       );
       const json = await runProgram(["status", "--json", "-n", "1"], here);
       const report = JSON.parse(json.stdout);

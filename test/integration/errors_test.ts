@@ -160,12 +160,12 @@ Deno.test("databases that cannot be used", async (t) => {
   await t.step("a user without rights", async () => {
     await using test = await testDatabase();
     await using empty = await testDatabase("empty");
-    // The test's user may create no other: it takes its own rights away.
+    // The test's user may create no other: it takes its own rights away, and those of the roles that it has.
     const user = new URL(test.url).username;
     await valueOf(
       test.database,
       `do $$ begin
-         execute 'revoke all on schema p2p from ${user}';
+         execute 'revoke all on schema p2p from ${user}, p2p_reader, p2p_worker';
        end $$`,
     );
     await valueOf(

@@ -4,6 +4,7 @@ import { Database } from "../../src/database/connection.ts";
 import { DatabaseTimeout } from "../../src/database/errors.ts";
 import { testDatabase } from "../support/database.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
+import { eventually } from "../support/program.ts";
 
 async function withHalfOpen(
   work: (database: Database, proxy: HalfOpenProxy) => Promise<void>,
@@ -52,4 +53,23 @@ Deno.test("a server that is gone when a statement is to be cancelled ends nothin
     proxy.pass();
     strictEqual(await one(database), 1);
   });
+});
+
+Deno.test("statements given up while their connections are made do not keep the whole pool from ever answering", async () => {
+  for (const heal of ["pass", "abandon"] as const) {
+    await withHalfOpen(async (database, proxy) => {
+      proxy.freeze(); // connections are accepted, and nothing is said on them
+      for (const _round of [1, 2, 3]) {
+        await rejects(
+          Promise.all([1, 2, 3].map(() => database.run("select 1", [], 0.2))),
+          DatabaseTimeout,
+        );
+      }
+      if (heal === "abandon") proxy.abandon(); // these stay dead: only new ones pass
+      proxy.pass();
+      strictEqual(await one(database), 1);
+      if (heal === "abandon") return;
+      await eventually("what was given up is closed", () => proxy.connections <= 1 || undefined, 5);
+    });
+  }
 });

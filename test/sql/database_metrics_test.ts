@@ -7,7 +7,11 @@ const B = "VES/B BUY";
 
 /** Samples by name and labels, as the worker may read them. */
 async function metrics(sql: SqlFixture): Promise<Map<string, number>> {
-  const rows = await sql.worker.run("select * from p2p.database_metrics()", [], 60);
+  const rows = await sql.worker.run(
+    "select * from p2p.database_metrics() union all select * from p2p.audit_metrics()",
+    [],
+    60,
+  );
   const found = new Map(rows.map(({ metric, labels, value }) => {
     const pairs = Object.entries(labels as Record<string, string>).toSorted();
     const name = pairs.map(([key, label]) => `${key}=${label}`).join(",");
@@ -103,4 +107,15 @@ Deno.test("pauses, skipped due times, live changes, failed steps, broken rules; 
   await sql.rows("update p2p.ops_batch_runs set imported_from = '{x}'");
   const without = await metrics(sql);
   assert.equal(without.get("p2p_last_good_batch_age_seconds"), undefined);
+});
+
+Deno.test("both are planned without JIT: compiling the audit takes longer than the worker waits", async () => {
+  await using sql = await SqlFixture.create();
+  assert.deepEqual(
+    await sql.values(
+      `select p.proname::text from pg_proc p
+       where p.proname like '%\\_metrics' and 'jit=off' = any (p.proconfig) order by 1`,
+    ),
+    ["audit_metrics", "database_metrics"],
+  );
 });

@@ -6,16 +6,26 @@ import { offer } from "../support/sql_offer.ts";
 const BUY = "VES/USDT BUY";
 const SELL = "VES/USDT SELL";
 
-/** What a worker is told: `+completeness …` where it begins, `-completeness …` where it is over. */
+/** What a worker is to tell: `+completeness …` where it begins, `-completeness …` where it is over. */
 async function news(
   sql: SqlFixture,
-  { worker = "a:1:x", interval = 10 as number | null, failures = 3 } = {},
+  { worker = "a:1:x", interval = 10 as number | null, failures = 3, tells = true } = {},
 ): Promise<string[]> {
   const rows = await sql.worker.run("select * from p2p.watch_incidents($1, $2, $3)", [
     worker,
     interval,
     failures,
   ], 20);
+  const ids = (isOpen: boolean) =>
+    `{${
+      rows.filter((row) => row["is_open"] === isOpen).map((row) => row["incident_id"]).join(",")
+    }}`;
+  if (tells) {
+    await sql.worker.run("select p2p.incidents_told($1::text::bigint[], $2::text::bigint[])", [
+      ids(true),
+      ids(false),
+    ], 20);
+  }
   return rows.map((row) =>
     `${row["is_open"] ? "+" : "-"}${row["kind"]} ${row["subject"]} ${row["message"]}`
   );
@@ -59,7 +69,13 @@ Deno.test("an incident is raised once and resolved once, whoever calls, however 
     ),
   );
   assert.equal(many.filter(([row]) => row?.["news"] === true).length, 1);
-  // A kind that the database does not judge is its owner's.
+  // A kind that the database does not judge is its owner's, who ends it; people are told.
+  assert.deepEqual((await news(sql)).map((line) => line.slice(0, 24)), [
+    "+disk_full  no space lef",
+    "-disk_full  room",
+    "+disk_full  no space lef",
+    "+mine x long long long l",
+  ]);
   assert.deepEqual(await news(sql), []);
 });
 
@@ -74,6 +90,7 @@ Deno.test("what a load found is told once; a later whole batch ends it, whoever 
   await batchAt(sql, 20, false);
   assert.deepEqual(await news(sql), [], "it goes on");
   await batchAt(sql, 30, false);
+  for (let i = 0; i < 6; i++) await sql.beat({ worker: `w${i}`, name: `w${i}` });
   const many = await Promise.all(
     Array.from({ length: 6 }, (_, i) => news(sql, { worker: `w${i}` })),
   );
@@ -87,6 +104,32 @@ Deno.test("what a load found is told once; a later whole batch ends it, whoever 
     "-batch_failed  a batch was completed",
   ]);
   assert.deepEqual(await news(sql), []);
+});
+
+Deno.test("what a worker left untold another one tells, the end as well, and never what a living one has in hand", async () => {
+  await using sql = await SqlFixture.create();
+  const a = { worker: "a:1:x", tells: false };
+  const b = { worker: "b:2:y" };
+  for (const { worker } of [a, b]) await sql.beat({ worker, name: worker.slice(0, 1) });
+  await batchAt(sql, 0, false);
+  const begins = ["+completeness  completeness is 0.5000, limit 0.99"];
+  const ends = ["-completeness  the newest batch gives no cause for it any more"];
+  assert.deepEqual(await news(sql, a), begins);
+  assert.deepEqual(await news(sql, a), begins, "until it says that it has told it");
+  assert.deepEqual(await news(sql, b), [], "a lives");
+  await sql.worker.run("select p2p.leave('a:1:x')", [], 20);
+  assert.deepEqual(await news(sql, b), [], "who takes leave may still be telling");
+  await sql.rows(
+    "update p2p.ops_workers set last_seen_at = now() - interval '2 hours', lease_expires_at = now() - interval '2 hours' where worker_id = 'a:1:x'",
+  );
+  await batchAt(sql, 10, true);
+  assert.deepEqual(await news(sql, { ...b, tells: false }), [...begins, ...ends]);
+  assert.deepEqual(await news(sql, a), [], "it is b's now");
+  assert.deepEqual(await news(sql, b), [...begins, ...ends]);
+  assert.deepEqual(await news(sql, b), []);
+  await sql.rows("select p2p.raise_incident('mine', '', 'told by me', 'me', 0, true)");
+  await sql.rows("select p2p.resolve_incident('mine', '', 'by me, too', true)");
+  assert.deepEqual(await news(sql, b), []);
 });
 
 Deno.test("a step that fails: told, and over when it works; a load that checked nothing ends nothing else", async () => {
@@ -157,7 +200,7 @@ Deno.test("no_good_batch: three intervals of service without one; not for once, 
   assert.deepEqual(await news(sql, { interval: 15 }), []);
   assert.deepEqual(await news(sql), ["+no_good_batch  no batch was loaded for 31 minutes"]);
   assert.deepEqual(await news(sql, { interval: null }), []);
-  await sql.rows("select p2p.raise_incident('disk_full', '', 'no space left', 'a:1:x')");
+  await sql.rows("select p2p.raise_incident('disk_full', '', 'no space left', 'a:1:x', 0, true)");
   const batch = await sql.openBatch({ markets: [BUY], at: new Date().toISOString() });
   await batch.page(BUY, [offer({ id: "9" })]);
   assert.deepEqual(await news(sql), []);

@@ -20,6 +20,7 @@ Deno.test("status of an empty database", async () => {
     missing_markets: [],
     failed_checks: [],
     failed_steps: [],
+    incidents: [],
     is_paused: false,
     workers: [],
     skipped_ticks: [],

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { configure, type LogRecord, reset } from "@logtape/logtape";
 import type { Alert } from "../../src/alerts/alert.ts";
 import { Alerts } from "../../src/alerts/alerts.ts";
-import type { IncidentStore } from "../../src/alerts/incident_store.ts";
+import type { IncidentStore, News } from "../../src/alerts/incident_store.ts";
 import { logSink } from "../../src/alerts/log_sink.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 
-const incident = (message: string, isOver = false): Alert => ({
+const incident = (message: string, isOver = false): News => ({
+  incidentId: message,
   kind: "step_failed",
   subject: "",
   message,
@@ -41,7 +42,7 @@ Deno.test("an incident is a line of the log, whatever is in it", async () => {
 
 Deno.test("an incident of the process is told once when it begins and once when it is over", () => {
   const told: string[] = [];
-  const alerts = new Alerts([(alert) => told.push(shown(alert))], new FakeClock());
+  const alerts = new Alerts([(alert) => void told.push(shown(alert))], new FakeClock());
   alerts.resolve("disk_full", "nothing was wrong");
   alerts.raise("disk_full", "a");
   alerts.raise("disk_full", "b");
@@ -58,11 +59,12 @@ function scene(): {
   clock: FakeClock;
   told: string[];
   written: string[];
-  database: { isAway: boolean; isNews: boolean; found: Alert[]; watched: number };
+  deliveries: PromiseWithResolvers<boolean>[];
+  database: { isAway: boolean; isNews: boolean; found: News[]; watched: number };
 } {
   const told: string[] = [];
   const written: string[] = [];
-  const database = { isAway: false, isNews: true, found: [] as Alert[], watched: 0 };
+  const database = { isAway: false, isNews: true, found: [] as News[], watched: 0 };
   const write = (line: string): Promise<boolean> => {
     if (database.isAway) return Promise.reject(new Error("away"));
     written.push(line);
@@ -76,12 +78,19 @@ function scene(): {
         ? Promise.reject(new Error("away"))
         : Promise.resolve(database.found.splice(0));
     },
+    told: (news: readonly News[]) => write(`told ${news.map(shown)}`),
     begin: (kind: string) => write(`+${kind}`),
     end: (kind: string) => write(`-${kind}`),
     beginAndEnd: (kind: string) => write(`±${kind}`),
   } as unknown as IncidentStore;
-  const alerts = new Alerts([(alert) => told.push(shown(alert))], clock, store);
-  return { alerts, clock, told, written, database };
+  const deliveries: PromiseWithResolvers<boolean>[] = [];
+  const sink = (alert: Alert): Promise<boolean> => {
+    told.push(shown(alert));
+    deliveries.push(Promise.withResolvers());
+    return deliveries.at(-1)?.promise ?? Promise.resolve(false);
+  };
+  const alerts = new Alerts([sink], clock, store);
+  return { alerts, clock, told, written, database, deliveries };
 }
 
 Deno.test("a lost database is told at once without asking it, and written down when it is back", async () => {
@@ -138,4 +147,32 @@ Deno.test("the database is asked every ten seconds, at once where there may be n
   }
   assert.deepEqual(told, ["+step_failed a", "-step_failed b"]);
   assert.equal(database.watched, 9);
+});
+
+Deno.test("what the database gave it to tell it tells once, and writes down when it is delivered, however long that takes", async () => {
+  const { alerts, clock, told, written, database, deliveries } = scene();
+  {
+    await using _ = alerts;
+    for (let time = 0; time < 3; time++) {
+      database.found.push(incident("a"));
+      alerts.look();
+      await settle();
+    }
+    assert.deepEqual([told, written], [["+step_failed a"], []]);
+    database.isAway = true;
+    deliveries[0]?.resolve(true);
+    await settle();
+    assert.deepEqual(written, []);
+    database.isAway = false;
+    await clock.advance(10_000);
+    assert.deepEqual(written, ["told +step_failed a"]);
+    database.found.push(incident("b"), incident("c"));
+    alerts.look();
+    await settle();
+  }
+  deliveries[1]?.resolve(false); // a stop came first
+  deliveries[2]?.resolve(true);
+  await settle();
+  await alerts.confirm();
+  assert.deepEqual(written, ["told +step_failed a", "told +step_failed c"]);
 });

@@ -6,6 +6,7 @@ import { configure, type LogRecord, reset } from "@logtape/logtape";
 import { systemClock } from "../../src/extract/clock.ts";
 import { type HttpServer, type Routes, serveHttp, text } from "../../src/serve/http_server.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
+import { eventually } from "../support/program.ts";
 
 const never = new AbortController().signal;
 const ROUTES: Routes = {
@@ -49,6 +50,9 @@ Deno.test("paths are exact, methods are GET and HEAD, and nothing is sniffed or 
   const ask = async (path: string, method = "GET") => {
     const response = await fetch(`${http.url}${path}`, { method });
     assert.equal(response.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(response.headers.get("cross-origin-resource-policy"), "same-origin");
+    assert.equal(response.headers.get("x-frame-options"), "DENY");
+    assert.equal(response.headers.get("referrer-policy"), "no-referrer");
     assert.equal(response.headers.get("access-control-allow-origin"), null);
     return [response.status, await response.text()];
   };
@@ -80,6 +84,21 @@ Deno.test("a host name that is not this machine's is refused: a web page may hav
     assert.equal(await asks(host), 421, host);
   }
   assert.equal(await statusOf(http.url, "GET /hello HTTP/1.0"), 200, "no browser");
+});
+
+Deno.test("who asks for nonsense, or makes an error again and again, fills no log", async () => {
+  const records = await logged(async () => {
+    const clock = new FakeClock();
+    await using http = server("127.0.0.1", 0, clock);
+    for (const target of ["http://[", "http://localhost:99999/hello"]) {
+      assert.equal(await statusOf(http.url, `GET ${target} HTTP/1.1`, "Host: localhost"), 400);
+    }
+    const broken = () => statusOf(http.url, "GET /broken HTTP/1.1", "Host: localhost");
+    for (let asked = 0; asked < 3; asked++) assert.equal(await broken(), 500);
+    await clock.advance(60_000);
+    assert.equal(await broken(), 500);
+  });
+  assert.deepEqual(records.map(({ level }) => level), ["info", "error", "error"]);
 });
 
 Deno.test("a port that is taken is told once, and had when it is free", async () => {
@@ -124,4 +143,39 @@ Deno.test("it ends with its signal, answers under way included", async () => {
   const response = await fetch(`${http.url}/`);
   stop.abort();
   await assert.rejects(response.text());
+});
+
+Deno.test("more connections than files may be open end neither the process nor, for long, the server", async () => {
+  const server = new Deno.Command("sh", {
+    args: [
+      "-c",
+      'ulimit -n 64; exec "$0" run -A test/support/http_with_few_files.ts',
+      Deno.execPath(),
+    ],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = server.stdout.getReader();
+  const port = Number(new TextDecoder().decode((await reader.read()).value));
+  const sockets = Array.from({ length: 100 }, () => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => {});
+    socket.write("GET /hello HTTP/1.1\r\nHost: lo"); // and no more
+    return socket;
+  });
+  try {
+    await eventually("all were dropped, and it answers again", async () => {
+      const isDropped = sockets.every(({ destroyed, closed }) => destroyed || closed);
+      const answer = await fetch(`http://127.0.0.1:${port}/hello`).then(
+        (one) => one.text(),
+        () => "",
+      );
+      return isDropped && answer === "hello" ? true : undefined;
+    });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.kill("SIGKILL");
+    await server.status;
+    await reader.cancel();
+  }
 });

@@ -20,7 +20,7 @@ class Scene {
     this.clock = new FakeClock({ skips });
     const database = { run: () => answer(this.tries++) } as unknown as Database;
     const alerts = new Alerts(
-      [({ kind, isOver }) => this.told.push(`${kind} ${isOver ? "is over" : "begins"}`)],
+      [({ kind, isOver }) => void this.told.push(`${kind} ${isOver ? "is over" : "begins"}`)],
       this.clock,
     );
     this.patient = new PatientDatabase(database, this.clock, alerts, this.stop.signal);

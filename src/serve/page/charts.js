@@ -69,13 +69,22 @@ export function axis(more = {}) {
     font: "11px system-ui, sans-serif",
     grid: { stroke: colour("line"), width: 1 },
     ticks: { stroke: colour("line"), width: 1, size: 4 },
+    size: (_, values) => Math.max(58, ...(values ?? []).map((text) => 18 + 6.2 * text.length)),
     ...more,
   };
 }
 
+const HOUR = 3600;
+
+/** The scale of time: a single batch is drawn within an hour, and not within years. */
+export const TIMES = {
+  range: (_, from, to) => from === null ? [null, null] : [Math.min(from, to - HOUR), to],
+};
+
 /** The axis of time, by the clock of 24 hours. */
 export function timeAxis() {
   return axis({
+    size: 50,
     space: 64,
     values: [
       [86_400 * 365, "{YYYY}", null, null, null, null, null, null, 1],

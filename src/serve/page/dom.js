@@ -69,6 +69,11 @@ export function whole(value) {
   return value === null || value === undefined ? "–" : WHOLE.format(value);
 }
 
+/** "1 market", "2 markets" */
+export function counted(count, one, several = `${one}s`) {
+  return `${whole(count)} ${count === 1 ? one : several}`;
+}
+
 /** Six digits that count, at most. */
 export function short(value) {
   if (value === null || value === undefined) return "–";
@@ -116,6 +121,16 @@ export function clockTime(seconds, now = seconds) {
 
 export function dayTime(seconds) {
   return DAY_CLOCK.format(new Date(seconds * 1000));
+}
+
+/** By which clock times are shown, e.g. "UTC-4" of "America/Caracas". */
+export function zone() {
+  const parts = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts();
+  const offset = parts.find(({ type }) => type === "timeZoneName")?.value ?? "";
+  return {
+    offset: offset.replace("GMT", "UTC").replace("+0", ""),
+    name: CLOCK.resolvedOptions().timeZone,
+  };
 }
 
 /** A colour of page.css, as it is now. */

@@ -1,5 +1,15 @@
 // Markets by batches on a canvas: only the rows that are in sight are drawn, so that 2,000 × 144 are no work.
-import { byId, clockTime, colour, dayTime, element, fillTable, percent, whole } from "./dom.js";
+import {
+  byId,
+  clockTime,
+  colour,
+  counted,
+  dayTime,
+  element,
+  fillTable,
+  percent,
+  whole,
+} from "./dom.js";
 
 const ROW = 15;
 const STRIP = 58;
@@ -89,10 +99,9 @@ function describe() {
   const good = markets.reduce((sum, market) => sum + market.whole, 0);
   byId("coverage-note").textContent = batches.length === 0
     ? "No batch has ended yet."
-    : `${batches.length} batches, ${whole(markets.length)} markets: ${
-      percent(good, planned)
-    } came whole; ` +
-      `${whole(touched.length)} markets had gaps.`;
+    : `${counted(batches.length, "batch", "batches")} of ${counted(markets.length, "market")}: of ${
+      counted(planned, "planned fetch", "planned fetches")
+    } ${percent(good, planned)} came whole; ${counted(touched.length, "market")} had gaps.`;
   if (byId("heatmap-details").open) showTable();
 }
 

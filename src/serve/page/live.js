@@ -38,10 +38,17 @@ export function listen(on) {
     });
     source.addEventListener("overview", ({ data }) => on.overview(JSON.parse(data)));
     source.addEventListener("outage", ({ data }) => on.outage(JSON.parse(data)));
-    source.addEventListener("error", () => {
-      lose();
-      // An answer that is no stream (503) ends it; a lost connection it opens again by itself.
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, AGAIN_MS);
+    const own = source;
+    source.addEventListener("error", async () => {
+      if (own.readyState !== EventSource.CLOSED) return lose(); // it opens itself again
+      // No stream, but an answer (503): too many pages follow already, and this one asks now and then.
+      const told = await fetchJson("/api/overview");
+      if (told === undefined) lose();
+      else {
+        heard();
+        on.overview(told);
+      }
+      setTimeout(open, AGAIN_MS);
     });
   };
   open();

@@ -1,9 +1,10 @@
 // One market: its prices over time, both sides of its newest book. Which one stands in the address, behind the #.
-import { axis, Chart, paths, timeAxis } from "./charts.js";
+import { axis, Chart, paths, timeAxis, TIMES } from "./charts.js";
 import {
   byId,
   clockTime,
   colour,
+  counted,
   dayTime,
   duration,
   element,
@@ -26,8 +27,9 @@ let asking = new AbortController();
 const stepped = (align) => (...args) => paths.stepped({ align })(...args);
 
 const priceChart = new Chart(byId("prices"), () => ({
+  scales: { x: TIMES },
   cursor: { sync: { key: "market" }, drag: { x: false, y: false } },
-  axes: [timeAxis(), axis({ size: 58, values: (_, ticks) => ticks.map(short) })],
+  axes: [timeAxis(), axis({ values: (_, ticks) => ticks.map(short) })],
   series: [
     { value: (_, at) => at === null ? "–" : dayTime(at) },
     {
@@ -51,9 +53,10 @@ const priceChart = new Chart(byId("prices"), () => ({
 }));
 
 const spreadChart = new Chart(byId("spread"), () => ({
+  scales: { x: TIMES },
   cursor: { sync: { key: "market" }, drag: { x: false, y: false } },
   legend: { show: false },
-  axes: [timeAxis(), axis({ size: 58, space: 22, values: (_, ticks) => ticks.map(short) })],
+  axes: [timeAxis(), axis({ space: 22, values: (_, ticks) => ticks.map(short) })],
   series: [
     {},
     {
@@ -70,8 +73,8 @@ const depthChart = new Chart(byId("depth"), () => ({
   scales: { x: { time: false }, y: { range: (_, __, most) => [0, most * 1.05 || 1] } },
   cursor: { drag: { x: false, y: false } },
   axes: [
-    axis({ values: (_, ticks) => ticks.map(short) }),
-    axis({ size: 58, values: (_, ticks) => ticks.map(compact) }),
+    axis({ size: 50, space: 90, values: (_, ticks) => ticks.map(short) }),
+    axis({ values: (_, ticks) => ticks.map(compact) }),
   ],
   series: [
     { label: "price", value: (_, v) => short(v) },
@@ -160,8 +163,8 @@ function render() {
     ? "the sides cross"
     : "";
   fillFacts("market-facts", [
-    ["Buy at", short(ask), `${fiat} · ${whole(asks.total)} offers`],
-    ["Sell at", short(bid), `${fiat} · ${whole(bids.total)} offers`],
+    ["Buy at", exact(asks.offers[0]?.price), `${fiat} · ${counted(asks.total, "offer")}`],
+    ["Sell at", exact(bids.offers[0]?.price), `${fiat} · ${counted(bids.total, "offer")}`],
     ["Spread", spread === undefined ? "–" : `${spread.toFixed(2)} %`, hint],
   ]);
   const times = history.at;
@@ -184,6 +187,12 @@ function depthOf(asks, bids) {
   const [up, down] = [near(asks), near(bids)];
   if (up.length + down.length === 0) return undefined;
   const points = new Map();
+  const prices = [...up, ...down].map(([price]) => price);
+  const [least, most] = [Math.min(...prices), Math.max(...prices)];
+  const beyond = 0.05 * (most - least) || 0.01 * most;
+  // A single price is no line: it goes on to the edge.
+  if (down.length === 1) points.set(least - beyond, [down[0][1], null]);
+  if (up.length === 1) points.set(most + beyond, [null, up[0][1]]);
   for (const [price, sum] of down) points.set(price, [sum, null]);
   for (const [price, sum] of up) points.set(price, [points.get(price)?.[0] ?? null, sum]);
   const ordered = [...points].toSorted(([a], [b]) => a - b);

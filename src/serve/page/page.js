@@ -1,9 +1,10 @@
 // The page: what the worker tells goes to its places. Nothing here changes anything but the page.
-import { axis, Chart, LINES, paths, redrawCharts, timeAxis } from "./charts.js";
+import { axis, Chart, LINES, paths, redrawCharts, timeAxis, TIMES } from "./charts.js";
 import {
   byId,
   clockTime,
   colour,
+  counted,
   dayTime,
   duration,
   element,
@@ -13,6 +14,7 @@ import {
   setText,
   short,
   whole,
+  zone,
 } from "./dom.js";
 import { beginHeatmap, draw as drawHeatmap, showCoverage } from "./heatmap.js";
 import { fetchJson, listen, now } from "./live.js";
@@ -80,7 +82,7 @@ function showState() {
 
 function showIncidents(incidents) {
   byId("incidents-details").hidden = incidents.length === 0;
-  setText("incidents-title", `${incidents.length} open incidents`);
+  setText("incidents-title", counted(incidents.length, "open incident"));
   const told = JSON.stringify(incidents);
   if (byId("incidents").dataset.told === told) return;
   byId("incidents").dataset.told = told;
@@ -319,12 +321,13 @@ function accessData(members) {
 function accessOptions(known) {
   return {
     scales: {
+      x: TIMES,
       y: { range: (_, __, most) => [0, most * 1.08 || 1] },
       refused: { range: (_, __, most) => [0, Math.max(most, 5) * 3] },
     },
     cursor: { drag: { x: false, y: false } },
     hooks: { drawClear: [(plot) => shade(plot, known.members)] },
-    axes: [timeAxis(), axis({ size: 58, values: (_, ticks) => ticks.map(short) })],
+    axes: [timeAxis(), axis({ values: (_, ticks) => ticks.map(short) })],
     series: [
       { value: (_, at) => at === null ? "–" : dayTime(at) },
       {
@@ -462,8 +465,9 @@ beginHeatmap();
 beginMarket();
 showMeter({}, 0);
 themed();
-refresh();
 showAccess();
+setText("zone", `Times: ${zone().offset}`);
+byId("zone").title = `of this browser: ${zone().name}`;
 listen({
   overview: onOverview,
   outage: (told) => {
