@@ -3,6 +3,8 @@
 #   docker build -t p2p-ingest .
 FROM --platform=$BUILDPLATFORM denoland/deno:2.9.6 AS build
 ARG TARGETARCH=amd64
+# true: an executable that always sends traces (docs/traces.md).
+ARG OTEL_DENO=false
 WORKDIR /app
 COPY deno.json deno.lock main.ts ./
 COPY src src
@@ -12,7 +14,7 @@ RUN case "$TARGETARCH" in \
       arm64) cpu=aarch64 ;; \
       *) echo "no executable for $TARGETARCH" >&2; exit 1 ;; \
     esac \
- && TARGET="--target=$cpu-unknown-linux-gnu" deno task compile
+ && OTEL_DENO="$OTEL_DENO" TARGET="--target=$cpu-unknown-linux-gnu" deno task compile
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="p2p-ingest" \

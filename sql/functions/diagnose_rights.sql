@@ -63,6 +63,15 @@ as $function$
   union all
   select
     'rights',
+    'warning',
+    format('%s may not read as p2p_reader does, as the status page reads: it stays empty', name),
+    'as who made the roles, or a superuser: grant p2p_reader to p2p_worker;'
+  from me
+  -- From PostgreSQL 16 on to be a member and to be allowed to act as one are two things.
+  where not pg_has_role(name, 'p2p_reader', case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end)
+  union all
+  select
+    'rights',
     'bad',
     format('p2p_worker may not %s', string_agg(format('%s %s', lower(w.privilege), w.table_name), ', ' order by w.table_name, w.privilege)),
     format(

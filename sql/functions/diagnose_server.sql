@@ -73,7 +73,7 @@ as $function$
   select
     'server',
     'warning',
-    format('%s may have %s connections; a worker takes up to 4', who.name, who.least),
+    format('%s may have %s connections; a worker takes up to 7', who.name, who.least),
     who.mend
   from connections c
   cross join lateral (
@@ -81,7 +81,7 @@ as $function$
       (format('database %I', current_database()), c.for_database, format('alter database %I connection limit -1', current_database())),
       (format('login %I', current_user), c.for_role, format('alter role %I connection limit -1', current_user))
   ) as who (name, least, mend)
-  where who.least < 6
+  where who.least < 9
   union all
   select
     'server',

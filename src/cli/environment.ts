@@ -20,7 +20,7 @@ import { binance } from "../exchange/binance.ts";
 import { bybit } from "../exchange/bybit.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { ConfigurationError, EXIT } from "../errors.ts";
-import { configureLog, logger } from "../log.ts";
+import { configureLog, type LogFormat, logger } from "../log.ts";
 import { SYSTEMD_VARIABLES, type SystemdVariables } from "../serve/systemd.ts";
 
 /** Only our own variables: an executable may read no others. */
@@ -46,11 +46,12 @@ export function readSystemd(): SystemdVariables {
 /** Configuration from the environment, with the log set up as it says. */
 export async function readEnvironment(): Promise<Config> {
   const config = loadConfig(readVariables([...ENVIRONMENT_NAMES, ...FILE_NAMES]));
-  await configureLog(
-    config.LOG_LEVEL,
-    config.LOG_FORMAT ?? (Deno.stderr.isTerminal() ? "text" : "json"),
-  );
+  await configureLog(config.LOG_LEVEL, logFormat(config));
   return config;
+}
+
+export function logFormat({ LOG_FORMAT }: Config): LogFormat {
+  return LOG_FORMAT ?? (Deno.stderr.isTerminal() ? "text" : "json");
 }
 
 const ADAPTERS: Readonly<Record<ExchangeCode, (config: Config) => Exchange>> = {

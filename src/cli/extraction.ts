@@ -333,3 +333,28 @@ export function outcomeLine(outcome: BatchOutcome): string {
     ? `batch ${batchId} · left to the other workers\n`
     : batchLine(ended, ended.loaderId ?? "another worker");
 }
+
+/** The same for the log; undefined where there was no batch. */
+export function outcomeRecord(
+  outcome: BatchOutcome,
+): Readonly<Record<string, unknown>> | undefined {
+  if (outcome.outcome === "loaded") return batchRecord(outcome.batch);
+  if (outcome.outcome !== "left") return undefined;
+  const { ended, batchId } = outcome;
+  return ended === undefined
+    ? { batch_id: batchId, status: "left to the other workers" }
+    : { ...batchRecord(ended), loaded_by: ended.loaderId ?? "another worker" };
+}
+
+function batchRecord(batch: LoadedBatch): Readonly<Record<string, unknown>> {
+  return {
+    batch_id: batch.batchId,
+    status: batch.status,
+    markets_expected: batch.marketsExpected,
+    markets_completed: batch.marketsCompleted,
+    offers_inserted: batch.offersInserted,
+    offers_rejected: batch.offersRejected,
+    duration_seconds: batch.seconds,
+    ...(batch.errorSummary === undefined ? {} : { error_summary: batch.errorSummary }),
+  };
+}

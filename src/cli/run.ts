@@ -4,19 +4,21 @@ import { command, constant } from "@optique/core/primitives";
 import { PATIENCE } from "../deadlines.ts";
 import { findRunning } from "../embedded/cluster.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
-import { logger } from "../log.ts";
+import { type LogFormat, logger } from "../log.ts";
+import type { BatchOutcome } from "../extract/batch.ts";
 import { systemClock } from "../extract/clock.ts";
 import { cronTicks } from "../extract/schedule.ts";
 import { serve } from "../extract/service.ts";
 import { ServiceManager } from "../serve/systemd.ts";
 import {
   configuredExchanges,
+  logFormat,
   openDatabase,
   readEnvironment,
   readSystemd,
   untilStopped,
 } from "./environment.ts";
-import { Extraction, outcomeLine } from "./extraction.ts";
+import { Extraction, outcomeLine, outcomeRecord } from "./extraction.ts";
 import { examples } from "./help.ts";
 import { listen } from "./listen.ts";
 import { ServiceStatus } from "./service_status.ts";
@@ -79,7 +81,7 @@ export async function run(): Promise<ExitCode> {
     prepare: (due) => extraction.requireMarkets(due),
     batch: async (due) => {
       const outcome = await extraction.batch(due);
-      print(outcomeLine(outcome));
+      tellOutcome(outcome, logFormat(config));
       status.ended(outcome);
       return outcome;
     },
@@ -90,4 +92,11 @@ export async function run(): Promise<ExitCode> {
     signal,
   });
   return EXIT.done;
+}
+
+/** A line on stdout for people; where the log is for machines, one of its lines, or half of the journal were no JSON. */
+function tellOutcome(outcome: BatchOutcome, format: LogFormat): void {
+  if (format === "text") return print(outcomeLine(outcome));
+  const record = outcomeRecord(outcome);
+  if (record !== undefined) logger("run").info("batch {batch_id} {status}", record);
 }

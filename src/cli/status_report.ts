@@ -1,5 +1,6 @@
 import type { Database } from "../database/connection.ts";
 import type { Tier } from "../database/tier.ts";
+import { visible } from "../log.ts";
 import { renderRecords } from "./table.ts";
 import { style } from "./terminal.ts";
 
@@ -91,7 +92,7 @@ export function describeStatus(
       `${report.violated_policies} rules of p2p.policy_audit are violated: p2p-ingest doctor says what mends them\n`,
     ),
     report.running === null ? "" : `\n${describeRunning(report.running)}`,
-    table("Open incidents", "view p2p.incidents", report.incidents),
+    incidentLines(report.incidents),
     table("Workers", "view p2p.workers", report.workers.map(workerRow)),
     report.batches.length === 0 ? "" : `\n${batchTable(report.batches)}`,
     table("Skipped lately", "view p2p.schedule", report.skipped_ticks),
@@ -109,6 +110,21 @@ function table(
 ): string {
   if (records.length === 0) return "";
   return `\n${style(Deno.stdout).bold(title)} (${where})\n${recordTable(records)}`;
+}
+
+const INCIDENT_WIDTH = 76;
+
+/** A line each, and what happened below it, on two lines at most: messages are longer than a terminal is wide. */
+function incidentLines(incidents: StatusReport["incidents"]): string {
+  if (incidents.length === 0) return "";
+  const told = incidents.map(({ since, kind, subject, message }) => {
+    const title = [since, kind, subject].filter((part) => part !== "").join("  ");
+    const parts = visible(message).match(new RegExp(`.{1,${INCIDENT_WIDTH}}(?=\\s|$)|\\S+`, "gu"));
+    const [first = "", second, ...more] = parts?.map((part) => part.trim()) ?? [];
+    const rest = second === undefined ? "" : `  ${second}${more.length > 0 ? " …" : ""}\n`;
+    return `${visible(title)}\n  ${first}\n${rest}`;
+  });
+  return `\n${style(Deno.stdout).bold("Open incidents")} (view p2p.incidents)\n${told.join("")}`;
 }
 
 /** Three intervals without a good batch are too many. */

@@ -15,6 +15,9 @@ const LOST =
 /** Codes of a certificate that proves nothing; see sslmode=verify-full. */
 const CERTIFICATE = /^(CERT_\w+|\w+_CERT(_\w+)?|ERR_TLS_CERT_\w+|UNABLE_TO_VERIFY_\w+)$/;
 
+/** A write in a transaction that only reads. */
+export const READ_ONLY = "25006";
+
 /** A statement did not answer in time; the connection may be half open. */
 export class DatabaseTimeout extends DatabaseError {}
 
@@ -81,6 +84,13 @@ export function explain(error: unknown, where: string): Error {
       );
     case "53100":
       return new DatabaseError(`the database's disk is full: ${text}`, undefined, options);
+    case "XX000": // at the begin of a session, of a server whose disk is full
+      if (!/^could not write \w+ file/.test(text)) break;
+      return new DatabaseError(
+        `the database cannot write to its disk: ${text}`,
+        undefined,
+        options,
+      );
     case "P2P01":
       return new ConfigurationError(text, hintOf(error), options);
     case "P2P02":
@@ -91,8 +101,12 @@ export function explain(error: unknown, where: string): Error {
         hintOf(error),
         options,
       );
-    case "25006":
-      return new UsageError(`${text}: this command only reads`, undefined, options);
+    case READ_ONLY: // of a standby, which may be the primary in a moment
+      return new DatabaseError(
+        `the database at ${where} only reads: ${text}`,
+        "DATABASE_URL must name the primary, not a standby; p2p-ingest doctor says where default_transaction_read_only is set",
+        options,
+      );
   }
   // A file that cannot be applied here: somebody made something else of that name, or built on what it replaces.
   if (/^sql\/(migrations|functions|views)\//.test(text)) {

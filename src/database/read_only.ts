@@ -3,7 +3,7 @@ import { DEADLINES } from "../deadlines.ts";
 import { UsageError } from "../errors.ts";
 import { placeOf } from "./connection.ts";
 import { withDeadline } from "./deadline.ts";
-import { codeOf, explain } from "./errors.ts";
+import { codeOf, explain, READ_ONLY } from "./errors.ts";
 
 export interface TextTable {
   readonly columns: readonly { name: string; alignment: "left" | "right" }[];
@@ -69,7 +69,7 @@ export async function queryReadOnly(
   } catch (error) {
     const known = explain(error, where);
     const isRefused = known === error ||
-      [MISSING_PARAMETERS, ...UNKNOWN_NAMES].includes(codeOf(error));
+      [MISSING_PARAMETERS, READ_ONLY, ...UNKNOWN_NAMES].includes(codeOf(error));
     if (!(error instanceof postgres.PostgresError) || !isRefused) throw known;
     throw new UsageError(`${error.message} (SQLSTATE ${error.code})`, error.hint, { cause: error });
   } finally {

@@ -259,7 +259,7 @@ Deno.test("an exchange that was never there keeps no batch from the other; once 
     strictEqual(JSON.parse(stdout).markets_completed, 4);
     match(stderr, /the batch is without an exchange: .*binance gives no list of markets/);
 
-    await using service = new Program(["run"], variables);
+    await using service = new Program(["run"], { ...variables, LOG_FORMAT: "text" });
     await eventually(
       "a batch of the service",
       () => /completed · 4 of 4/.exec(service.stdout)?.[0],

@@ -30,7 +30,15 @@ Deno.test("status names the workers, what they do and what their exchanges allow
     test.database,
     `insert into p2p.ops_skipped_batches (due_at, reason) values (now() - interval '1 hour', 'no worker was running')`,
   );
+  await rowsOf(
+    test.database,
+    "select p2p.raise_incident('breaker_open', 'binance', 'nothing is sent: ' || repeat('refused ', 40), 'vm7')",
+  );
   const { stdout } = await runProgram(["status"], variables);
+  match(
+    stdout,
+    /^Open incidents \(view p2p\.incidents\)\n20\S+ \S+Z {2}breaker_open {2}binance\n {2}nothing is sent: refused [^\n]+\n {2}refused [^\n]+ …\n\n/m,
+  );
   match(
     stdout,
     /^Workers \(view p2p\.workers\)\n *worker .*doing .*requests per minute .*ceiling .*breaker .*markets in hand/m,

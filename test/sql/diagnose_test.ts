@@ -1,6 +1,6 @@
 // What diagnose finds on the server, in rights and in the schedule: each with what mends it, which is then done.
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
-import { LOGINS } from "../support/database.ts";
+import { LOGIN_PASSWORD, LOGINS } from "../support/database.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -59,7 +59,7 @@ Deno.test("settings of the database that stop or break off a worker; the stateme
       [
         "connection limit 5",
         "warning",
-        new RegExp(`^database ${name} may have 5 connections; a worker takes up to 4$`),
+        new RegExp(`^database ${name} may have 5 connections; a worker takes up to 7$`),
       ],
     ] as const
   ) {
@@ -104,6 +104,45 @@ Deno.test("privileges on tables and sequences: what the migrations grant, and wh
   );
   await sql.database.runScript(mend.replace("as the owner: ", ""), 20);
   deepStrictEqual(await diagnose(sql), []);
+});
+
+Deno.test("a login that may not read as the status page does; the grant that is named mends it", async () => {
+  await using sql = await healthy();
+  // Not a worker: to take p2p_reader from p2p_worker would take it from the tests beside this one.
+  const login = `diagnose_${crypto.randomUUID().slice(0, 8)}`;
+  await sql.database.runScript(
+    `create role ${login} login password '${LOGIN_PASSWORD}';
+     grant usage on schema p2p to ${login};
+     grant execute on all functions in schema p2p to ${login};
+     grant select on all tables in schema p2p to ${login}`,
+    20,
+  );
+  try {
+    const url = new URL(sql.url);
+    url.username = login;
+    url.password = LOGIN_PASSWORD;
+    const ask = async (): Promise<unknown[]> => {
+      await using own = SqlFixture.connect(url.href);
+      return await own.rows(
+        "select state, finding, mend from p2p.diagnose_rights() where finding like '%status page%'",
+      );
+    };
+    deepStrictEqual(await ask(), [{
+      state: "warning",
+      finding: `${login} may not read as p2p_reader does, as the status page reads: it stays empty`,
+      mend: "as who made the roles, or a superuser: grant p2p_reader to p2p_worker;",
+    }]);
+    await sql.database.runScript(`grant p2p_reader to ${login}`, 20);
+    deepStrictEqual(await ask(), []);
+  } finally {
+    await sql.database.runScript(
+      `revoke all on schema p2p from ${login};
+       revoke all on all functions in schema p2p from ${login};
+       revoke all on all tables in schema p2p from ${login};
+       drop role ${login}`,
+      20,
+    );
+  }
 });
 
 Deno.test("due times without a batch, and a service that is not there any more", async () => {

@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { Database } from "../../src/database/connection.ts";
 import { adminUrl, serverVersion } from "./database.ts";
+import { skipLoudly } from "./embedded.ts";
 import { DEBIAN_PROGRAMS } from "./servers.ts";
 
-/** Whether there is a pg_dump here that is as new as the test server: an older one refuses it. */
+/** Whether there is a pg_dump here that is as new as the test server: an older one refuses it. Says so where not. */
 export async function canDump(): Promise<boolean> {
   await using admin = new Database(adminUrl(), { applicationName: "test", connections: 1 });
   const version = await serverVersion(admin);
@@ -14,8 +15,10 @@ export async function canDump(): Promise<boolean> {
     }).output();
     const major = Number(/\) (\d+)/.exec(new TextDecoder().decode(stdout))?.[1]);
     if (major >= version) return true;
+    skipLoudly(`backups of PostgreSQL ${version} (pg_dump here is of version ${major})`);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
+    skipLoudly(`backups (needs pg_dump: apt-get install postgresql-15)`);
   }
   return false;
 }

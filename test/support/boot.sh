@@ -29,4 +29,5 @@ ExecStart=/bin/sh /opt/smoke/smoke.sh /opt/smoke/p2p-ingest
 StandardOutput=append:/opt/smoke/out
 StandardError=append:/opt/smoke/out
 END
-exec systemd-nspawn -q -D "$root" --register=no --keep-unit -b systemd.unit=smoke.service
+# Where a machine still has the hierarchy of cgroup v1, too, nspawn stumbles over it.
+SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 exec systemd-nspawn -q -D "$root" --register=no --keep-unit -b systemd.unit=smoke.service

@@ -14,6 +14,7 @@ interface Service {
   readonly image: string;
   readonly hostname?: string;
   readonly command?: readonly string[];
+  readonly entrypoint?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly secrets?: readonly string[];
   readonly volumes?: readonly string[];
@@ -132,10 +133,41 @@ Deno.test("the image is built from all that the program imports, with the Deno o
 });
 
 Deno.test("Grafana gets every variable that its data sources name; Prometheus asks the worker by the name it answers to", () => {
-  const environment = compose.services["grafana"]?.environment ?? {};
+  const { environment = {}, volumes = [], entrypoint = [] } = compose.services["grafana"] ?? {};
   const set = new Set([...Object.keys(environment), "P2P_DATABASE_PASSWORD"]); // from its secret
   const wanted = read("deploy/grafana/provisioning/datasources/p2p.yaml").matchAll(/\$\{(\w+)\}/g);
   for (const [, name = ""] of wanted) assert.ok(set.has(name), name);
+  assert.match(
+    entrypoint.join(" "),
+    /P2P_DATABASE_PASSWORD=\$\$\(cat \/run\/secrets\/reader_password\)/,
+  );
+  // What the variables say is there, by the names that the other services have.
+  for (const address of ["P2P_DATABASE_ADDRESS", "PROMETHEUS_URL"]) {
+    const [, host = "", port] = /(\w+):(\d+)$/.exec(environment[address] ?? "") ?? [];
+    assert.ok(host in compose.services, host);
+    assert.equal(port, host === "database" ? "5432" : "9090");
+  }
+  const logins = read("deploy/compose/logins.sql");
+  assert.ok(logins.includes(`('${environment["P2P_DATABASE_USER"]}', 'p2p_reader')`));
+  assert.equal(
+    environment["P2P_DATABASE"],
+    compose.services["database"]?.environment?.["POSTGRES_DB"],
+  );
+  // Where Grafana looks, and where the dashboards are mounted.
+  const provider = parse(read("deploy/grafana/provisioning/dashboards/p2p.yaml")) as {
+    providers: { options: { path: string } }[];
+  };
+  assert.ok(
+    volumes.includes(`./grafana/dashboards:${provider.providers[0]?.options.path}:ro`),
+    String(volumes),
+  );
+  const { rule_files } = parse(read("deploy/prometheus/prometheus.yml")) as {
+    rule_files: string[];
+  };
+  const mounted = compose.services["prometheus"]?.volumes ?? [];
+  for (const file of rule_files) {
+    assert.ok(mounted.includes(`./prometheus/${file}:/etc/prometheus/${file}:ro`), file);
+  }
   const prometheus = parse(read("deploy/prometheus/prometheus.yml")) as {
     scrape_configs: { static_configs: { targets: string[] }[] }[];
   };

@@ -63,6 +63,27 @@ Deno.test("each error has the exit code of the contract, a name and its hint", (
   }
 });
 
+Deno.test("what the server's side may mend by itself is unavailable: systemd tries again", () => {
+  for (
+    const [code, text, told] of [
+      [
+        "25006",
+        "cannot execute INSERT in a read-only transaction",
+        /^the database at db only reads: /,
+      ],
+      ["53100", "could not extend file", /^the database's disk is full: /],
+      ["XX000", "could not write init file", /^the database cannot write to its disk: /],
+    ] as const
+  ) {
+    const error = explain(Object.assign(new Error(text), { code }), "db");
+    assert(error instanceof P2pError, code);
+    assert.equal(error.exitCode, EXIT.unavailable);
+    assert.match(error.message, told);
+  }
+  const other = explain(Object.assign(new Error("cache lookup failed"), { code: "XX000" }), "db");
+  assert(!(other instanceof P2pError), "a bug");
+});
+
 Deno.test("a certificate that proves nothing is no bug: the database may have a better one at the next start", () => {
   const codes = [
     "UNABLE_TO_VERIFY_LEAF_SIGNATURE",

@@ -35,7 +35,7 @@ Deno.test("the executable holds the program and its SQL, no test and no PostgreS
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["compile", ...command.trim().split(/\s+/)],
       cwd: PROJECT,
-      env: { DENORT_BIN: Deno.execPath(), NO_COLOR: "1" },
+      env: { DENORT_BIN: Deno.execPath(), NO_COLOR: "1", OTEL_DENO: "true" },
     }).output();
     const told = new TextDecoder().decode(stderr);
     assert.ok(success, told);
@@ -43,8 +43,14 @@ Deno.test("the executable holds the program and its SQL, no test and no PostgreS
     assert.equal(embedded.length, 1, told); // one bundled file
     assert.match(embedded[0] ?? "", /^\.deno_compile_bundle_\w+\.mjs$/);
 
-    const { permissions: { allow_import: _denied, ...permissions }, v8_flags, unstable_config } =
-      metadata(await Deno.readFile(path));
+    const {
+      permissions: { allow_import: _denied, ...permissions },
+      v8_flags,
+      unstable_config,
+      otel_config,
+    } = metadata(await Deno.readFile(path));
+    // Of an executable Deno asks for OTEL_DENO when it is made, and never again: docs/traces.md.
+    assert.equal(otel_config.tracing_enabled, true);
     assert.deepEqual(permissions, {
       allow_env: executable.env,
       allow_net: [],
@@ -71,6 +77,7 @@ interface Metadata {
   readonly permissions: Record<string, unknown>;
   readonly v8_flags: readonly string[];
   readonly unstable_config: { readonly features: readonly string[] };
+  readonly otel_config: { readonly tracing_enabled: boolean };
 }
 
 /** What Deno wrote into the program: its length in 8 bytes, then JSON. */
