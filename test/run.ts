@@ -75,7 +75,7 @@ async function runTests(
     args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...targets],
     env: {
       TEST_DATABASE_ADMIN_URL: server.adminUrl,
-      DENO_JOBS: "2",
+      DENO_JOBS: "3",
       NO_COLOR: "1",
       LOG_LEVEL: "warning",
       [CALLED_FUNCTIONS]: `${report}.called`,
