@@ -46,6 +46,7 @@ export class Database implements AsyncDisposable {
   #pool: Pool;
   /** Those that hold a connection on which nothing came any more; each ends with its last statement. */
   readonly #abandoned = new Set<Pool>();
+  readonly #ending = new Set<Promise<void>>();
   readonly #open: () => Pool;
   readonly #explainLoss: (() => Promise<Loss>) | undefined;
   /** host:port/database, without user and password */
@@ -135,13 +136,18 @@ export class Database implements AsyncDisposable {
   }
 
   #endIfDone(pool: Pool): void {
-    if (pool.running === 0 && this.#abandoned.delete(pool)) pool.sql.end({ timeout: 0 });
+    if (pool.running > 0 || !this.#abandoned.delete(pool)) return;
+    // The server is being asked to end what was given up: a moment, so that it hears of that.
+    const ending = pool.sql.end({ timeout: DEADLINES.disconnectSeconds })
+      .finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
   }
 
   /** Waits at most `DEADLINES.disconnectSeconds` for what is under way. */
   async [Symbol.asyncDispose](): Promise<void> {
     const timeout = DEADLINES.disconnectSeconds;
-    await Promise.all([this.#pool, ...this.#abandoned].map(({ sql }) => sql.end({ timeout })));
+    const open = [this.#pool, ...this.#abandoned].map(({ sql }) => sql.end({ timeout }));
+    await Promise.all([...open, ...this.#ending]);
   }
 }
 

@@ -227,7 +227,7 @@ Deno.test("Ctrl-C in a dry run: it ends at once, in the database too", async () 
         "select count(*)::integer from pg_stat_activity where datname = current_database() and application_name like 'p2p-ingest%'",
       );
       return sessions === 0 ? true : undefined;
-    });
+    }, 5); // the server itself looks after clients that are gone every 10 s
   });
 });
 
