@@ -9,7 +9,7 @@ import { configuredDestinations } from "../alerts/destinations.ts";
 import { secretsOf } from "../alerts/text.ts";
 import { ConfigurationError, EXIT, type ExitCode } from "../errors.ts";
 import { systemClock } from "../extract/clock.ts";
-import { readEnvironment } from "./environment.ts";
+import { readEnvironment, workerName } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print, style } from "./terminal.ts";
 
@@ -49,7 +49,7 @@ export async function alert(args: { json: boolean }): Promise<ExitCode> {
     );
   }
   const options = {
-    sender: { worker: config.WORKER_NAME ?? Deno.hostname(), databaseKey: "test" },
+    sender: { worker: workerName(config), databaseKey: "test" },
     clock: systemClock,
     secrets: secretsOf(config),
   };

@@ -1,5 +1,5 @@
 import { configuredDestinations } from "../alerts/destinations.ts";
-import { type Config, ENVIRONMENT_NAMES, SECRETS } from "../config.ts";
+import { type Config, ENVIRONMENT_NAMES, FILE_NAMES, SECRETS } from "../config.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -17,9 +17,7 @@ export function examineEnvironment(config: Config, env: Environment): Finding[] 
 
 /** Variables that nobody reads, and whose names are nearly, or the beginning of, one that is read. */
 function unknownVariables(env: Environment): Finding[] {
-  const known = new Set(
-    ENVIRONMENT_NAMES.flatMap((name) => SECRETS.has(name) ? [name, `${name}_FILE`] : [name]),
-  );
+  const known = new Set([...ENVIRONMENT_NAMES, ...FILE_NAMES]);
   return Object.keys(env).filter((name) => !known.has(name) && env[name] !== "").flatMap((name) => {
     const meant = [...known].find((one) =>
       distance(name.toUpperCase(), one) <= (one.length > 8 ? 2 : 1) ||

@@ -3,7 +3,9 @@ import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { describe } from "../errors.ts";
+import { workerName } from "./environment.ts";
 import { bad, type Finding, ok, warning } from "./finding.ts";
+import { serviceUrl } from "./health.ts";
 
 /** Whether the port of metrics and page answers, where the service runs on this machine, or is free for it. */
 export async function examinePort(config: Config, database: Database): Promise<Finding[]> {
@@ -11,14 +13,13 @@ export async function examinePort(config: Config, database: Database): Promise<F
   if (!config.ENABLE_METRICS || port === 0) return [];
   const rows = await database.run(
     "select from p2p.live_workers() where worker_name = $1 and purpose = 'run' limit 1",
-    [config.WORKER_NAME ?? Deno.hostname()],
+    [workerName(config)],
     DEADLINES.statementSeconds,
   );
-  return [rows.length > 0 ? await askService(port) : tryPort(port)];
+  return [rows.length > 0 ? await askService(`${serviceUrl(config)}/healthz`) : tryPort(port)];
 }
 
-async function askService(port: number): Promise<Finding> {
-  const url = `http://127.0.0.1:${port}/healthz`;
+async function askService(url: string): Promise<Finding> {
   try {
     const response = await fetch(url, {
       signal: AbortSignal.timeout(DEADLINES.connectSeconds * 1000),

@@ -23,6 +23,9 @@ import { ConfigurationError, EXIT } from "../errors.ts";
 import { configureLog, type LogFormat, logger } from "../log.ts";
 import { SYSTEMD_VARIABLES, type SystemdVariables } from "../serve/systemd.ts";
 
+/** Every variable of ours, those that name the file of a secret included. */
+const OUR_NAMES = [...ENVIRONMENT_NAMES, ...FILE_NAMES];
+
 /** Only our own variables: an executable may read no others. */
 function readVariables<Name extends string>(names: readonly Name[]): Partial<Record<Name, string>> {
   const entries = names.map((name) => [name, Deno.env.get(name)] as const);
@@ -35,7 +38,12 @@ function readVariables<Name extends string>(names: readonly Name[]): Partial<Rec
 export function givenVariables(): Readonly<Partial<Record<string, string>>> {
   return Deno.permissions.querySync({ name: "env" }).state === "granted"
     ? Deno.env.toObject()
-    : readVariables([...ENVIRONMENT_NAMES, ...FILE_NAMES]);
+    : readVariables(OUR_NAMES);
+}
+
+/** What the worker is called; see WORKER_NAME. */
+export function workerName({ WORKER_NAME }: Config): string {
+  return WORKER_NAME ?? Deno.hostname();
 }
 
 /** What systemd, or whoever acts like it, said to this process. */
@@ -45,7 +53,7 @@ export function readSystemd(): SystemdVariables {
 
 /** Configuration from the environment, with the log set up as it says. */
 export async function readEnvironment(): Promise<Config> {
-  const config = loadConfig(readVariables([...ENVIRONMENT_NAMES, ...FILE_NAMES]));
+  const config = loadConfig(readVariables(OUR_NAMES));
   await configureLog(config.LOG_LEVEL, logFormat(config));
   return config;
 }

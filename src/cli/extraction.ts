@@ -24,6 +24,7 @@ import { Progress, type Stage } from "../extract/progress.ts";
 import { logger } from "../log.ts";
 import { Metrics } from "../serve/metrics.ts";
 import { VERSION } from "../version.ts";
+import { workerName } from "./environment.ts";
 import { ProgressReport } from "./progress_report.ts";
 
 export interface ExtractionOptions {
@@ -65,7 +66,7 @@ export class Extraction implements AsyncDisposable {
   /** Goes on with what the last process of this name had learned of the exchanges. */
   static async begin(options: ExtractionOptions): Promise<Extraction> {
     const { config, database, exchanges, purpose, signal, clock = systemClock } = options;
-    const worker = workerIdentity(config.WORKER_NAME ?? Deno.hostname(), VERSION, purpose);
+    const worker = workerIdentity(workerName(config), VERSION, purpose);
     const metrics = new Metrics();
     for (const { name } of configuredDestinations(config)) metrics.expectAlerts(name);
     await using stack = new AsyncDisposableStack();

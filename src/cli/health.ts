@@ -34,8 +34,11 @@ export async function health(): Promise<ExitCode> {
   }
 }
 
-/** @throws {ConfigurationError} where a service of this configuration cannot be found */
-function serviceUrl({ ENABLE_METRICS, LISTEN_HOST, PROMETHEUS_PORT }: Config): string {
+/**
+ * Where a service of this configuration answers on this machine.
+ * @throws {ConfigurationError} where a service of this configuration cannot be found
+ */
+export function serviceUrl({ ENABLE_METRICS, LISTEN_HOST, PROMETHEUS_PORT }: Config): string {
   if (!ENABLE_METRICS || PROMETHEUS_PORT === 0) {
     throw new ConfigurationError(
       "the service has no port that could be asked",
