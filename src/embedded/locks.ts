@@ -55,6 +55,8 @@ export class FileLock implements Disposable {
   }
 
   release(): void {
+    // Closing alone is not enough: a program that another thread is starting has a copy of the file until it runs.
+    this.file.unlockSync();
     this.file.close();
   }
 
