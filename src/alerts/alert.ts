@@ -1,3 +1,5 @@
+import { lengthOfTime } from "../length_of_time.ts";
+
 /** What only the process itself can see: the database is away, or takes nothing. All else the database decides. */
 export type ProcessAlertKind = "database_lost" | "disk_full";
 
@@ -47,18 +49,12 @@ export function severityOf(kind: string): Severity {
   return Object.hasOwn(SEVERITIES, kind) ? SEVERITIES[kind as AlertKind] : "error";
 }
 
-/** e.g. `45 s`, `12 min`, `3.5 h` */
-export function duration(seconds: number): string {
-  if (seconds < 120) return `${Math.round(seconds)} s`;
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
-}
-
 /** One line for people, e.g. `breaker_open binance over after 12 min: no worker is shut out …`. */
 export function headline({ kind, subject, message, isOver, lastedSeconds }: Alert): string {
   const end = !isOver
     ? ""
     : lastedSeconds === undefined
     ? " over"
-    : ` over after ${duration(lastedSeconds)}`;
+    : ` over after ${lengthOfTime(lastedSeconds)}`;
   return `${kind}${subject === "" ? "" : ` ${subject}`}${end}: ${message}`;
 }

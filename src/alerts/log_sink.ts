@@ -1,6 +1,7 @@
 import { logger } from "../log.ts";
+
+import { lengthOfTime } from "../length_of_time.ts";
 import type { Alert } from "./alert.ts";
-import { duration } from "./alert.ts";
 
 /** An `error` line when it begins, an `info` line when it is over, in category `alert`. */
 export function logSink({ kind, subject, message, isOver, lastedSeconds }: Alert): void {
@@ -8,7 +9,7 @@ export function logSink({ kind, subject, message, isOver, lastedSeconds }: Alert
   const line = `${kind}: ${message}`.replace(/[{}]/g, "$&$&"); // braces would be places for values
   const properties = {
     ...(subject === "" ? {} : { subject }),
-    ...(lastedSeconds === undefined ? {} : { lasted: duration(lastedSeconds) }),
+    ...(lastedSeconds === undefined ? {} : { lasted: lengthOfTime(lastedSeconds) }),
   };
   if (isOver) log.info(line, properties);
   else log.error(line, properties);

@@ -4,7 +4,8 @@ import { withDefault } from "@optique/core/modifiers";
 import { command, constant, flag } from "@optique/core/primitives";
 import type { ExitCode } from "../errors.ts";
 import { configuredExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
-import { batchLine, batchSummary, exitCodeOf, Extraction } from "./extraction.ts";
+import { batchLine, batchSummary } from "./batch_summary.ts";
+import { exitCodeOf, Extraction } from "./extraction.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { print } from "./terminal.ts";
 

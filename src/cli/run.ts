@@ -18,7 +18,8 @@ import {
   readSystemd,
   untilStopped,
 } from "./environment.ts";
-import { Extraction, outcomeLine, outcomeRecord } from "./extraction.ts";
+import { outcomeLine, outcomeRecord } from "./batch_summary.ts";
+import { Extraction } from "./extraction.ts";
 import { examples } from "./help.ts";
 import { listen } from "./listen.ts";
 import { ServiceStatus } from "./service_status.ts";

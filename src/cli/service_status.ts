@@ -1,7 +1,7 @@
 import type { PatientDatabase } from "../extract/patient_database.ts";
 import { describe } from "../errors.ts";
 import type { BatchOutcome } from "../extract/batch.ts";
-import { batchLine } from "./extraction.ts";
+import { outcomeLine } from "./batch_summary.ts";
 
 /** How the service is, on one line: what it does now, and what came of the last batch. */
 export class ServiceStatus {
@@ -9,13 +9,12 @@ export class ServiceStatus {
   #isStopping = false;
 
   ended(outcome: BatchOutcome): void {
-    if (outcome.outcome === "loaded") this.#last = batchLine(outcome.batch);
-    else if (outcome.outcome === "left" && outcome.ended !== undefined) {
-      this.#last = batchLine(outcome.ended, outcome.ended.loaderId ?? "another worker");
-    } else if (outcome.outcome === "paused") {
+    if (outcome.outcome === "paused") {
       this.#last = `paused: new batches are ${outcome.detail}`;
     } else if (outcome.outcome === "late") {
       this.#last = `the last batch was skipped: ${outcome.detail}`;
+    } else {
+      this.#last = outcomeLine(outcome) || this.#last;
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Database } from "../database/connection.ts";
 import type { Tier } from "../database/tier.ts";
+import { lengthOfTime } from "../length_of_time.ts";
 import { visible } from "../log.ts";
 import { renderRecords } from "./table.ts";
 import { style } from "./terminal.ts";
@@ -139,7 +140,7 @@ function describeFreshness(seconds: number | null, intervalMinutes: number): str
     : seconds < 180 * intervalMinutes
     ? yellow
     : red;
-  return `Last good batch: ${colour(`${describeAge(seconds)} ago`)} (${due})\n`;
+  return `Last good batch: ${colour(`${lengthOfTime(seconds)} ago`)} (${due})\n`;
 }
 
 const STAGES: Readonly<Record<RunningBatch["stage"], string>> = {
@@ -160,7 +161,7 @@ function describeRunning(batch: RunningBatch): string {
   const deadline = batch.stage !== "fetching" || batch.seconds_left === null
     ? ""
     : batch.seconds_left > 0
-    ? `, deadline in ${describeAge(batch.seconds_left)}`
+    ? `, deadline in ${lengthOfTime(batch.seconds_left)}`
     : ", past its deadline";
   const counts = [
     [batch.whole, "whole"],
@@ -172,7 +173,7 @@ function describeRunning(batch: RunningBatch): string {
   ] as const;
   const doing = batch.stage === "abandoned" ? red(stage) : stage;
   return `${bold("Running")}: batch ${batch.batch_id}, ${doing}, begun ` +
-    `${describeAge(batch.seconds)} ago${deadline}\n` +
+    `${lengthOfTime(batch.seconds)} ago${deadline}\n` +
     `${progressBar(ended, expected)} ` +
     `${number.format(ended)} of ${number.format(expected)} markets${left}\n` +
     `${
@@ -198,7 +199,7 @@ function workerRow(worker: WorkerReport): Readonly<Record<string, unknown>> {
     requests_per_minute: Math.round(worker.rate_per_minute),
     ceiling: worker.ceiling_per_minute === null ? null : Math.round(worker.ceiling_per_minute),
     breaker: worker.paused_seconds > 0
-      ? `${worker.breaker}, paused ${describeAge(worker.paused_seconds)}`
+      ? `${worker.breaker}, paused ${lengthOfTime(worker.paused_seconds)}`
       : worker.breaker,
     markets_in_hand: worker.markets,
     seen: `${worker.seconds_since_seen} s ago`,
@@ -216,13 +217,4 @@ function batchTable(batches: StatusReport["batches"]): string {
 function recordTable(records: readonly Readonly<Record<string, unknown>>[]): string {
   const names = Object.keys(records[0] ?? {});
   return renderRecords(names, records, style(Deno.stdout), (name) => name.replaceAll("_", " "));
-}
-
-/** A length of time, roughly: `90 s`, `5 min`. */
-export function describeAge(seconds: number): string {
-  if (seconds < 120) return `${Math.round(seconds)} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800
-    ? `${Math.round(seconds / 3600)} h`
-    : `${Math.round(seconds / 86_400)} days`;
 }

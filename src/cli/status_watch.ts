@@ -2,9 +2,10 @@ import type { Database } from "../database/connection.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { describe, EXIT, type ExitCode, P2pError, UsageError } from "../errors.ts";
 import { systemClock } from "../extract/clock.ts";
+import { lengthOfTime } from "../length_of_time.ts";
 import { untilStopped } from "./environment.ts";
 import { Screen } from "./screen.ts";
-import { describeAge, describeStatus, readStatus, type StatusReport } from "./status_report.ts";
+import { describeStatus, readStatus, type StatusReport } from "./status_report.ts";
 import { style } from "./terminal.ts";
 
 const REDRAW_SECONDS = 1;
@@ -68,7 +69,9 @@ function lines(
       red(trouble),
       last === undefined
         ? "asking again …"
-        : `asking again …; below is what it said ${describeAge((Date.now() - last.at) / 1000)} ago`,
+        : `asking again …; below is what it said ${
+          lengthOfTime((Date.now() - last.at) / 1000)
+        } ago`,
     ]),
     ...(last === undefined ? [] : describeStatus(last.report, where, intervalMinutes).split("\n")),
   ];

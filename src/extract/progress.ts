@@ -15,14 +15,13 @@ export class Progress {
   /** When the stage began, in milliseconds of `now`. */
   readonly stageBegan: Partial<Record<Stage, number>> = {};
 
-  constructor(readonly now: () => number, readonly onStage: (stage: Stage) => void = () => {}) {}
+  constructor(readonly now: () => number) {}
 
   enter(stage: Stage, marketsExpected?: number): void {
     if (stage === this.stage) return;
     this.stage = stage;
     this.stageBegan[stage] = this.now();
     if (marketsExpected !== undefined) this.marketsExpected = marketsExpected;
-    this.onStage(stage);
   }
 
   count(page: FetchedPage | LostPage, outcome: StoreOutcome): void {

@@ -9,7 +9,7 @@ import type {
 } from "../../src/extract/batch_types.ts";
 import { ExchangeClosed } from "../../src/extract/access.ts";
 import { RequestFailure } from "../../src/extract/failure.ts";
-import { Progress } from "../../src/extract/progress.ts";
+import { Progress, type Stage } from "../../src/extract/progress.ts";
 import { Metrics } from "../../src/serve/metrics.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 
@@ -132,9 +132,21 @@ class Scene {
       maxWorkers,
       deadlineSeconds: 60,
       due: this.due,
-      progress: new Progress(() => 0, (stage) => this.calls.push(stage)),
+      progress: new NotedProgress(this.calls),
       signal: this.stop.signal,
     } as unknown as BatchOptions);
+  }
+}
+
+/** Notes each stage among the calls. */
+class NotedProgress extends Progress {
+  constructor(readonly calls: string[]) {
+    super(() => 0);
+  }
+
+  override enter(stage: Stage, marketsExpected?: number): void {
+    if (stage !== this.stage) this.calls.push(stage);
+    super.enter(stage, marketsExpected);
   }
 }
 
