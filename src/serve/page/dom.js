@@ -133,7 +133,12 @@ export function zone() {
   };
 }
 
-/** A colour of page.css, as it is now. */
+const swatch = document.createElement("i");
+swatch.hidden = true;
+
+/** A colour of page.css, as it is now, light or dark. */
 export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  if (!swatch.isConnected) document.body.append(swatch);
+  swatch.style.color = `var(--${name})`;
+  return getComputedStyle(swatch).color;
 }
