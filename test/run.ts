@@ -1,6 +1,8 @@
 // deno-lint-ignore-file no-console
 // `deno task test [files or options of deno test]`: starts the servers, makes the template database on each, runs
 // the tests, and prints one closing line for all of them.
+// `deno task coverage`: the same on the embedded PostgreSQL alone, and which lines of src/ ran, in the processes that
+// tests start as well (what is killed tells nothing); fails below the share in deno.json.
 import { Database } from "../src/database/connection.ts";
 import { migrate } from "../src/database/migrate.ts";
 import { configureLog } from "../src/log.ts";
@@ -48,6 +50,7 @@ async function runTests(
   server: TestServer,
   targets: readonly string[],
   report: string,
+  coverage: string | undefined,
 ): Promise<Outcome> {
   console.log(`\n── ${server.title} ──`);
   await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
@@ -72,7 +75,14 @@ async function runTests(
     }
   }
   const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...targets],
+    args: [
+      "test",
+      "-A",
+      "--parallel",
+      `--junit-path=${report}`,
+      ...(coverage === undefined ? [] : [`--coverage=${coverage}`, "--coverage-raw-data-only"]),
+      ...targets,
+    ],
     env: {
       TEST_DATABASE_ADMIN_URL: server.adminUrl,
       DENO_JOBS: "3",
@@ -83,6 +93,15 @@ async function runTests(
     },
   }).spawn().status;
   return { ...await counts(report), code };
+}
+
+/** Prints the share of lines that ran, file by file. */
+async function reportCoverage(folder: string): Promise<number> {
+  const { code } = await new Deno.Command(Deno.execPath(), {
+    args: ["coverage", "--include=/src/", folder],
+    env: { NO_COLOR: "1" },
+  }).spawn().status;
+  return code;
 }
 
 /** Functions of schema p2p that no test called, on a server that counts calls. */
@@ -117,17 +136,19 @@ const folder = await Deno.makeTempDir({ prefix: "p2p-test-" });
 await Deno.chmod(folder, 0o755);
 const total: Outcome = { passed: 0, failed: 0, code: 0 };
 try {
-  const some = Deno.args.length > 0;
+  const coverage = Deno.args[0] === "--coverage" ? `${folder}/coverage` : undefined;
+  const named = Deno.args.slice(coverage === undefined ? 0 : 1);
+  const some = named.length > 0;
   const servers = [
-    { start: embeddedServer, targets: some ? Deno.args : ALL, without: "" },
+    { start: embeddedServer, targets: some ? named : ALL, without: "" },
     {
       start: debianServer,
-      targets: some ? [] : [...DATABASE_TESTS, ...PLAIN_TESTS],
+      targets: some || coverage !== undefined ? [] : [...DATABASE_TESTS, ...PLAIN_TESTS],
       without: "on PostgreSQL 15: apt-get install postgresql-15, then run this again",
     },
     {
       start: timescaleServer,
-      targets: some ? Deno.args : [...DATABASE_TESTS, ...TIMESCALE_TESTS],
+      targets: some ? named : [...DATABASE_TESTS, ...TIMESCALE_TESTS],
       without: "on TimescaleDB: set TEST_TIMESCALE_URL (see timescaleServer in test/support)",
     },
   ];
@@ -141,8 +162,8 @@ try {
       if (!some) console.log(`\n!!! NOT TESTED ${without}`);
       continue;
     }
-    const outcome = await runTests(server, targets, `${folder}/report-${index}.xml`);
-    if (Deno.args.length === 0) {
+    const outcome = await runTests(server, targets, `${folder}/report-${index}.xml`, coverage);
+    if (!some) {
       const uncalled = await uncalledFunctions(server, `${folder}/report-${index}.xml`);
       if (uncalled.length > 0) {
         console.log(`\nno test calls these functions of schema p2p: ${uncalled.join(", ")}`);
@@ -154,6 +175,7 @@ try {
     total.failed += outcome.failed;
     total.code ||= outcome.code;
   }
+  if (coverage !== undefined) total.code ||= await reportCoverage(coverage);
 } finally {
   await Deno.remove(folder, { recursive: true });
 }
