@@ -18,6 +18,7 @@ import type { DueTime, LoadedBatch } from "../extract/batch_types.ts";
 import { type Clock, systemClock } from "../extract/clock.ts";
 import { type DiscoveryRequest, refreshMarkets, requireMarkets } from "../extract/discovery.ts";
 import { Fetcher } from "../extract/fetcher.ts";
+import { MarketListStore } from "../extract/market_list_store.ts";
 import { PatientDatabase } from "../extract/patient_database.ts";
 import { Presence, type ServedExchange, workerIdentity } from "../extract/presence.ts";
 import { Progress } from "../extract/progress.ts";
@@ -58,6 +59,7 @@ export class Extraction implements AsyncDisposable {
     readonly clock: Clock,
     readonly metrics: Metrics,
     readonly store: BatchStore,
+    readonly lists: MarketListStore,
     readonly served: readonly ServedExchange[],
     readonly presence: Presence,
     private readonly owned: AsyncDisposable,
@@ -81,6 +83,7 @@ export class Extraction implements AsyncDisposable {
     );
     const patient = new PatientDatabase(database, clock, alerts, signal);
     const store = new BatchStore(patient, worker, metrics);
+    const lists = new MarketListStore(patient, worker.id, metrics);
     const served: ServedExchange[] = [];
     for (const exchange of exchanges) {
       const fetcher = new Fetcher({
@@ -101,7 +104,7 @@ export class Extraction implements AsyncDisposable {
       served.push({ exchange, fetcher });
     }
     const presence = stack.use(new Presence(store, served, config.MARKETS, clock));
-    return new Extraction(options, clock, metrics, store, served, presence, stack.move());
+    return new Extraction(options, clock, metrics, store, lists, served, presence, stack.move());
   }
 
   /**
@@ -259,10 +262,10 @@ export class Extraction implements AsyncDisposable {
   }
 
   #discovery(served: ServedExchange): DiscoveryRequest {
-    const { store, presence, options: { config, signal } } = this;
+    const { presence, options: { config, signal } } = this;
     return {
       served,
-      store,
+      store: this.lists,
       presence,
       filter: config.MARKETS,
       concurrency: config.MAX_WORKERS,

@@ -5,14 +5,14 @@ import { logger } from "../log.ts";
 import { PATIENCE } from "../deadlines.ts";
 import { inSpan } from "../tracing.ts";
 import { ExchangeClosed } from "./access.ts";
-import type { BatchStore } from "./batch_store.ts";
 import type { KnownFiat } from "./batch_types.ts";
 import type { Clock } from "./clock.ts";
+import type { MarketListStore } from "./market_list_store.ts";
 import type { Presence, ServedExchange } from "./presence.ts";
 
 export interface DiscoveryRequest {
   readonly served: ServedExchange;
-  readonly store: BatchStore;
+  readonly store: MarketListStore;
   readonly presence: Presence;
   readonly filter: MarketFilter;
   /** Calls at once. */
@@ -113,7 +113,7 @@ function real(all: readonly DiscoveryProblem[]): readonly DiscoveryProblem[] {
 /** Every problem goes to the database … */
 async function record(
   all: readonly DiscoveryProblem[],
-  store: BatchStore,
+  store: MarketListStore,
   exchange: string,
 ): Promise<void> {
   for (const { fiat, error } of real(all)) {

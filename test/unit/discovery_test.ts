@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { configure, reset } from "@logtape/logtape";
 import type { Discovery, DiscoveryOptions, Exchange } from "../../src/exchange/exchange.ts";
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
-import type { BatchStore } from "../../src/extract/batch_store.ts";
+import type { MarketListStore } from "../../src/extract/market_list_store.ts";
 import { refreshMarkets } from "../../src/extract/discovery.ts";
 import type { Presence } from "../../src/extract/presence.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -66,7 +66,7 @@ async function refresh(scene: Scene): Promise<Outcome> {
     recordDiscoveryProblem: note("problems"),
     storeMarketList: note("lists"),
     storePaymentMethods: note("methods"),
-  } as unknown as BatchStore;
+  } as unknown as MarketListStore;
   const filter = parseMarketFilter(scene.markets);
   assert(typeof filter !== "string");
   await refreshMarkets({
