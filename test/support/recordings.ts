@@ -2,7 +2,10 @@
 import { urlAs } from "./database.ts";
 import { type Ended, Program, runProgram } from "./program.ts";
 import { type MarketName, searchAnswer, type SqlFixture } from "./sql_fixture.ts";
-import type { Item } from "./sql_offer.ts";
+import { type Item, offer } from "./sql_offer.ts";
+
+export const BUY: MarketName = "VES/USDT BUY";
+export const SELL: MarketName = "VES/USDT SELL";
 
 export interface LineOptions {
   readonly page?: number;
@@ -80,4 +83,30 @@ export async function imported(
   const ended = await importing(sql, ["--json", ...args]);
   if (ended.code !== code) throw new Error(`exit ${ended.code}: ${ended.stderr}${ended.stdout}`);
   return JSON.parse(ended.stdout);
+}
+
+/** Twenty offers of a page. */
+export function page(from: number, more: Parameters<typeof offer>[0] = {}): Item[] {
+  return Array.from(
+    { length: 20 },
+    (_, i) => offer({ id: String(from + i), user: `s${from + i}`, price: `${40 + i}.50`, ...more }),
+  );
+}
+
+/** Some batches with a bit of everything, ten minutes apart, in order. */
+export function someHistory(): string[] {
+  const nick = (name: string) => offer({ id: "900", user: "s900", nick: name });
+  return [
+    recorded("2026-03-01T10:00:00Z", BUY, page(1), { total: 23 }),
+    recorded("2026-03-01T10:00:00Z", BUY, [offer({ id: "50" }), nick("A"), offer({ price: "0" })], {
+      page: 2,
+      total: 23,
+    }),
+    recorded("2026-03-01T10:00:00Z", SELL, [offer({ id: "60", promoted: true })]),
+    recorded("2026-03-01T10:10:00Z", BUY, page(1, { amount: "7.10" }), { total: 60 }),
+    recorded("2026-03-01T10:10:00Z", SELL, [nick("B"), offer({ id: "60" })]),
+    recorded("2026-03-01T10:20:00Z", BUY, [nick("A"), offer({ id: "1", user: "s2" })]),
+    recorded("2026-03-01T10:20:00Z", "EUR/BTC SELL", []),
+    recorded("2026-03-01T10:30:00Z", SELL, [nick("C")]),
+  ];
 }
