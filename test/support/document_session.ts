@@ -9,6 +9,9 @@ const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 const SHOWN_FOLDER = "/var/lib/p2p-ingest";
 const SHOWN_PORT = "8099";
 
+/** Printed by us behind the output of each command. */
+const END = "═══ end of command ═══";
+
 /** A command of a block with what is shown below it. */
 export interface Command {
   readonly block: Block;
@@ -59,7 +62,12 @@ function statement(block: Block, next: Block | undefined): Command {
   return { block, shown: "", script, output, mayFail: false };
 }
 
-async function run(command: string, args: string[], env: Record<string, string>, cwd: string) {
+async function run(
+  command: string,
+  args: string[],
+  env: Record<string, string>,
+  cwd: string,
+): Promise<string> {
   const child = new Deno.Command(command, { args, env, cwd, clearEnv: true, stdin: "null" });
   const { stdout, stderr } = await child.output();
   const text = new TextDecoder();
@@ -97,8 +105,13 @@ export class DocumentSession implements AsyncDisposable {
 
   /** Runs the commands in one shell. Their outputs, stderr included, in the words of the document. */
   async run(commands: readonly Command[]): Promise<Outcome[]> {
+    // What goes on in the background is there before the next command, as with a reader who types it.
+    const listens = `(exec 3<>/dev/tcp/127.0.0.1/${this.port}) 2>/dev/null`;
+    const until = `for _ in {1..600}; do ${listens} && break; sleep 0.05; done`;
     const steps = commands.map(({ script }) =>
-      `${this.#here(script)}\n__code=$?; printf '\\036%s\\n' $__code; (exit $__code)\n`
+      `${this.#here(script)}\n${
+        /&$/.test(script) ? `${until}\n` : ""
+      }__code=$?; printf '${END}%s\\n' $__code; (exit $__code)\n`
     );
     const ending = `jobs -p | xargs -r kill\nexport -p > ${this.folder}/exported\n`;
     const script = `exec 2>&1\n${this.#exported}${steps.join("")}${ending}`;
@@ -110,7 +123,7 @@ export class DocumentSession implements AsyncDisposable {
       `${this.folder}/home`,
     );
     this.#exported = await Deno.readTextFile(`${this.folder}/exported`).catch(() => "");
-    const parts = this.#shown(output).split(/\x1e(\d+)\n/);
+    const parts = this.#shown(output).split(new RegExp(`${END}(\\d+)\n`));
     return commands.map((_, i) => ({
       code: Number(parts[2 * i + 1] ?? NaN),
       output: parts[2 * i] ?? "",
@@ -119,12 +132,14 @@ export class DocumentSession implements AsyncDisposable {
 
   /** Each statement in a transaction of its own that is undone. */
   async tryStatements(blocks: readonly Block[]): Promise<string[]> {
-    const script = blocks.map(({ text }) => `begin;\n${text}\n;rollback;\n\\echo \x1e\n`).join("");
+    const script = blocks.map(({ text }) => `begin;\n${text}\n;rollback;\n\\echo ${END}\n`).join(
+      "",
+    );
     await Deno.writeTextFile(`${this.folder}/blocks.sql`, script);
     const line =
       `psql -q "$(DATA_DIR="$DATA_DIR-demo" p2p-ingest db url)" -f ${this.folder}/blocks.sql 2>&1`;
     const output = await run("bash", ["-c", line], this.#environment(), `${this.folder}/home`);
-    return output.split(/\x1e\n/);
+    return output.split(`${END}\n`);
   }
 
   #environment(): Record<string, string> {

@@ -88,6 +88,7 @@ Deno.test("code in documents is run, by this or another test, or says why not", 
     assert.ok(hasTest(file, name), `${place(block)}: ${block.mark?.text}`);
   }
   const not = codes.filter(({ mark }) => mark?.kind === "not run");
+  // deno-lint-ignore no-console
   console.log(
     [
       `${codes.length} blocks of code: ${byOthers.length} run by tests of their own, not run ${not.length}:`,
