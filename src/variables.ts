@@ -58,7 +58,7 @@ export const VARIABLES: Readonly<Record<keyof Config, Variable>> = {
     about: "accounts in the EU: `https://events.eu.pagerduty.com/v2/enqueue`",
   },
   ALERT_WEBHOOK_URL: {
-    about: "a service of your own: alerts go there; see [docs/alerts.md](docs/alerts.md)",
+    about: "a service of your own: alerts go there; see docs/alerts.md",
   },
   LOG_LEVEL: { about: "`debug`, `info`, `warning`, `error`" },
   LOG_FORMAT: { otherwise: "`text` in a terminal, else `json`", about: "" },

@@ -1,4 +1,4 @@
-// Raw pages moved from one database to another, with the statement that the README gives, make the same facts.
+// Raw pages moved from one database to another, with the statement that docs/import.md gives, make the same facts.
 import assert from "node:assert/strict";
 import { batchOf } from "../support/batches.ts";
 import { factsOf, historyOf } from "../support/facts.ts";
@@ -7,17 +7,15 @@ import { SqlFixture } from "../support/sql_fixture.ts";
 import { faultByChance, MODEST_RATES } from "../../src/simulator/fault.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 
-const README = new URL("../../README.md", import.meta.url);
+const PAGE = new URL("../../docs/import.md", import.meta.url);
 
 const MARKETS = "VES/*,ARS/*,NGN/*,CNY/USDT";
 
-/** The statement in the README. */
+/** The statement in docs/import.md. */
 async function exportStatement(): Promise<string> {
-  const [, section = ""] = (await Deno.readTextFile(README)).split(
-    "\n## History that others recorded\n",
-  );
+  const [, section = ""] = (await Deno.readTextFile(PAGE)).split("\n## Moving a database\n");
   const [, statement] = /```sql\n(select[^]*?)```/.exec(section) ?? [];
-  assert.ok(statement, "the README has the statement");
+  assert.ok(statement, "docs/import.md has the statement");
   return statement.replace(/;\s*$/, "");
 }
 

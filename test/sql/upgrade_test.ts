@@ -6,7 +6,7 @@ import { formerRelease, installRelease } from "../support/releases.ts";
 import { schemaText } from "../support/schema_text.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 
-const FORMER = ["0.1.0", "0.2.0", "0.3.0", "0.4.0"].map(formerRelease);
+const FORMER = ["0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0"].map(formerRelease);
 
 /** What a release must hand on, in an order of its own. */
 const HANDED_ON: Readonly<Record<string, string>> = {

@@ -123,13 +123,49 @@ function relations(schema: string): Entry[] {
     .sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
-/** @param schema the text of sql/schema.sql */
-export function referencePage(schema: string): string {
+/** Columns that have a comment, as `relation.column`. */
+function columns(schema: string): Entry[] {
+  const comment = /^COMMENT ON COLUMN p2p\.(\w+\.\w+) IS '((?:[^']|'')*)';$/gm;
+  return [...schema.matchAll(comment)]
+    .map(([, name = "", about = ""]) => ({ name, about: about.replaceAll("''", "'") }))
+    .sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** Functions with their arguments, but for triggers and those that `migrate` alone calls. */
+function functions(schema: string): Entry[] {
+  const comment = /^COMMENT ON FUNCTION p2p\.(\w+)\((.*)\) IS '((?:[^']|'')*)';$/gm;
+  const isTrigger = (name: string) =>
+    new RegExp(`^CREATE FUNCTION p2p\\.${name}\\(\\) RETURNS trigger$`, "m").test(schema);
+  return [...schema.matchAll(comment)]
+    .map(([, name = "", args = "", about = ""]) => ({
+      name,
+      args,
+      about: about.replaceAll("''", "'"),
+    }))
+    .filter(({ name, about }) => !isTrigger(name) && !/used by the migrate command/.test(about))
+    .map(({ name, args, about }) => ({ name: `${name}(${shortened(args)})`, about }));
+}
+
+/** Arguments by name and type, without the prefix that each has. */
+const shortened = (args: string): string =>
+  args.split(", ").filter((arg) => !arg.startsWith("OUT ")).map((arg) => arg.replace(/^p_/, ""))
+    .join(", ").replaceAll("timestamp with time zone", "timestamptz");
+
+/** Headings, rule and rows of the table of docs/metrics.md, which a test compares with a scrape. */
+function metricsTable(page: string): string {
+  const [table = ""] = /^\| metric .*\n(?:\|.*\n)+/m.exec(page) ?? [];
+  if (table === "") throw new Error("docs/metrics.md has no table of metrics");
+  return table;
+}
+
+/** @param schema the text of sql/schema.sql @param metrics that of docs/metrics.md */
+export function referencePage(schema: string, metrics: string): string {
   const pages = commandPages();
   return [
     `# Reference\n\nOf version ${VERSION}; made by \`deno task reference\` from the program itself. The same as a man page:\n` +
     `\`man -l deploy/p2p-ingest.1\`.\n`,
     "## Commands\n",
+    `<!-- run by: test/unit/reference_test.ts "every example is one that a shell and the program understand" -->\n`,
     ...pages.map(commandSection),
     "## Environment\n",
     variableTable(),
@@ -142,7 +178,15 @@ export function referencePage(schema: string): string {
     "## Relations\n\nSchema `p2p` on plain PostgreSQL; `\\d+ p2p.<name>` explains every column.\n",
     tableRow("relation", "holds") + tableRow("---", "---") +
     relations(schema).map(({ name, about }) => tableRow(`\`${name}\``, escaped(about))).join(""),
-    "## Metrics\n\nSee [metrics.md](metrics.md).\n",
+    "## Columns\n\nThose whose name does not say it all.\n",
+    tableRow("column", "is") + tableRow("---", "---") +
+    columns(schema).map(({ name, about }) => tableRow(`\`${name}\``, escaped(about))).join(""),
+    "## Functions\n\nIn schema `p2p`; `\\sf p2p.<name>` shows the text. Most are called by the worker and by each other;\n" +
+    "all may be called by the owner.\n",
+    tableRow("function", "does") + tableRow("---", "---") +
+    functions(schema).map(({ name, about }) => tableRow(`\`${name}\``, escaped(about))).join(""),
+    "## Metrics\n\nWhere each comes from: [metrics.md](metrics.md).\n",
+    metricsTable(metrics),
   ].join("\n");
 }
 
@@ -259,8 +303,9 @@ const file = (path: string): URL => new URL(`../../${path}`, import.meta.url);
 export async function referenceFiles(): Promise<ReadonlyMap<string, string>> {
   const schema = await Deno.readTextFile(file("sql/schema.sql"));
   const readme = await Deno.readTextFile(file("README.md"));
+  const metrics = await Deno.readTextFile(file("docs/metrics.md"));
   return new Map([
-    ["docs/reference.md", await formatted(referencePage(schema))],
+    ["docs/reference.md", await formatted(referencePage(schema, metrics))],
     ["deploy/p2p-ingest.1", manPage()],
     ["README.md", await formatted(withVariables(readme))],
   ]);

@@ -133,11 +133,13 @@ Deno.test("it goes on after a batch that failed", async () => {
   const { log, done } = await served([
     [new ExchangeError("nobody answers")],
     [new ConfigurationError("no such function")],
+    [new DatabaseError("the database is away")],
     ["done"],
   ]);
   assert.deepEqual(log, [
     "error: the batch failed: nobody answers",
     "error: the batch failed: no such function",
+    "error: the batch failed: the database is away",
   ]);
   assert.equal(done.at(-1), "afterwards");
 });
