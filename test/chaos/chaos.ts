@@ -54,7 +54,7 @@ const brokenSeeds: number[] = [];
 let done = 0;
 let slowest = 0;
 
-const { memory } = await runSuite({
+const { growth } = await runSuite({
   seeds: Array.from({ length: count }, (_, i) => first + i),
   seconds: Number(values.seconds),
   ended: async (report) => {
@@ -102,13 +102,15 @@ console.log(
   `\nbatches: ${Object.entries(statuses).map(([status, n]) => `${n} ${status}`).join(", ")}`,
 );
 console.log(`longest until a batch was whole again: ${slowest.toFixed(1)} s`);
-if (memory !== undefined) {
-  console.log(
-    `a worker process over ${memory.sessions} sessions: ${memory.before} MB, then ${memory.after} MB`,
-  );
-}
+console.log(
+  `memory of a worker process: ${
+    (growth.bytes / 1e6).toFixed(2)
+  } MB more a session (${growth.sessions} looked at)`,
+);
+const isLeaking = growth.sessions > 100 && growth.bytes > 1e6;
+if (isLeaking) console.log("BROKEN: memory comes back to its level");
 console.log(`${done} schedules in ${((performance.now() - began) / 1000).toFixed(0)} s`);
-if (brokenSeeds.length > 0) {
+if (brokenSeeds.length > 0 || isLeaking) {
   console.log(`BROKEN with seeds ${brokenSeeds.join(", ")}`);
   Deno.exit(1);
 }

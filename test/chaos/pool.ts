@@ -105,6 +105,7 @@ export class PooledProcess {
 export class Pool implements AsyncDisposable {
   readonly #idle: PooledProcess[] = [];
   readonly #all = new Set<PooledProcess>();
+  readonly #everyone: { readonly memories: readonly number[] }[] = [];
 
   constructor(readonly spare: number) {
     this.#fill();
@@ -123,12 +124,26 @@ export class Pool implements AsyncDisposable {
   #begin(): PooledProcess {
     const process = new PooledProcess();
     this.#all.add(process);
+    this.#everyone.push({ memories: process.memories });
     process.exited.finally(() => this.#all.delete(process));
     return process;
   }
 
   #fill(): void {
     while (this.#idle.length < this.spare) this.#idle.push(this.#begin());
+  }
+
+  /** Bytes by which a process grows from one session to the next, from its fifth on, on average; how many were looked at. */
+  growth(): { readonly bytes: number; readonly sessions: number } {
+    let bytes = 0;
+    let sessions = 0;
+    for (const { memories } of this.#everyone) {
+      const [first, last] = [memories[4], memories.at(-1)];
+      if (first === undefined || last === undefined || memories.length < 8) continue;
+      bytes += last - first;
+      sessions += memories.length - 5;
+    }
+    return { bytes: sessions === 0 ? 0 : bytes / sessions, sessions };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -120,7 +120,7 @@ class Run {
       machine.process?.kill("SIGCONT");
       machine.start();
     }
-    await there.server.setClock(0);
+    await there.server.calm();
   }
 
   /** A batch that began after the faults ends whole. */
@@ -185,7 +185,7 @@ class Run {
   }
 
   async #check(): Promise<void> {
-    const { there, schedule } = this;
+    const { there } = this;
     await using database = there.connect();
     await this.#sessionsEnd();
     const all = await brokenInvariants(database, { tickSeconds: TICK_SECONDS, isOver: true });
@@ -205,7 +205,6 @@ class Run {
     all.push({ invariant: "nothing half made is left", rows: await this.#leftOver() });
     all.push({ invariant: "no secret is in a log", rows: this.#secrets() });
     for (const { invariant, rows } of all) if (rows.length > 0) this.#break(invariant, rows);
-    void schedule;
   }
 
   /** The server notices a moment later that a client is gone. */

@@ -81,8 +81,7 @@ export class ChaosServer implements AsyncDisposable {
 
   async #makeTemplate(prepare: (url: string) => Promise<void>): Promise<void> {
     await this.ask("alter system set synchronous_commit = on"); // what was acknowledged survives every end
-    await this.ask("alter system set max_connections = 60");
-    await this.ask("alter system set autovacuum_naptime = '1h'");
+    await this.ask("select pg_reload_conf()");
     await this.ask(`create role ${WORKER} login password '${PASSWORD}'`);
     await this.ask(`grant pg_signal_backend to p2p`);
     await this.#mountDisk();
@@ -213,6 +212,15 @@ export class ChaosServer implements AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     }
+  }
+
+  /** Whatever faults have set is as at first. */
+  async calm(): Promise<void> {
+    await this.setClock(0);
+    await this.ask(`alter role ${WORKER} connection limit -1`);
+    await this.ask("alter system reset commit_delay");
+    await this.ask("alter system reset commit_siblings");
+    await this.ask("select pg_reload_conf()");
   }
 
   /** The numbers of its processes: the backends of one database, or all children. */

@@ -16,10 +16,8 @@ export interface SuiteOptions {
 }
 
 export interface SuiteReport {
-  /** Of the process that served most sessions, in megabytes: the second quarter of them, and the last. */
-  readonly memory:
-    | { readonly sessions: number; readonly before: number; readonly after: number }
-    | undefined;
+  /** Of worker processes, from one session to the next. */
+  readonly growth: { readonly bytes: number; readonly sessions: number };
 }
 
 /** The markets are known already. */
@@ -46,5 +44,5 @@ export async function runSuite({ seeds, seconds, ended }: SuiteOptions): Promise
     if ((performance.now() - began) / 1000 > seconds) break;
     await ended(await runSchedule(scheduleOf(seed), server, pool));
   }
-  return { memory: undefined };
+  return { growth: pool.growth() };
 }
