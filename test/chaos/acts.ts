@@ -261,6 +261,9 @@ const cut = (way: Way): Act => network(way, (proxy) => proxy.cut());
 const slow = (way: Way): Act => network(way, (proxy) => proxy.latencyMs = 60);
 const throttled = (way: Way): Act => network(way, (proxy) => proxy.bytesPerSecond = 100_000);
 
+/** At most so much longer until the fleet asks for something. */
+const UNTIL_HIT_SECONDS = 2;
+
 /** Requests meet it while it lasts. */
 const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, fault, dice) => {
   let hits = 0;
@@ -272,6 +275,7 @@ const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, f
   const machines = machinesOf(there, fault);
   for (const { troubles } of machines) troubles.add(meet);
   await pause(fault.seconds);
+  for (let more = 0; hits === 0 && more < UNTIL_HIT_SECONDS; more += 0.05) await pause(0.05);
   for (const { troubles } of machines) troubles.delete(meet);
   return hits;
 };

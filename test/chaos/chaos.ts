@@ -54,9 +54,26 @@ const brokenSeeds: number[] = [];
 let done = 0;
 let slowest = 0;
 
+const stopping = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(name, () => {
+    if (!stopping.signal.aborted) console.log("ends with this schedule");
+    stopping.abort();
+  });
+}
+
 const { growth } = await runSuite({
   seeds: Array.from({ length: count }, (_, i) => first + i),
   seconds: Number(values.seconds),
+  signal: stopping.signal,
+  failed: (seed, error, serverLog) => {
+    done++;
+    brokenSeeds.push(seed);
+    console.log(`\nBROKEN\n${describeSchedule(scheduleOf(seed))}\n!!! the suite failed`);
+    const { error: last, suppressed } = error as SuppressedError;
+    for (const part of [error, last, suppressed]) if (part !== undefined) console.log(part);
+    console.log(serverLog);
+  },
   ended: async (report) => {
     done++;
     slowest = Math.max(slowest, report.calmSeconds);

@@ -126,7 +126,7 @@ export class Installation implements AsyncDisposable {
     const simulator = await startSimulator({
       seed: 1, // the market of the template
       offers: schedule.offers,
-      latencyMs: 4,
+      latencyMs: 10,
       now: () => this.#now,
       faultFor: (request) => scribe.faultFor(request, troubles()),
       pageText: (request, text) => scribe.pageText(request, text),

@@ -50,6 +50,9 @@ const MARKETS = [
   "VES/USDT,ARS/USDT,KZT/*",
 ] as const;
 
+/** Discovery lists all of a fiat, also what is not wanted. */
+const WHOLE_FIATS = ["VES/*", "CNY/*"] as const;
+
 /** Kinds by what they need; the more often named, the more often thrown. */
 const KINDS = {
   worker: ["worker killed", "worker killed", "worker stopped", "worker frozen"],
@@ -161,6 +164,7 @@ export function scheduleOf(seed: number): Schedule {
   const workers = dice.pick([1, 2, 2, 3]);
   const batches = dice.pick([1, 2, 3]);
   const lastSeconds = batches * TICK_SECONDS;
+  const isNew = dice.next() < 0.1;
   const faults = Array.from(
     { length: 1 + Math.floor(dice.next() * 4) },
     () => plan(dice, workers, lastSeconds, false),
@@ -171,8 +175,8 @@ export function scheduleOf(seed: number): Schedule {
     workers,
     batches,
     offers: dice.pick([500, 1500, 4000]),
-    markets: dice.pick(MARKETS),
-    isNew: dice.next() < 0.1,
+    markets: isNew ? dice.pick(WHOLE_FIATS) : dice.pick(MARKETS),
+    isNew,
     faults: faults
       .map((fault) => ({
         ...fault,

@@ -230,6 +230,15 @@ export class ChaosServer implements AsyncDisposable {
     return text.split(" ").filter((word) => word !== "").map(Number);
   }
 
+  /** The last of what it logged. */
+  async log(): Promise<string> {
+    let text = "";
+    for await (const { name } of Deno.readDir(layoutOf(this.folder).log)) {
+      text += await Deno.readTextFile(`${layoutOf(this.folder).log}/${name}`);
+    }
+    return text.slice(-5000);
+  }
+
   async end(how: ServerEnd): Promise<void> {
     const process = this.#process;
     this.#process = undefined;

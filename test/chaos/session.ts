@@ -33,8 +33,7 @@ let jumped = 0;
 const TrueDate = Date;
 globalThis.Date = class extends TrueDate {
   constructor(...given: unknown[]) {
-    if (given.length === 0) super(TrueDate.now() + jumped);
-    else super(...given as [number]);
+    super(...(given.length === 0 ? [TrueDate.now() + jumped] : given) as [number]);
   }
   static override now(): number {
     return TrueDate.now() + jumped;

@@ -12,6 +12,10 @@ export interface SuiteOptions {
   readonly seeds: readonly number[];
   /** No schedule is begun after so long. */
   readonly seconds: number;
+  /** Likewise, once this is aborted. */
+  readonly signal: AbortSignal;
+  /** The suite itself could not go on with a schedule. */
+  readonly failed: (seed: number, error: unknown, serverLog: string) => void;
   readonly ended: (report: ScheduleReport) => Promise<void>;
 }
 
@@ -35,14 +39,23 @@ async function prepare(url: string): Promise<void> {
   }
 }
 
-export async function runSuite({ seeds, seconds, ended }: SuiteOptions): Promise<SuiteReport> {
+export async function runSuite(
+  { seeds, seconds, signal, ended, failed }: SuiteOptions,
+): Promise<SuiteReport> {
   await configureLog("error", "text");
   const began = performance.now();
   await using server = await ChaosServer.start(prepare);
   await using pool = new Pool(3);
   for (const seed of seeds) {
-    if ((performance.now() - began) / 1000 > seconds) break;
-    await ended(await runSchedule(scheduleOf(seed), server, pool));
+    if (signal.aborted || (performance.now() - began) / 1000 > seconds) break;
+    try {
+      await ended(await runSchedule(scheduleOf(seed), server, pool));
+    } catch (error) {
+      failed(seed, error, await server.log().catch(String));
+      await server.end("SIGQUIT");
+      await server.open();
+      await server.calm();
+    }
   }
   return { growth: pool.growth() };
 }
