@@ -137,7 +137,10 @@ class Run {
         `select from p2p.ops_batch_runs
          where status = 'completed' and batch_id <> all (array(select jsonb_array_elements_text($1::text::jsonb))::uuid[])`,
         JSON.stringify(known),
-      );
+      ).catch((error) => {
+        if (isOurLoss(error)) return [];
+        throw error;
+      });
       this.#calmSeconds = (performance.now() - began) / 1000;
       if (whole !== undefined) return true;
       await pause(0.05);
@@ -253,6 +256,6 @@ class Run {
 
 function isOurLoss(error: unknown): boolean {
   const text = String(error);
-  return /CONNECTION_|ECONNREFUSED|terminating connection|the database system is|Connection refused|write CONNECT|ENOENT/
+  return /CONNECTION_|ECONNREFUSED|terminating connection|the database system is|Connection refused|write CONNECT|ENOENT|ended by the other party/
     .test(text) || /lost the connection|closed the connection|cannot reach/i.test(text);
 }
