@@ -89,6 +89,10 @@ export class Database implements AsyncDisposable {
       seconds,
       signal,
     );
+    // The command comes with the end of an answer. Several answers in one are of a connection that was lost between two.
+    if (!rows.command || Array.isArray(rows[0])) {
+      throw new DatabaseTimeout(`the answer of the database at ${this.where} broke off`);
+    }
     // A connection that was lost in the middle of an answer goes on counting its rows in the next one: holes come first.
     return rows.length === 0 || 0 in rows ? rows : rows.filter(() => true);
   }

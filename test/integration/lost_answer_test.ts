@@ -32,3 +32,18 @@ Deno.test("an answer that broke off after its first row leaves no hole in the ne
     { seven: 7 },
   ]);
 });
+
+Deno.test("a statement that somebody cancels is an error of the database, no bug of ours", async () => {
+  await using test = await testDatabase("bare");
+  await using database = new Database(test.url, { applicationName: "cancelled", connections: 1 });
+  const cancelled = rejects(rowsOf(database, "select pg_sleep(60)"), DatabaseError);
+  await eventually("the session asleep", async () => {
+    const [row] = await rowsOf(
+      test.database,
+      `select pg_cancel_backend(pid) from pg_stat_activity
+       where application_name = 'cancelled' and wait_event = 'PgSleep'`,
+    );
+    return row === undefined ? undefined : true;
+  });
+  await cancelled;
+});
