@@ -35,10 +35,11 @@ declare
   v_batch p2p.ops_batch_runs;
   v_others text;
   v_seconds_late double precision := extract(epoch from clock_timestamp() - p_due_at);
+  v_seconds_ahead constant double precision := greatest(p2p.setting_number('schedule_grace_seconds'), 60);
   v_is_accounted_for boolean;
 begin
   -- Its batch would have all others believe, until then, that every due time had its batch.
-  if -v_seconds_late > greatest(p2p.setting_number('schedule_grace_seconds'), 60) then
+  if -v_seconds_late > v_seconds_ahead then
     raise exception 'the clock of worker % is at least % s ahead of the database', p_worker_id, -round(v_seconds_late)
       using errcode = 'P2P03', hint = 'set the clock of its machine, or of the database''s';
   end if;
@@ -83,8 +84,17 @@ begin
       end if;
     end if;
   else
-    v_is_accounted_for := exists (select from p2p.ops_batch_runs r where r.due_at >= p_due_at)
-      or exists (select from p2p.ops_skipped_batches s where s.due_at >= p_due_at);
+    -- What lies further ahead is from a time when all clocks were wrong: it holds nothing up.
+    v_is_accounted_for := exists (
+      select
+      from p2p.ops_batch_runs r
+      where r.due_at between p_due_at and clock_timestamp() + make_interval(secs => v_seconds_ahead)
+    )
+    or exists (
+      select
+      from p2p.ops_skipped_batches s
+      where s.due_at between p_due_at and clock_timestamp() + make_interval(secs => v_seconds_ahead)
+    );
 
     if not v_is_accounted_for then
       perform p2p.record_missed_batches(p_due_at, p_interval_seconds, p_worker_id);

@@ -7,8 +7,8 @@ set search_path = p2p, pg_temp
 as $function$
   with last_accounted as (
     select greatest(
-      (select max(r.due_at) from p2p.ops_batch_runs r),
-      (select max(s.due_at) from p2p.ops_skipped_batches s)
+      (select max(r.due_at) from p2p.ops_batch_runs r where r.due_at < p_due_at),
+      (select max(s.due_at) from p2p.ops_skipped_batches s where s.due_at < p_due_at)
     ) as due_at
   )
   insert into p2p.ops_skipped_batches (due_at, reason, worker_id)

@@ -84,11 +84,17 @@ export class Database implements AsyncDisposable {
     seconds: number,
     signal?: AbortSignal,
   ): Promise<Row[]> {
-    return await this.#answer(
+    const rows = await this.#answer(
       (sql) => sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
       seconds,
       signal,
     );
+    // The command comes with the end of an answer. Several answers in one are of a connection that was lost between two.
+    if (!rows.command || Array.isArray(rows[0])) {
+      throw new DatabaseTimeout(`the answer of the database at ${this.where} broke off`);
+    }
+    // A connection that was lost in the middle of an answer goes on counting its rows in the next one: holes come first.
+    return rows.length === 0 || 0 in rows ? rows : rows.filter(() => true);
   }
 
   /** Runs a script of several statements as one implicit transaction. */

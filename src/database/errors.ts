@@ -91,6 +91,15 @@ export function explain(error: unknown, where: string): Error {
         undefined,
         options,
       );
+    case "57014": // cancelled, or a time-out of the server's
+    case "55P03":
+    case "40P01":
+    case "40001":
+      return new DatabaseError(
+        `the database at ${where} ended a statement: ${text}`,
+        undefined,
+        options,
+      );
     case "P2P01":
       return new ConfigurationError(text, hintOf(error), options);
     case "P2P02":

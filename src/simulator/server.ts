@@ -29,6 +29,13 @@ export interface SimulatorOptions {
   readonly faults?: Partial<FaultRates>;
   /** Decides for each request; where it gives nothing, the rates decide. */
   readonly faultFor?: (request: SimulatedRequest) => Fault | undefined;
+  /** May change the text of a page before it is sent. */
+  readonly pageText?: (request: SimulatedRequest, text: string) => string;
+  /** An answer of the caller's own making to a request that meets no fault, in place of the usual one. */
+  readonly answerFor?: (
+    request: SimulatedRequest,
+    usual: () => string,
+  ) => SimulatedAnswer | undefined;
   /** Wait before each answer, milliseconds, default 0. */
   readonly latencyMs?: number;
   /** More than this within a minute get 429. Unlimited by default. */
@@ -49,6 +56,12 @@ export interface SimulatedRequest {
   readonly body: string;
   /** What a valid search asks for. */
   readonly search?: Search;
+}
+
+export interface SimulatedAnswer {
+  readonly status: number;
+  readonly body: string | Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface SimulatorStats {
@@ -122,9 +135,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     }
     if (search === undefined) return personality.refusal();
     const market = world.market(search.fiat, search.asset, search.side);
-    return market === undefined
-      ? personality.page([], 0)
-      : world.pageText(market, search.page, search.rows, spoiling);
+    if (market === undefined) return personality.page([], 0);
+    const text = world.pageText(market, search.page, search.rows, spoiling);
+    return options.pageText?.(request, text) ?? text;
   };
 
   const answer = (message: IncomingMessage, response: ServerResponse, body: string): void => {
@@ -162,6 +175,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       return misbehave(message, response, fault, personality, () => usualText(request), number);
     }
     if (!known) return send(response, 404, `{"status":404,"error":"Not Found"}`);
+    const other = options.answerFor?.(request, () => usualText(request, spoiling));
+    if (other !== undefined) return send(response, other.status, other.body, other.headers);
     if (method !== personality.calls[path]) {
       return send(response, 400, personality.refusal("000001", "method not allowed"));
     }
@@ -171,7 +186,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       return send(response, 200, usualText(request));
     }
     stats.offersServed += world.countOn(market, search.page, search.rows);
-    if (spoiling !== undefined) return send(response, 200, usualText(request, spoiling));
+    if (spoiling !== undefined || options.pageText !== undefined) {
+      return send(response, 200, usualText(request, spoiling));
+    }
     const bytes = world.pageBytes(market, search.page, search.rows, zip);
     send(response, 200, bytes, zip ? { "content-encoding": "gzip", vary: "accept-encoding" } : {});
   };

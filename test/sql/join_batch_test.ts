@@ -278,6 +278,28 @@ Deno.test("a clock that is ahead a little is no matter; further ahead it would e
   assert.deepEqual(await sql.values("select due_at from p2p.ops_skipped_batches"), []);
 });
 
+Deno.test("a batch of a time when all clocks were ahead holds up none that is due", async () => {
+  await using sql = await fixture();
+  await sql.rows("update p2p.settings set value = '3600' where name = 'schedule_grace_seconds'");
+  const before = await sql.join({ due: due(-10) });
+  await sql.work("select p2p.load_batch($1)", String(before["batch_id"]));
+  await sql.rows(
+    `insert into p2p.ops_batch_runs (batch_start_time, batch_end_time, due_at, status, worker_id)
+     values ($1, $1, $1, 'completed', $2)`,
+    due(240).toISOString(),
+    WORKER,
+  );
+  await sql.rows(
+    "insert into p2p.ops_skipped_batches (due_at, reason) values ($1, 'why')",
+    due(250).toISOString(),
+  );
+  const joined = await sql.join({ due: due(0) });
+  assert.equal(joined["outcome"], "opened");
+  await sql.work("select p2p.load_batch($1)", String(joined["batch_id"]));
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "done");
+  assert.equal((await schedule(sql)).length, 4, "nothing is missed between");
+});
+
 Deno.test("a due time without a batch while workers were running says so", async () => {
   await using sql = await fixture();
   const { batch_id } = await sql.join({ due: due(-30) });

@@ -26,7 +26,7 @@ export interface Place {
 }
 
 /** Digits as PostgreSQL's numeric writes them: exponents are written out, nothing is rounded. */
-function plainDigits(text: string): string {
+export function plainDigits(text: string): string {
   const [, digits = "", exponent] = /^(.*?)(?:[eE]([+-]?\d+))?$/.exec(text) ?? [];
   if (exponent === undefined) return text;
   const [whole = "", fraction = ""] = digits.split(".");

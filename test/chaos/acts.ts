@@ -1,0 +1,368 @@
+/** Each kind of fault, from its beginning until it is mended. Answers how much it did: one that hit nothing proves nothing. */
+import { rowsOf } from "../support/batches.ts";
+import type { Direction, HalfOpenProxy } from "../support/half_open_proxy.ts";
+import { holdStatement, holdTable } from "../support/sessions.ts";
+import type { Trouble } from "./exchange.ts";
+import type { Installation, Machine } from "./installation.ts";
+import type { Dice } from "./random.ts";
+import type { PlannedFault } from "./schedule.ts";
+import { type ServerEnd, WORKER } from "./server.ts";
+
+export type Act = (there: Installation, fault: PlannedFault, dice: Dice) => Promise<number>;
+
+export function pause(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+}
+
+function machinesOf(there: Installation, { machine }: PlannedFault): readonly Machine[] {
+  const one = machine === undefined ? undefined : there.machines[machine];
+  return one === undefined ? there.machines : [one];
+}
+
+const killWorker: Act = async (there, fault) => {
+  let hits = 0;
+  await Promise.all(
+    machinesOf(there, fault).map(async (machine) => {
+      machine.wasTold = true;
+      const { process } = machine;
+      if (process?.kill("SIGKILL")) {
+        there.killed.add(process);
+        hits++;
+      }
+      await machine.ended;
+      await pause(fault.seconds);
+      machine.start();
+    }),
+  );
+  return hits;
+};
+
+/** Told to stop it must end with 0, and soon. */
+const stopWorker: Act = async (there, fault) => {
+  let hits = 0;
+  await Promise.all(
+    machinesOf(there, fault).map(async (machine) => {
+      machine.wasTold = true;
+      const { process } = machine;
+      if (process?.kill("SIGTERM")) {
+        hits++;
+        const deadline = setTimeout(() => process.kill("SIGKILL"), 15_000);
+        const { code, signal } = await process.exited;
+        clearTimeout(deadline);
+        await machine.ended;
+        // Somebody else may have killed it meanwhile, or it found no database when it began.
+        if (
+          signal !== null && !there.killed.has(process) ||
+          code !== 0 && code !== 69 && signal === null
+        ) {
+          throw new Error(`${machine.name}, told to stop, ended with ${signal ?? code}`);
+        }
+      }
+      await pause(fault.seconds / 2);
+      machine.start();
+    }),
+  );
+  return hits;
+};
+
+/** For longer than a lease at times: others take its markets, and then it goes on as if nothing had been. */
+const freezeWorker: Act = async (there, fault) => {
+  const frozen = machinesOf(there, fault).flatMap(({ process }) =>
+    process?.kill("SIGSTOP") ? [process] : []
+  );
+  await pause(fault.seconds * 2);
+  for (const process of frozen) process.kill("SIGCONT");
+  return frozen.length;
+};
+
+/** One at a time: a server has one end. */
+let serverBusy: Promise<unknown> = Promise.resolve();
+function alone(act: Act): Act {
+  return (there, fault, dice) => {
+    const done = serverBusy.then(() => act(there, fault, dice));
+    serverBusy = done.catch(() => {});
+    return done;
+  };
+}
+
+const restartServer = (how: ServerEnd): Act =>
+  alone(async (there, { seconds }) => {
+    await there.server.end(how);
+    await pause(seconds);
+    await there.server.open();
+    return 1;
+  });
+
+async function backends(there: Installation, condition: string): Promise<number[]> {
+  const rows = await there.server.ask(
+    `select pid from pg_stat_activity where usename = '${WORKER}' and datname = '${there.database}' and ${condition}`,
+  );
+  return rows.map(({ pid }) => Number(pid));
+}
+
+function signalAll(pids: readonly number[], signal: Deno.Signal): number {
+  let hits = 0;
+  for (const pid of pids) {
+    try {
+      Deno.kill(pid, signal);
+      hits++;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return hits;
+}
+
+/** A session crashes: the server ends all others and recovers. */
+const crashBackend: Act = alone(async (there) =>
+  signalAll((await backends(there, "true")).slice(0, 1), "SIGKILL")
+);
+
+const terminate: Act = async (there, { rate, machine }) => {
+  const pids = await backends(there, "true");
+  const some = machine === undefined ? pids : pids.slice(0, Math.ceil(pids.length * rate));
+  for (const pid of some) await there.server.ask(`select pg_terminate_backend(${pid})`);
+  return some.length;
+};
+
+/** As a DBA does, or a statement_timeout. */
+const cancel: Act = async (there, { seconds }) => {
+  let hits = 0;
+  await every(seconds / 4, async () => {
+    for (const pid of await backends(there, "state = 'active'")) {
+      await there.server.ask(`select pg_cancel_backend(${pid})`);
+      hits++;
+    }
+  });
+  return hits;
+};
+
+async function every(seconds: number, work: () => Promise<void>): Promise<void> {
+  const until = performance.now() + seconds * 1000;
+  do {
+    await work();
+    await pause(0.02);
+  } while (performance.now() < until);
+}
+
+/** Counts who had to wait. */
+async function waiters(there: Installation, seconds: number): Promise<number> {
+  const seen = new Set<number>();
+  await every(seconds, async () => {
+    for (const pid of await backends(there, "wait_event_type = 'Lock'")) seen.add(pid);
+  });
+  return seen.size;
+}
+
+const TABLES = [
+  "p2p.ops_batch_runs",
+  "p2p.stg_responses",
+  "p2p.fact_offers",
+  "p2p.ops_batch_markets",
+  "p2p.dim_advertisers",
+  "p2p.ops_workers",
+] as const;
+
+const lockTable: Act = async (there, { seconds }, dice) => {
+  const url = there.server.url(there.database);
+  const mode = dice.pick(["access exclusive", "exclusive"] as const);
+  await using _held = await holdTable(url, dice.pick(TABLES), mode);
+  return await waiters(there, seconds);
+};
+
+const lockRows: Act = async (there, { seconds }) => {
+  const held = await holdStatement(
+    there.server.url(there.database),
+    `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
+     where r.status = 'running' for update`,
+  );
+  try {
+    return await waiters(there, seconds);
+  } finally {
+    await held.commit();
+  }
+};
+
+const fillDisk: Act = alone(async (there, { seconds }) => {
+  if (!there.server.hasDisk) return 0;
+  const said = () =>
+    there.machines.reduce(
+      (sum, { logs }) => sum + logs.flat().join("").split(/[Nn]o space left/).length - 1,
+      0,
+    );
+  const before = said();
+  {
+    await using _full = await there.server.fillDisk();
+    await pause(seconds);
+  }
+  return said() - before;
+});
+
+/** As a disk that does not answer: nothing of the server moves. */
+const stallDisk: Act = alone(async (there, { seconds }) => {
+  const children = await there.server.children();
+  const hits = signalAll(children, "SIGSTOP");
+  await pause(seconds);
+  signalAll(children, "SIGCONT");
+  return hits;
+});
+
+const exhaust: Act = alone(async (there, { seconds }) => {
+  const { server } = there;
+  await server.ask(`alter role ${WORKER} connection limit 0`);
+  try {
+    for (const pid of await backends(there, "true")) {
+      await server.ask(`select pg_terminate_backend(${pid})`);
+    }
+    await pause(seconds);
+  } finally {
+    await server.ask(`alter role ${WORKER} connection limit -1`);
+  }
+  const told = there.machines.flatMap(({ logs }) => logs.flat()).join("");
+  return told.split("too many connections").length - 1;
+});
+
+/** Every commit takes long, as on a disk that is slow to sync. */
+const slowCommits: Act = alone(async (there, { seconds }) => {
+  await there.server.ask("alter system set commit_delay = 60000");
+  await there.server.ask("alter system set commit_siblings = 0");
+  await there.server.ask("select pg_reload_conf()");
+  try {
+    await pause(seconds);
+  } finally {
+    await there.server.ask("alter system reset commit_delay");
+    await there.server.ask("alter system reset commit_siblings");
+    await there.server.ask("select pg_reload_conf()");
+  }
+  return 1;
+});
+
+type Way = "databaseProxy" | "exchangeProxy";
+
+/** A fault of the network; what flowed or was tried while it lasted was hit. */
+const network =
+  (way: Way, spoil: (proxy: HalfOpenProxy, fault: PlannedFault) => void): Act =>
+  async (there, fault) => {
+    const proxies = machinesOf(there, fault).map((machine) => machine[way]);
+    const before = proxies.map(({ accepted, connections }) => accepted - connections);
+    for (const proxy of proxies) spoil(proxy, fault);
+    await pause(fault.seconds);
+    const hits = proxies.filter(({ accepted }, i) => accepted > (before[i] ?? 0)).length;
+    for (const proxy of proxies) proxy.pass();
+    return hits;
+  };
+
+const halfOpen = (way: Way): Act =>
+  network(
+    way,
+    (proxy, fault) => proxy.freeze(...(fault.way === "both ways" ? [] : [fault.way as Direction])),
+  );
+const cut = (way: Way): Act => network(way, (proxy) => proxy.cut());
+const slow = (way: Way): Act => network(way, (proxy) => proxy.latencyMs = 60);
+const throttled = (way: Way): Act => network(way, (proxy) => proxy.bytesPerSecond = 100_000);
+
+/** At most so much longer until the fleet asks for something. */
+const UNTIL_HIT_SECONDS = 2;
+
+/** Requests meet it while it lasts. */
+const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, fault, dice) => {
+  let hits = 0;
+  const meet = (): Trouble | undefined => {
+    if (dice.next() >= fault.rate) return undefined;
+    hits++;
+    return make(fault);
+  };
+  const machines = machinesOf(there, fault);
+  for (const { troubles } of machines) troubles.add(meet);
+  await pause(fault.seconds);
+  for (let more = 0; hits === 0 && more < UNTIL_HIT_SECONDS; more += 0.05) await pause(0.05);
+  for (const { troubles } of machines) troubles.delete(meet);
+  return hits;
+};
+
+function answerOf({ how, seconds, jumpSeconds }: PlannedFault): Trouble {
+  switch (how) {
+    case "tooManyRequests":
+      return jumpSeconds > 0 ? { kind: how, retryAfterSeconds: Math.ceil(seconds) } : { kind: how };
+    case "slow":
+      return { kind: how, overMs: seconds * 600 };
+    case "oversized":
+      return { kind: how, bytes: 9 * 1024 * 1024 };
+    default:
+      return { kind: how } as Trouble;
+  }
+}
+
+const jumpWorker: Act = async (there, fault) => {
+  const machines = machinesOf(there, fault);
+  for (const machine of machines) machine.setClock(fault.jumpSeconds * 1000);
+  await pause(fault.seconds);
+  for (const machine of machines) machine.setClock(0);
+  return machines.length;
+};
+
+const jumpDatabase: Act = alone(async (there, { jumpSeconds, seconds }) => {
+  if (!there.server.hasClock) return 0;
+  await there.server.setClock(jumpSeconds);
+  try {
+    const [row] = await there.server.ask("select extract(epoch from clock_timestamp()) as now");
+    await pause(seconds);
+    return Math.abs(Number(row?.["now"]) - Date.now() / 1000 - jumpSeconds) < 2 ? 1 : 0;
+  } finally {
+    await there.server.setClock(0);
+  }
+});
+
+/** The book moves while it is read. */
+const moveOn: Act = async (there, { seconds, jumpSeconds }) => {
+  there.passTime(Math.abs(jumpSeconds));
+  await pause(seconds);
+  return 1;
+};
+
+export const ACTS: Readonly<Record<string, Act>> = {
+  "worker killed": killWorker,
+  "worker stopped": stopWorker,
+  "worker frozen": freezeWorker,
+  "PostgreSQL killed": restartServer("SIGKILL"),
+  "PostgreSQL, immediate shutdown": restartServer("SIGQUIT"),
+  "PostgreSQL, fast shutdown": restartServer("SIGINT"),
+  "backend crashed": crashBackend,
+  "backends terminated": terminate,
+  "statements cancelled": cancel,
+  "table locked": lockTable,
+  "batch rows locked": lockRows,
+  "disk full": fillDisk,
+  "disk stalls": stallDisk,
+  "no connections left": exhaust,
+  "commits late": slowCommits,
+  "database half open": halfOpen("databaseProxy"),
+  "database cut": cut("databaseProxy"),
+  "database connections dead": network("databaseProxy", (proxy) => proxy.abandon()),
+  "database slow": slow("databaseProxy"),
+  "database throttled": throttled("databaseProxy"),
+  "exchange refuses": network("exchangeProxy", (proxy) => proxy.refuse()),
+  "exchange half open": halfOpen("exchangeProxy"),
+  "exchange cut": cut("exchangeProxy"),
+  "exchange slow": slow("exchangeProxy"),
+  "exchange throttled": throttled("exchangeProxy"),
+  "answers": trouble(answerOf),
+  "pages altered": trouble(({ how }) => ({ kind: "altered", how } as Trouble)),
+  "nonsense": trouble(({ how }) => ({ kind: "nonsense", how } as Trouble)),
+  "worker's clock jumps": jumpWorker,
+  "database's clock jumps": jumpDatabase,
+  "exchange moves on": moveOn,
+};
+
+/** Whether the fleet is at what a fault waits for. */
+export async function isAt(there: Installation, when: string): Promise<boolean> {
+  const conditions: Readonly<Record<string, string>> = {
+    fetching: "select from p2p.ops_batch_markets where status = 'fetching' limit 1",
+    loading: "select from p2p.ops_batch_runs where status = 'running' and loader_id is not null",
+    idle: "select from p2p.ops_workers where doing = 'idle' limit 1",
+    "half stored": `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
+      where r.status = 'running' having avg((bm.status in ('complete', 'incomplete', 'failed'))::int) >= 0.5`,
+  };
+  await using database = there.connect();
+  return (await rowsOf(database, conditions[when] ?? "select")).length > 0;
+}
