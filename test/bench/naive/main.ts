@@ -1,0 +1,193 @@
+// deno-lint-ignore-file no-console
+// `deno task bench naive [--offers N] [--rounds N]`: the designs that most people would write against this project, the
+// same pages into databases of one server, turn by turn.
+import { parseArgs } from "node:util";
+import postgres from "postgres";
+import { figure, type Finding, repeated, table } from "../finding.ts";
+import { wholeNumbers } from "../arguments.ts";
+import { BenchDatabase, BenchServer } from "../server.ts";
+import { byPage } from "./by_page.ts";
+import { makePages, type Page } from "./pages.ts";
+import { listMarkets, storeAndLoad } from "./project.ts";
+import { rowByRow } from "./row_by_row.ts";
+import schema from "./schema.sql" with { type: "text" };
+
+/** A way to get pages into a database of its own. */
+interface Way extends AsyncDisposable {
+  readonly title: string;
+  /** Stores all pages as another batch. */
+  readonly store: (pages: readonly Page[]) => Promise<void>;
+  /** What the newest batch has. */
+  readonly stored: () => Promise<Stored>;
+}
+
+/** What every way must have stored of the same pages. */
+export interface Stored {
+  readonly offers: string;
+  readonly prices: string;
+  readonly amounts: string;
+  readonly methods: string;
+  readonly advertisers: string;
+}
+
+const PROJECT = "this project: raw pages and load_batch";
+
+const STORED_BY_PROJECT = `
+  with newest as (select max(batch_start_time) as at from p2p.ops_batch_runs)
+  select
+    count(*)::text as offers, sum(price)::text as prices, sum(available_amount)::text as amounts,
+    (select count(*)::text from p2p.fact_offer_payment_methods m where m.extraction_timestamp = (select at from newest))
+      as methods,
+    (select count(distinct advertiser_id)::text from p2p.dim_advertisers) as advertisers
+  from p2p.fact_offers o
+  where o.extraction_timestamp = (select at from newest)`;
+
+const STORED_BY_OTHERS = `
+  with newest as (select max(extraction_timestamp) as at from naive.offers)
+  select
+    count(*)::text as offers, sum(price)::text as prices, sum(available_amount)::text as amounts,
+    (select count(*)::text from naive.offer_payment_methods m where m.extraction_timestamp = (select at from newest))
+      as methods,
+    (select count(*)::text from naive.advertisers) as advertisers
+  from naive.offers o
+  where o.extraction_timestamp = (select at from newest)`;
+
+async function otherWay(
+  adminUrl: string,
+  title: string,
+  store: (sql: postgres.Sql, pages: readonly Page[], connections: number) => Promise<void>,
+  connections: number,
+): Promise<Way> {
+  const created = await BenchDatabase.create(adminUrl);
+  const { database } = created;
+  await database.runScript(schema, 60);
+  const sql = postgres(database.url, { max: connections });
+  return {
+    title,
+    store: (pages) => store(sql, pages, connections),
+    stored: async () => await only(created, STORED_BY_OTHERS),
+    [Symbol.asyncDispose]: async () => {
+      await sql.end();
+      await created[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function projectsWay(adminUrl: string, pages: readonly Page[]): Promise<Way> {
+  const created = await BenchDatabase.migrated(adminUrl);
+  await listMarkets(created.database, pages);
+  return {
+    title: PROJECT,
+    store: (pages) => storeAndLoad(created.database, pages),
+    stored: async () => await only(created, STORED_BY_PROJECT),
+    [Symbol.asyncDispose]: () => created[Symbol.asyncDispose](),
+  };
+}
+
+async function only({ database }: BenchDatabase, statement: string): Promise<Stored> {
+  const [row] = await database.run(statement, [], 60);
+  return row as unknown as Stored;
+}
+
+/** Seconds of each round by way; the first title is this project's. */
+export type Rounds = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * Stores the same pages in every way, `rounds` times, in another order each time.
+ * @throws where two ways stored something else: the comparison would be void
+ */
+export async function race(
+  adminUrl: string,
+  pages: readonly Page[],
+  rounds: number,
+  tell: (line: string) => void = () => {},
+): Promise<{ seconds: Rounds; stored: Stored }> {
+  await using stack = new AsyncDisposableStack();
+  const ways = [
+    stack.use(await projectsWay(adminUrl, pages)),
+    stack.use(await otherWay(adminUrl, "arrays, five statements a page, 2 connections", byPage, 2)),
+    stack.use(await otherWay(adminUrl, "row by row, pool of 20", rowByRow, 20)),
+    stack.use(await otherWay(adminUrl, "row by row, 1 connection", rowByRow, 1)),
+  ];
+  const seconds = new Map<string, number[]>(ways.map(({ title }) => [title, []]));
+  let expected: Stored | undefined;
+  for (let round = 0; round < rounds; round++) {
+    for (const { title, store, stored } of round % 2 === 0 ? ways : ways.toReversed()) {
+      const began = performance.now();
+      await store(pages);
+      seconds.get(title)?.push((performance.now() - began) / 1000);
+      tell(
+        `round ${round + 1} of ${rounds}: ${title}: ${seconds.get(title)?.at(-1)?.toFixed(1)} s`,
+      );
+      const found = await stored();
+      expected ??= found;
+      if (JSON.stringify(found) !== JSON.stringify(expected)) {
+        throw new Error(
+          `void: ${title} stored ${JSON.stringify(found)}, others ${JSON.stringify(expected)}`,
+        );
+      }
+    }
+  }
+  if (expected === undefined) throw new Error("no round");
+  return { seconds, stored: expected };
+}
+
+export async function benchNaive(args: readonly string[]): Promise<Finding[]> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      offers: { type: "string", default: "10000" },
+      rounds: { type: "string", default: "3" },
+      seed: { type: "string", default: "1" },
+    },
+  });
+  const { offers, rounds, seed } = wholeNumbers(values, { offers: 100, rounds: 1, seed: 0 });
+  const pages = makePages(offers, seed);
+  await using server = await BenchServer.start();
+  const { seconds, stored } = await race(server.cluster.url, pages, rounds, console.error);
+  const own = seconds.get(PROJECT) ?? [];
+  const count = Number(stored.offers);
+  const megabytes = pages.reduce((sum, { body }) => sum + body.bytes, 0) / 1e6;
+  console.log(
+    `${count.toLocaleString("en")} offers on ${pages.length.toLocaleString("en")} pages ` +
+      `(${
+        megabytes.toFixed(0)
+      } MB), ${rounds} rounds; each round every way stores the same pages as another batch. ` +
+      `All stored the same: prices add up to ${stored.prices}, ${stored.methods} payment methods of offers, ` +
+      `${stored.advertisers} advertisers. Only this project keeps the raw pages, and makes books and checks.\n`,
+  );
+  const ratios = new Map(
+    [...seconds].map(([title, each]) => [title, repeated(each.map((s, i) => s / (own[i] ?? NaN)))]),
+  );
+  console.log(table(
+    ["way", "first batch s", "next batches s", "offers/s", "× this project", "spread"],
+    [...seconds].map(([title, [first = NaN, ...next]]) => {
+      const later = repeated(next.length > 0 ? next : [first]);
+      const ratio = ratios.get(title);
+      return [
+        title,
+        figure(first),
+        later.spread.map(figure).join(" – "),
+        figure(count / later.value),
+        figure(ratio?.value ?? NaN),
+        (ratio?.spread ?? []).map(figure).join(" – "),
+      ];
+    }),
+  ));
+  const findings = [...ratios].filter(([title]) => title !== PROJECT).map(([title, ratio]) => ({
+    scenario: "naive",
+    what: `${title} ÷ this project, seconds`,
+    unit: "×" as const,
+    ...ratio,
+  }));
+  return [
+    ...findings,
+    {
+      scenario: "naive",
+      what: "this project, pages to facts, no fetching",
+      unit: "offers/s",
+      ...repeated(own.map((each) => count / each)),
+      target: { atLeast: 12_000 },
+    },
+  ];
+}
