@@ -26,18 +26,27 @@ export function figure(value: number): string {
   });
 }
 
-/** A markdown table that is also readable in a terminal; all columns but the first are aligned to the right. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/**
+ * A markdown table that is also readable in a terminal.
+ * @param texts columns that are aligned to the left; the others are numbers
+ */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  texts = 1,
+): string {
   const widths = head.map((_, i) =>
     Math.max(3, ...[head, ...rows].map((cells) => (cells[i] ?? "").length))
   );
   const line = (cells: readonly string[]): string => {
     const padded = widths.map((width, i) =>
-      i === 0 ? (cells[i] ?? "").padEnd(width) : (cells[i] ?? "").padStart(width)
+      i < texts ? (cells[i] ?? "").padEnd(width) : (cells[i] ?? "").padStart(width)
     );
     return `| ${padded.join(" | ")} |`;
   };
-  const rule = widths.map((width, i) => i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`);
+  const rule = widths.map((width, i) =>
+    i < texts ? "-".repeat(width) : `${"-".repeat(width - 1)}:`
+  );
   return [line(head), `| ${rule.join(" | ")} |`, ...rows.map(line)].join("\n");
 }
 
@@ -61,6 +70,7 @@ export function summary(findings: readonly Finding[]): string {
         met === undefined ? "" : met ? "yes" : "**no**",
       ];
     }),
+    2,
   );
 }
 

@@ -79,10 +79,7 @@ function indexUse({ title, queries, scans }: TierReport): string {
   }
   const unused = [...scans].filter(([, count]) => count === 0).map(([name]) => name);
   return `### Indexes, ${title}\n\n` +
-    table(
-      ["index", "queries"],
-      [...used].sort().map(([index, names]) => [index, names.join(", ")]),
-    ) +
+    [...used].sort().map(([index, names]) => `- ${index}: ${names.join(", ")}`).join("\n") +
     `\n\nNever scanned, neither by loads nor by queries: ${unused.join(", ") || "none"}`;
 }
 
@@ -139,20 +136,19 @@ export function findingsOf(world: World, { title, loads, queries, sizes }: TierR
     if (chosen.length === 0) continue;
     const slowest = chosen.reduce((a, b) => a.first.p95 > b.first.p95 ? a : b);
     const kept = chosen.filter((query) => !misses(query)).length;
-    const goal = isOnAggregates ? GOAL.aggregates : GOAL.facts;
+    const relations = isOnAggregates ? "aggregates" : "facts";
+    const goal = GOAL[relations];
     findings.push(
       {
         scenario: "queries",
-        what: `${of}: slowest p95 of ${chosen.length} queries on ${
-          isOnAggregates ? "aggregates" : "facts"
-        } (${slowest.name})`,
+        what: `${of}: slowest p95 of ${chosen.length} queries on ${relations} (${slowest.name})`,
         value: slowest.first.p95,
         unit: "ms",
         target: { atMost: goal },
       },
       {
         scenario: "queries",
-        what: `… of which keep below ${goal} ms at their p95`,
+        what: `${of}: queries on ${relations} with p95 below ${goal} ms`,
         value: 100 * kept / chosen.length,
         unit: "%",
         target: { atLeast: 95 },

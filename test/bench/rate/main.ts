@@ -82,7 +82,7 @@ export async function benchRate(args: readonly string[]): Promise<Finding[]> {
       }
     }
     lines.push(
-      table(["limit a minute", "way", "of the limit", "refused", "minutes to 85 %"], rows),
+      table(["limit a minute", "way", "of the limit", "refused", "minutes to 85 %"], rows, 2),
     );
   }
   console.log(lines.slice(1).join("\n"));
