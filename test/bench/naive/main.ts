@@ -4,6 +4,7 @@
 import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { figure, type Finding, repeated, table } from "../finding.ts";
+import type { Database } from "../../../src/database/connection.ts";
 import { wholeNumbers } from "../arguments.ts";
 import { BenchDatabase, BenchServer } from "../server.ts";
 import { byPage } from "./by_page.ts";
@@ -13,7 +14,7 @@ import { rowByRow } from "./row_by_row.ts";
 import schema from "./schema.sql" with { type: "text" };
 
 /** A way to get pages into a database of its own. */
-interface Way extends AsyncDisposable {
+export interface Way extends AsyncDisposable {
   readonly title: string;
   /** Stores all pages as another batch. */
   readonly store: (pages: readonly Page[]) => Promise<void>;
@@ -73,8 +74,10 @@ async function otherWay(
   };
 }
 
-async function projectsWay(adminUrl: string, pages: readonly Page[]): Promise<Way> {
-  const created = await BenchDatabase.migrated(adminUrl);
+/** A database of its own. */
+type Own = AsyncDisposable & { readonly database: Database };
+
+async function projectsWay(created: Own, pages: readonly Page[]): Promise<Way> {
   await listMarkets(created.database, pages);
   return {
     title: PROJECT,
@@ -84,41 +87,50 @@ async function projectsWay(adminUrl: string, pages: readonly Page[]): Promise<Wa
   };
 }
 
-async function only({ database }: BenchDatabase, statement: string): Promise<Stored> {
+async function only({ database }: Own, statement: string): Promise<Stored> {
   const [row] = await database.run(statement, [], 60);
   return row as unknown as Stored;
 }
 
-/** Seconds of each round by way; the first title is this project's. */
-export type Rounds = ReadonlyMap<string, readonly number[]>;
-
 /**
- * Stores the same pages in every way, `rounds` times, in another order each time.
- * @throws where two ways stored something else: the comparison would be void
+ * The ways that are compared, each with an empty database; this project's first.
+ * @param migrated makes an empty database with schema p2p
  */
-export async function race(
+export async function waysOn(
   adminUrl: string,
   pages: readonly Page[],
-  rounds: number,
-  tell: (line: string) => void = () => {},
-): Promise<{ seconds: Rounds; stored: Stored }> {
+  migrated: () => Promise<Own> = () => BenchDatabase.migrated(adminUrl),
+): Promise<AsyncDisposable & { readonly ways: readonly Way[] }> {
   await using stack = new AsyncDisposableStack();
   const ways = [
-    stack.use(await projectsWay(adminUrl, pages)),
+    stack.use(await projectsWay(await migrated(), pages)),
     stack.use(await otherWay(adminUrl, "arrays, five statements a page, 2 connections", byPage, 2)),
     stack.use(await otherWay(adminUrl, "row by row, pool of 20", rowByRow, 20)),
     stack.use(await otherWay(adminUrl, "row by row, 1 connection", rowByRow, 1)),
   ];
+  return Object.assign(stack.move(), { ways });
+}
+
+/**
+ * Stores the same pages in every way, `rounds` times, in the other order every second time.
+ * @returns seconds of each round by title
+ * @throws where two ways stored something else: the comparison would be void
+ */
+export async function race(
+  ways: readonly Way[],
+  pages: readonly Page[],
+  rounds: number,
+  tell: (line: string) => void = () => {},
+): Promise<{ seconds: ReadonlyMap<string, readonly number[]>; stored: Stored }> {
   const seconds = new Map<string, number[]>(ways.map(({ title }) => [title, []]));
   let expected: Stored | undefined;
   for (let round = 0; round < rounds; round++) {
     for (const { title, store, stored } of round % 2 === 0 ? ways : ways.toReversed()) {
       const began = performance.now();
       await store(pages);
-      seconds.get(title)?.push((performance.now() - began) / 1000);
-      tell(
-        `round ${round + 1} of ${rounds}: ${title}: ${seconds.get(title)?.at(-1)?.toFixed(1)} s`,
-      );
+      const took = (performance.now() - began) / 1000;
+      seconds.get(title)?.push(took);
+      tell(`round ${round + 1} of ${rounds}: ${title}: ${took.toFixed(1)} s`);
       const found = await stored();
       expected ??= found;
       if (JSON.stringify(found) !== JSON.stringify(expected)) {
@@ -144,7 +156,8 @@ export async function benchNaive(args: readonly string[]): Promise<Finding[]> {
   const { offers, rounds, seed } = wholeNumbers(values, { offers: 100, rounds: 1, seed: 0 });
   const pages = makePages(offers, seed);
   await using server = await BenchServer.start();
-  const { seconds, stored } = await race(server.cluster.url, pages, rounds, console.error);
+  await using compared = await waysOn(server.cluster.url, pages);
+  const { seconds, stored } = await race(compared.ways, pages, rounds, console.error);
   const own = seconds.get(PROJECT) ?? [];
   const count = Number(stored.offers);
   const megabytes = pages.reduce((sum, { body }) => sum + body.bytes, 0) / 1e6;
