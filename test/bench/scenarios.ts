@@ -25,7 +25,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   naive: {
     about:
       "The designs that most people would write against this project: same pages, same server, turn by turn.",
-    usage: "--offers 10000 --rounds 3 --seed 1",
+    usage: "--offers 10000 --rounds 4 --seed 1",
     run: benchNaive,
     inAll: [],
   },

@@ -1,6 +1,6 @@
 // What `deno task bench naive` compares stores the same: else its ratios would say nothing.
 import { deepStrictEqual, ok, rejects } from "node:assert/strict";
-import { race, type Way, waysOn } from "../bench/naive/main.ts";
+import { race, type Way, waysOn } from "../bench/naive/ways.ts";
 import { makePages } from "../bench/naive/pages.ts";
 import { adminUrl, testDatabase } from "../support/database.ts";
 

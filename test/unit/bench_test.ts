@@ -4,6 +4,7 @@ import { wholeNumbers } from "../bench/arguments.ts";
 import { readCommandLine, USAGE } from "../bench/command_line.ts";
 import { figure, type Finding, isMet, repeated, summary } from "../bench/finding.ts";
 import { percentiles } from "../bench/history/queries.ts";
+import { compare } from "../bench/naive/main.ts";
 import { SCENARIOS } from "../bench/scenarios.ts";
 import { growthOf, sizesOf } from "../bench/sizes.ts";
 import { EXIT, UsageError } from "../../src/errors.ts";
@@ -41,6 +42,16 @@ Deno.test("numbers of repetitions: the middle, least and most; percentiles are v
     "100.0",
     "1,235",
   ]);
+});
+
+Deno.test("a design is compared batch by batch: the first alone, of the next the least of each", () => {
+  const { firstRatio, ratio, spread, next } = compare("naive", [8, 4, 6, 5], [2, 2, 1, 5]);
+  deepStrictEqual({ firstRatio, ratio, spread, next }, {
+    firstRatio: 4,
+    ratio: 4,
+    spread: [1, 6],
+    next: [4, 6, 5],
+  });
 });
 
 Deno.test("growth is against the size before", () => {
