@@ -5,14 +5,14 @@ import { parseArgs } from "node:util";
 import { UsageError } from "../../src/errors.ts";
 import { wholeNumbers } from "./arguments.ts";
 import { figure, type Finding, table } from "./finding.ts";
-import { completed, once, startSimulator } from "./processes.ts";
+import { completed, once, SOME_MARKETS, startSimulator } from "./processes.ts";
 import { BenchDatabase, BenchServer } from "./server.ts";
 
 export async function benchConcurrency(args: readonly string[]): Promise<Finding[]> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      offers: { type: "string", default: "1000" },
+      offers: { type: "string", default: "5000" },
       "latency-ms": { type: "string", default: "100" },
       workers: { type: "string", default: "1,5,20,50,100" },
     },
@@ -31,6 +31,7 @@ export async function benchConcurrency(args: readonly string[]): Promise<Finding
     console.error(`${workers} markets at once`);
     const { summary, peakBytes } = await once(created.database.url, simulator.url, {
       MAX_WORKERS: String(workers),
+      MARKETS: SOME_MARKETS,
     });
     completed(summary);
     return {

@@ -7,10 +7,9 @@ import { rowsOf } from "../support/batches.ts";
 import { eventually } from "../support/program.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { figure, type Finding, table } from "./finding.ts";
-import { once } from "./processes.ts";
+import { once, SOME_MARKETS } from "./processes.ts";
 
 const REQUESTS_PER_MINUTE = 600;
-const MARKETS = "CNY/*,UAH/*,VES/*,JPY/*,DZD/*,BDT/*,AZN/*,TRY/*,QAR/*,CLP/*,LKR/*,IDR/*";
 
 interface Outcome {
   readonly seconds: number;
@@ -28,7 +27,7 @@ async function batchBy(workers: number, isOneKilled: boolean): Promise<Outcome> 
     seed: 1,
     tickSeconds: 3600,
     logFolder,
-    markets: MARKETS,
+    markets: SOME_MARKETS,
     offers: 10_000,
     latencyMs: 100,
     requestsPerMinute: REQUESTS_PER_MINUTE,

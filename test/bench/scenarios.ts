@@ -38,7 +38,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   concurrency: {
     about:
       "1 to 100 markets in parallel (MAX_WORKERS), at an exchange that takes 100 ms for an answer.",
-    usage: "--offers 1000 --latency-ms 100 --workers 1,5,20,50,100",
+    usage: "--offers 5000 --latency-ms 100 --workers 1,5,20,50,100",
     run: benchConcurrency,
     inAll: [],
   },
