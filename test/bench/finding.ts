@@ -4,7 +4,7 @@ export interface Finding {
   /** What is measured, or compared with what. */
   readonly what: string;
   readonly value: number;
-  /** `×` for ratios. */
+  /** `×` for ratios, nothing for counts. */
   readonly unit: "×" | "s" | "ms" | "MB" | "bytes" | "offers/s" | "%" | "";
   /** Least and most of the repetitions. */
   readonly spread?: readonly [least: number, most: number];
@@ -57,16 +57,17 @@ export function summary(findings: readonly Finding[]): string {
     findings.map((finding) => {
       const { scenario, what, value, unit, spread, target } = finding;
       const met = isMet(finding);
+      const shown = (number: number) => unit === "" ? number.toLocaleString("en") : figure(number);
       return [
         scenario,
         what,
-        `${figure(value)} ${unit}`.trim(),
-        spread === undefined ? "" : spread.map(figure).join(" – "),
+        `${shown(value)} ${unit}`.trim(),
+        spread === undefined ? "" : spread.map(shown).join(" – "),
         target === undefined
           ? ""
           : "atMost" in target
-          ? `≤ ${figure(target.atMost)}`
-          : `≥ ${figure(target.atLeast)}`,
+          ? `≤ ${shown(target.atMost)}`
+          : `≥ ${shown(target.atLeast)}`,
         met === undefined ? "" : met ? "yes" : "**no**",
       ];
     }),

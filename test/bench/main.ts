@@ -52,14 +52,15 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const minutes = (performance.now() - began) / 60_000;
   console.log(
-    `\n## Summary\n\n${at.slice(0, 16).replace("T", " ")} UTC, ${minutes.toFixed(0)} minutes\n`,
+    `\n## Summary\n\n${at.slice(0, 16).replace("T", " ")} UTC, ${minutes.toFixed(1)} minutes\n`,
   );
   for (const [name, value] of Object.entries(where)) console.log(`- ${name}: ${value}`);
   console.log(`\n${summary(findings)}`);
-  const missed = findings.filter((finding) => isMet(finding) === false);
-  console.log(
-    missed.length === 0 ? "\nEvery target is met." : `\n${missed.length} missed targets.`,
-  );
+  const verdicts = findings.map(isMet).filter((met) => met !== undefined);
+  const missed = verdicts.filter((met) => !met).length;
+  if (verdicts.length > 0) {
+    console.log(`\nTargets: ${verdicts.length - missed} met, ${missed} missed.`);
+  }
   for (const { scenario, error } of broken) console.log(`\n**${scenario} broke off: ${error}**`);
   if (jsonFile !== undefined) {
     const told = findings.map((finding) => ({ ...finding, met: isMet(finding) ?? null }));

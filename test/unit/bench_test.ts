@@ -20,12 +20,14 @@ Deno.test("a target is met at the limit itself, and a missed one says so plainly
   const told = summary([
     { ...FINDING, spread: [1.25, 1700], target: { atMost: 1 } },
     { ...FINDING, value: 12_345.6, unit: "offers/s", target: { atLeast: 12_000 } },
+    { ...FINDING, value: 0, unit: "", target: { atMost: 0 } },
   ]);
   deepStrictEqual(told.split("\n"), [
     "| scenario | what        |          number |       spread |   target |    met |",
     "| -------- | ----------- | --------------: | -----------: | -------: | -----: |",
     "| limit    | ours ÷ bare |          1.50 × | 1.25 – 1,700 |   ≤ 1.00 | **no** |",
     "| limit    | ours ÷ bare | 12,346 offers/s |              | ≥ 12,000 |    yes |",
+    "| limit    | ours ÷ bare |               0 |              |      ≤ 0 |    yes |",
   ]);
 });
 
