@@ -54,7 +54,12 @@ export class BenchDatabase implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.database[Symbol.asyncDispose]();
-    await administer(this.adminUrl, `drop database ${this.name} with (force)`);
+    // Not `with (force)`: that wants to end autovacuum itself, which only a superuser may; a plain drop asks it to go.
+    await administer(
+      this.adminUrl,
+      `select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '${this.name}' and usename = current_user`,
+    );
+    await administer(this.adminUrl, `drop database ${this.name}`);
   }
 }
 
