@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console
 // `deno task bench`: every scenario, each with its tables, and at the end one table of what they found. Markdown goes to
 // stdout, how far it is to stderr. `deno task bench <scenario> [its options]`: one of them. See docs/bench.md.
-import { EXIT, P2pError, UsageError } from "../../src/errors.ts";
+import { describe, EXIT, P2pError, UsageError } from "../../src/errors.ts";
 import { configureLog } from "../../src/log.ts";
 import { readCommandLine, USAGE } from "./command_line.ts";
 import { type Finding, isMet, summary } from "./finding.ts";
@@ -42,11 +42,8 @@ async function main(args: readonly string[]): Promise<number> {
       findings.push(...await run(given));
     } catch (error) {
       if (error instanceof UsageError || isParseError(error)) throw error;
-      console.error(error);
-      broken.push({
-        scenario: name,
-        error: error instanceof Error ? error.message : String(error),
-      });
+      console.error(error, error instanceof SuppressedError ? error.suppressed : "");
+      broken.push({ scenario: name, error: reasonOf(error) });
     }
     console.log(`\n(${((performance.now() - start) / 60_000).toFixed(1)} minutes)`);
   }
@@ -68,6 +65,11 @@ async function main(args: readonly string[]): Promise<number> {
     await Deno.writeTextFile(jsonFile, JSON.stringify(document, null, 2) + "\n");
   }
   return broken.length > 0 ? EXIT.batchIncomplete : EXIT.done;
+}
+
+/** What broke, not what failed while it was cleared away. */
+function reasonOf(error: unknown): string {
+  return error instanceof SuppressedError ? reasonOf(error.suppressed) : describe(error);
 }
 
 /** Of node's parseArgs: an option that a scenario does not have. */
