@@ -6,10 +6,10 @@ import { World } from "../chaos/world.ts";
 import { rowsOf } from "../support/batches.ts";
 import { eventually } from "../support/program.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
-import { once } from "./processes.ts";
+import { figure, type Finding, table } from "./finding.ts";
+import { once, SOME_MARKETS } from "./processes.ts";
 
 const REQUESTS_PER_MINUTE = 600;
-const MARKETS = "CNY/*,UAH/*,VES/*,JPY/*,DZD/*,BDT/*,AZN/*,TRY/*,QAR/*,CLP/*,LKR/*,IDR/*";
 
 interface Outcome {
   readonly seconds: number;
@@ -27,7 +27,7 @@ async function batchBy(workers: number, isOneKilled: boolean): Promise<Outcome> 
     seed: 1,
     tickSeconds: 3600,
     logFolder,
-    markets: MARKETS,
+    markets: SOME_MARKETS,
     offers: 10_000,
     latencyMs: 100,
     requestsPerMinute: REQUESTS_PER_MINUTE,
@@ -94,22 +94,42 @@ async function learnSizes({ options, postgres }: World): Promise<void> {
   await simulator.close();
 }
 
-export async function benchFleet(): Promise<void> {
-  console.log(`each worker has its own address, good for ${REQUESTS_PER_MINUTE} requests/min\n`);
-  console.log(`${"".padEnd(26)}  seconds  of one  fetching  of one    pages  sent twice`);
-  const alone = await batchBy(1, false);
-  const tell = (title: string, outcome: Outcome): void => {
-    const cells = (["seconds", "fetchingSeconds"] as const).flatMap((column) => [
-      outcome[column].toFixed(1).padStart(column === "seconds" ? 9 : 10),
-      `${(100 * outcome[column] / alone[column]).toFixed(0)} %`.padStart(8),
-    ]);
-    const counts = String(outcome.pages).padStart(9) + String(outcome.repeated).padStart(12);
-    console.log(title.padEnd(26) + cells.join("") + counts);
-  };
-  tell("one worker", alone);
-  tell("three workers", await batchBy(3, false));
-  tell("three, one of them killed", await batchBy(3, true));
+export async function benchFleet(): Promise<Finding[]> {
+  const outcomes: [string, Outcome][] = [];
+  for (
+    const [title, workers, isOneKilled] of [
+      ["one worker", 1, false],
+      ["three workers", 3, false],
+      ["three, one of them killed", 3, true],
+    ] as const
+  ) {
+    console.error(title);
+    outcomes.push([title, await batchBy(workers, isOneKilled)]);
+  }
+  const [[, alone] = []] = outcomes;
+  const rows = outcomes.map(([title, { seconds, fetchingSeconds, pages, repeated }]) => [
+    title,
+    ...[
+      seconds,
+      seconds / (alone?.seconds ?? NaN),
+      fetchingSeconds,
+      fetchingSeconds / (alone?.fetchingSeconds ?? NaN),
+    ].map(figure),
+    String(pages),
+    String(repeated),
+  ]);
   console.log(
-    "\nnothing is missing and nothing is there twice, compared with what the exchange served",
+    `Each worker has its own address, good for ${REQUESTS_PER_MINUTE} requests a minute. Nothing is missing and nothing is ` +
+      "there twice, compared with what the exchange served.\n",
   );
+  console.log(table(
+    ["", "batch s", "× one worker", "fetching s", "× one worker", "pages", "sent twice"],
+    rows,
+  ));
+  return outcomes.slice(1).map(([title, { fetchingSeconds }]) => ({
+    scenario: "fleet",
+    what: `${title} ÷ one worker, seconds of fetching`,
+    value: fetchingSeconds / (alone?.fetchingSeconds ?? NaN),
+    unit: "×",
+  }));
 }

@@ -1,93 +1,87 @@
 // deno-lint-ignore-file no-console
-// `deno task bench [offers …]`: a whole batch through the worker's own process, the simulator in another one, the
-// embedded PostgreSQL as it is for users (fsync on), all on this machine. Prints one row a market size.
-// `deno task bench history …`: months of history, see history/main.ts.
-// `deno task bench fleet`: one worker against three. `deno task bench bounded`: memory where others are slow.
-// `deno task bench rate`: how near to a hidden limit it comes, see rate/main.ts.
-import { Database } from "../../src/database/connection.ts";
-import { migrate } from "../../src/database/migrate.ts";
-import { openCluster } from "../../src/embedded/cluster.ts";
+// `deno task bench`: every scenario, each with its tables, and at the end one table of what they found. Markdown goes to
+// stdout, how far it is to stderr. `deno task bench <scenario> [its options]`: one of them. See docs/bench.md.
+import { describe, EXIT, P2pError, UsageError } from "../../src/errors.ts";
 import { configureLog } from "../../src/log.ts";
-import { benchHistory } from "./history/main.ts";
-import { benchRate } from "./rate/main.ts";
-import { bareInsertSeconds } from "./bare_insert.ts";
-import { benchBounded } from "./bounded.ts";
-import { benchFleet } from "./fleet.ts";
-import { once, startSimulator } from "./processes.ts";
+import { readCommandLine, USAGE } from "./command_line.ts";
+import { type Finding, isMet, summary } from "./finding.ts";
+import { describeMachine, type Machine } from "./machine.ts";
+import { SCENARIOS } from "./scenarios.ts";
+import { BenchDatabase, BenchServer } from "./server.ts";
 
-/** A first batch numbers every advert and advertiser; the second one is what a service does all day. */
-const BATCHES = 2;
-
-function row(cells: readonly (string | number)[]): string {
-  const [title = "", ...numbers] = cells.map(String);
-  return title.padEnd(20) + numbers.map((cell) => cell.padStart(12)).join("");
+interface Broken {
+  readonly scenario: string;
+  readonly error: string;
 }
 
-await configureLog("warning", "text");
-const named: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
-  history: benchHistory,
-  fleet: benchFleet,
-  bounded: benchBounded,
-  rate: benchRate,
-};
-const bench = named[Deno.args[0] ?? ""];
-if (bench !== undefined) {
-  await bench(Deno.args.slice(1));
-  Deno.exit(0);
+async function machine(): Promise<Machine> {
+  await using server = await BenchServer.start();
+  await using created = await BenchDatabase.migrated(server.cluster.url);
+  return await describeMachine(created.database);
 }
-const folder = await Deno.makeTempDir({ prefix: "p2p-bench-" });
-await Deno.chmod(folder, 0o755);
-console.log(
-  `${navigator.hardwareConcurrency} cores, ${Deno.build.os} ${Deno.build.arch}, Deno ${Deno.version.deno}\n`,
-);
-console.log(
-  row([
-    "batch",
-    "offers",
-    "pages",
-    "MB",
-    "fetch s",
-    "load s",
-    "offers/s",
-    "MB/s",
-    "RSS MB",
-    "load ÷ bare",
-  ]),
-);
-try {
-  await using cluster = await openCluster({ dataDir: `${folder}/data`, purpose: "bench" }).then((
-    opened,
-  ) => Object.assign(opened, { [Symbol.asyncDispose]: () => opened.close() }));
-  for (const offers of Deno.args.length > 0 ? Deno.args.map(Number) : [1_000, 10_000, 50_000]) {
-    const name = `bench_${offers}`;
-    await using admin = new Database(cluster.url, { applicationName: "bench", connections: 1 });
-    await admin.run(`create database ${name}`, [], 60);
-    const url = new URL(cluster.url);
-    url.pathname = `/${name}`;
-    await using database = new Database(url.href, { applicationName: "bench", connections: 1 });
-    await migrate(database);
-    const simulator = await startSimulator(offers);
-    for (let batch = 1; batch <= BATCHES; batch++) {
-      const { summary, peakBytes } = await once(url.href, simulator.url);
-      const { fetching, loading } = summary.stage_seconds;
-      const seconds = fetching + loading;
-      console.log(row([
-        `${offers} offers, no. ${batch}`,
-        summary.offers_inserted,
-        summary.pages,
-        (summary.page_bytes / 1e6).toFixed(0),
-        fetching.toFixed(1),
-        loading.toFixed(1),
-        (summary.offers_inserted / seconds).toFixed(0),
-        (summary.page_bytes / 1e6 / fetching).toFixed(1),
-        (peakBytes / 1e6).toFixed(0),
-        (loading / await bareInsertSeconds(database)).toFixed(2),
-      ]));
-      if (summary.status !== "completed") throw new Error(`batch ${summary.status}`);
-    }
-    simulator.process.kill("SIGTERM");
-    await simulator.process.status;
+
+async function main(args: readonly string[]): Promise<number> {
+  const { isHelp, only, options, jsonFile } = readCommandLine(args);
+  if (isHelp) {
+    console.log(USAGE);
+    return EXIT.done;
   }
-} finally {
-  await Deno.remove(folder, { recursive: true });
+  await configureLog("warning", "text");
+  if (jsonFile !== undefined) await Deno.writeTextFile(jsonFile, ""); // better now than after 25 minutes
+  const began = performance.now();
+  const at = new Date().toISOString();
+  const where = await machine();
+  const findings: Finding[] = [];
+  const broken: Broken[] = [];
+  for (const [name, { about, run, inAll }] of Object.entries(SCENARIOS)) {
+    const given = only === undefined ? inAll : only === name ? options : undefined;
+    if (given === undefined) continue;
+    console.log(`\n## ${[name, ...given].join(" ")}\n\n${about}\n`);
+    const start = performance.now();
+    try {
+      findings.push(...await run(given));
+    } catch (error) {
+      if (error instanceof UsageError || isParseError(error)) throw error;
+      console.error(error, error instanceof SuppressedError ? error.suppressed : "");
+      broken.push({ scenario: name, error: reasonOf(error) });
+    }
+    console.log(`\n(${((performance.now() - start) / 60_000).toFixed(1)} minutes)`);
+  }
+  const minutes = (performance.now() - began) / 60_000;
+  console.log(
+    `\n## Summary\n\n${at.slice(0, 16).replace("T", " ")} UTC, ${minutes.toFixed(1)} minutes\n`,
+  );
+  for (const [name, value] of Object.entries(where)) console.log(`- ${name}: ${value}`);
+  console.log(`\n${summary(findings)}`);
+  const verdicts = findings.map(isMet).filter((met) => met !== undefined);
+  const missed = verdicts.filter((met) => !met).length;
+  if (verdicts.length > 0) {
+    console.log(`\nTargets: ${verdicts.length - missed} met, ${missed} missed.`);
+  }
+  for (const { scenario, error } of broken) console.log(`\n**${scenario} broke off: ${error}**`);
+  if (jsonFile !== undefined) {
+    const told = findings.map((finding) => ({ ...finding, met: isMet(finding) ?? null }));
+    const document = { at, minutes, machine: where, findings: told, broken };
+    await Deno.writeTextFile(jsonFile, JSON.stringify(document, null, 2) + "\n");
+  }
+  return broken.length > 0 ? EXIT.batchIncomplete : EXIT.done;
+}
+
+/** What broke, not what failed while it was cleared away. */
+function reasonOf(error: unknown): string {
+  return error instanceof SuppressedError ? reasonOf(error.suppressed) : describe(error);
+}
+
+/** Of node's parseArgs: an option that a scenario does not have. */
+function isParseError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error &&
+    String(error.code).startsWith("ERR_PARSE_ARGS");
+}
+
+try {
+  Deno.exit(await main(Deno.args));
+} catch (error) {
+  if (!(error instanceof P2pError) && !isParseError(error)) throw error;
+  console.error(`${error.message}\n\n${USAGE}`);
+  Deno.exit(error instanceof P2pError ? error.exitCode : EXIT.usage);
 }

@@ -11,14 +11,22 @@ export interface Summary {
   readonly stage_seconds: { readonly fetching: number; readonly loading: number };
 }
 
+/** Twelve fiats, where the whole market has too many pages to wait for each. */
+export const SOME_MARKETS =
+  "CNY/*,UAH/*,VES/*,JPY/*,DZD/*,BDT/*,AZN/*,TRY/*,QAR/*,CLP/*,LKR/*,IDR/*";
+
 /** The worker as `deno task p2p` runs it, with the limits on V8's memory that the task sets. */
 const [, ...WORKER] = manifest.tasks.p2p.command.split(" ");
+
+export interface SimulatorProcess extends AsyncDisposable {
+  readonly url: string;
+}
 
 /** @param more options of `simulate` */
 export async function startSimulator(
   offers: number,
   ...more: string[]
-): Promise<{ url: string; process: Deno.ChildProcess }> {
+): Promise<SimulatorProcess> {
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "main.ts", "simulate", "--port", "0", "--offers", String(offers), ...more],
     stdout: "piped",
@@ -27,7 +35,18 @@ export async function startSimulator(
   const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const { value } = await reader.read();
   reader.releaseLock();
-  return { url: (value ?? "").trim(), process };
+  return {
+    url: (value ?? "").trim(),
+    [Symbol.asyncDispose]: async () => {
+      process.kill("SIGTERM");
+      await process.status;
+    },
+  };
+}
+
+/** @throws when the batch did not end `completed`: there is nothing to measure */
+export function completed({ status }: Summary): void {
+  if (status !== "completed") throw new Error(`the batch ended ${status}`);
 }
 
 /** One batch as fast as it goes. */
@@ -50,6 +69,8 @@ export async function once(
     stdout: "piped",
   }).spawn();
   const memory = peakMemoryOf(process);
-  const { stdout } = await process.output();
-  return { summary: JSON.parse(new TextDecoder().decode(stdout)), peakBytes: await memory };
+  const { stdout, code } = await process.output();
+  const text = new TextDecoder().decode(stdout);
+  if (text === "") throw new Error(`once printed no summary: exit ${code}`);
+  return { summary: JSON.parse(text), peakBytes: await memory };
 }

@@ -17,6 +17,7 @@ export interface QueryTimes {
 export interface Percentiles {
   readonly p50: number;
   readonly p95: number;
+  readonly max: number;
 }
 
 interface Query {
@@ -66,7 +67,7 @@ function bind(text: string, question: Row): { statement: string; parameters: str
 export function percentiles(times: readonly number[]): Percentiles {
   const sorted = [...times].sort((a, b) => a - b);
   const at = (share: number): number => sorted[Math.ceil(share * sorted.length) - 1] ?? NaN;
-  return { p50: at(0.5), p95: at(0.95) };
+  return { p50: at(0.5), p95: at(0.95), max: at(1) };
 }
 
 /** The tables' own names of indexes: those of partitions and chunks carry the name of their part. */

@@ -1,9 +1,11 @@
 // deno-lint-ignore-file no-console
-// `deno task bench rate [--seed N]`: how near to an exchange's hidden limit the program comes, in simulated time (about ten
-// minutes of real time). Prints a table, and writes docs/rate-experiment.md and docs/rate-experiment.svg.
+// `deno task bench rate [--seed N] [--write]`: how near to an exchange's hidden limit the program comes, in simulated time.
+// With --write, beside the other ways (about ten minutes of real time), into docs/rate-experiment.md and .svg.
 import { parseArgs } from "node:util";
 import type { RateOptions } from "../../../src/extract/rate_limiter.ts";
 import { fixedRate } from "../../support/rates.ts";
+import { wholeNumbers } from "../arguments.ts";
+import { type Finding, table } from "../finding.ts";
 import { type Result, run, type Scene, type Way } from "./experiment.ts";
 import type { Limit } from "./limited_exchange.ts";
 import { plot } from "./plot.ts";
@@ -51,34 +53,69 @@ const ANSWERS: readonly {
 ];
 
 /** The whole experiment. */
-export async function benchRate(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({ args: [...args], options: { seed: { type: "string" } } });
-  const seed = Number(values.seed ?? 1);
+export async function benchRate(args: readonly string[]): Promise<Finding[]> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { seed: { type: "string", default: "1" }, write: { type: "boolean", default: false } },
+  });
+  const { seed } = wholeNumbers({ seed: values.seed }, { seed: 0 });
   const lines: string[] = [];
+  const own: Result[] = [];
+  const ways = values.write ? WAYS : WAYS.slice(0, 1);
   const panels: { title: string; samples: Result["samples"] }[] = [];
   for (const { title: answer, scene } of ANSWERS) {
     lines.push(
       "",
       `### ${answer}`,
       "",
-      "| limit a minute | way | of the limit | refused | minutes to 85 % |",
-      "|---|---|---:|---:|---:|",
     );
+    const rows: string[][] = [];
     for (const { title, limit, hours } of LIMITS) {
-      for (const way of WAYS) {
+      for (const way of ways) {
         const result = await run({ title, limit, hours, ...scene }, way, seed);
-        lines.push(tableLine(title, way, result));
-        console.error(lines.at(-1));
+        rows.push(cellsOf(title, way, result));
+        console.error(rows.at(-1)?.join(" | "));
+        if (way.rate === ADAPTIVE) own.push(result);
         if (scene.retryAfter === "slot" && way.title === "adaptive") {
           panels.push({ title: `limit ${title} a minute`, samples: result.samples });
         }
       }
     }
+    lines.push(
+      table(["limit a minute", "way", "of the limit", "refused", "minutes to 85 %"], rows, 2),
+    );
   }
+  console.log(lines.slice(1).join("\n"));
+  if (values.write) await writeDocument(seed, lines, panels);
+  const shares = own.map(({ share }) => 100 * share);
+  const refused = own.map(({ refusedShare }) => 100 * refusedShare);
+  return [
+    {
+      scenario: "rate",
+      what: `of a hidden limit, worst of ${own.length} (limit, way of refusing)`,
+      value: Math.min(...shares),
+      spread: [Math.min(...shares), Math.max(...shares)],
+      unit: "%",
+    },
+    {
+      scenario: "rate",
+      what: "requests that were refused, worst of them",
+      value: Math.max(...refused),
+      spread: [Math.min(...refused), Math.max(...refused)],
+      unit: "%",
+    },
+  ];
+}
+
+async function writeDocument(
+  seed: number,
+  lines: readonly string[],
+  panels: Parameters<typeof plot>[0],
+): Promise<void> {
   const document = [
     "# The rate experiment",
     "",
-    `Written by \`deno task bench rate\` (seed ${seed}, simulated time, the program's own Fetcher); [rate.md](rate.md) tells`,
+    `Written by \`deno task bench rate --write\` (seed ${seed}, simulated time, the program's own Fetcher); [rate.md](rate.md) tells`,
     "what it means. The exchange takes so many requests within any 60 seconds and answers 429 beyond; an answer takes 0.2",
     "to 0.4 s. 4 hours each, 6 where the limit changes (after 2 and 4 hours). Adaptive and fixed: 20 requests at once, burst",
     "20; adaptive: from 100, between 10 and 2,000 a minute, factor 0.5. The other ways obey this program's pauses as well;",
@@ -94,11 +131,10 @@ export async function benchRate(args: readonly string[]): Promise<void> {
   await new Deno.Command(Deno.execPath(), { args: ["fmt", "-q", "docs/rate-experiment.md"] })
     .output();
   await Deno.writeTextFile("docs/rate-experiment.svg", plot(panels));
-  console.log(lines.join("\n"));
 }
 
-function tableLine(limit: string, way: Way, { share, refusedShare, minutesTo85 }: Result): string {
+function cellsOf(limit: string, way: Way, { share, refusedShare, minutesTo85 }: Result): string[] {
   const percent = (value: number, digits: number) => `${(100 * value).toFixed(digits)} %`;
   const [shown, refused] = [percent(share, 1), percent(refusedShare, 2)];
-  return `| ${limit} | ${way.title} | ${shown} | ${refused} | ${minutesTo85 ?? "never"} |`;
+  return [limit, way.title, shown, refused, String(minutesTo85 ?? "never")];
 }
