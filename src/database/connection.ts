@@ -4,6 +4,7 @@ import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
 import { DatabaseTimeout, explain } from "./errors.ts";
+import { tlsOf } from "./tls.ts";
 
 export type Row = Record<string, unknown>;
 export type Parameter = string | number | boolean | Date | Uint8Array | null;
@@ -56,9 +57,11 @@ export class Database implements AsyncDisposable {
     this.where = placeOf(url);
     this.#explainLoss = options.explainLoss;
     const log = logger("database");
+    const { url: plainUrl, ssl } = tlsOf(url);
     this.#open = () => ({
       running: 0,
-      sql: postgres(url, {
+      sql: postgres(plainUrl, {
+        ssl,
         max: options.connections ?? 4,
         connect_timeout: DEADLINES.connectSeconds,
         backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1), // the driver's own goes up to 20 s
