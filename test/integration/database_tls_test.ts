@@ -57,7 +57,11 @@ async function withTls(dataDir: string, server: Certificate, authority: Authorit
   return url;
 }
 
-function withParameters(url: URL, parameters: Record<string, string>, change: Partial<URL> = {}) {
+function withParameters(
+  url: URL,
+  parameters: Record<string, string>,
+  change: Partial<URL> = {},
+): string {
   const other = new URL(url);
   for (const [name, value] of Object.entries(parameters)) other.searchParams.set(name, value);
   return Object.assign(other, change).href;
