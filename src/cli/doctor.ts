@@ -4,10 +4,12 @@ import { command, constant } from "@optique/core/primitives";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { isUpToDate, planMigration } from "../database/migrate.ts";
+import { tlsOf } from "../database/tls.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { defaultDataDir } from "../embedded/cluster.ts";
 import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
+import { readBody } from "../extract/body.ts";
 import { VERSION } from "../version.ts";
 import { examineEnvironment } from "./doctor_environment.ts";
 import { examineDisk, examinePort } from "./doctor_service.ts";
@@ -77,14 +79,16 @@ async function examineDatabase(config: Config, findings: Finding[]): Promise<voi
   const { database, cluster } = opened;
   const began = performance.now();
   const [row] = await database.run(
-    "select extract(epoch from clock_timestamp()) as now",
+    `select extract(epoch from clock_timestamp()) as now, s.version as tls
+     from (select pg_backend_pid() as pid) as own
+     left join pg_stat_ssl s using (pid)`,
     [],
     DEADLINES.statementSeconds,
   );
   const milliseconds = performance.now() - began;
-  const kind = cluster === undefined ? "" : ", embedded";
+  const kind = cluster === undefined ? encryption(database.url, row?.["tls"]) : "embedded";
   findings.push(
-    ok("database", `${database.where}${kind}, answers in ${milliseconds.toFixed(0)} ms`),
+    ok("database", `${database.where}, ${kind}, answers in ${milliseconds.toFixed(0)} ms`),
     clockFinding("database", Number(row?.["now"]) * 1000, milliseconds),
   );
   if (cluster !== undefined) {
@@ -101,6 +105,14 @@ async function examineDatabase(config: Config, findings: Finding[]): Promise<voi
       ...await examinePort(config, database),
     );
   }
+}
+
+/** @param version of TLS; of a pooler's way to the server, where there is one */
+function encryption(url: string, version: unknown): string {
+  if (typeof version !== "string") return "not encrypted";
+  const { mode } = tlsOf(url);
+  const verified = mode.startsWith("verify-") ? "certificate verified" : "certificate not verified";
+  return `${version}, ${verified}`;
 }
 
 /** @returns whether the schema is of this version, so that its own functions can be asked */
@@ -144,7 +156,7 @@ async function examineExchange(exchange: Exchange, config: Config): Promise<Find
       redirect: "manual", // as the worker asks
       signal: AbortSignal.timeout(config.REQUEST_TIMEOUT_SECONDS * 1000),
     });
-    const text = await response.text();
+    const { text } = await readBody(response);
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const { items } = exchange.readPage(JSON.parse(text));
     const milliseconds = performance.now() - began;

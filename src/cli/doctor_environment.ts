@@ -1,5 +1,6 @@
 import { configuredDestinations } from "../alerts/destinations.ts";
 import { type Config, ENVIRONMENT_NAMES, FILE_NAMES, SECRETS } from "../config.ts";
+import { isUnverified } from "../database/tls.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -60,16 +61,15 @@ function openSecretFiles(env: Environment): Finding[] {
 }
 
 /** Over a network, who is not asked for a certificate may be anybody. */
-function unverifiedDatabase(config: Config): Finding[] {
-  if (config.DATABASE_URL === undefined) return [];
-  const { hostname, searchParams } = new URL(config.DATABASE_URL);
-  const isHere = /^(localhost|127\..*|\[::1\]|)$/.test(hostname) || searchParams.has("host");
-  if (isHere || searchParams.get("sslmode") === "verify-full") return [];
+function unverifiedDatabase({ DATABASE_URL }: Config): Finding[] {
+  if (DATABASE_URL === undefined || !isUnverified(DATABASE_URL)) return [];
   return [
     warning(
       "database",
-      `who answers as ${hostname} is not verified: its password and data could go to another`,
-      "add ?sslmode=verify-full to DATABASE_URL (the server needs a certificate that this machine trusts)",
+      `who answers as ${
+        new URL(DATABASE_URL).hostname
+      } is not verified: its password and data could go to another`,
+      "add ?sslmode=verify-full to DATABASE_URL (the server needs a certificate that this machine trusts; of an authority of your own: &sslrootcert=<file>)",
     ),
   ];
 }

@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { describe } from "../errors.ts";
+import { readBody } from "../extract/body.ts";
 import { workerName } from "./environment.ts";
 import { bad, type Finding, ok, warning } from "./finding.ts";
 import { serviceUrl } from "./health.ts";
@@ -25,7 +26,7 @@ async function askService(url: string): Promise<Finding> {
       signal: AbortSignal.timeout(DEADLINES.connectSeconds * 1000),
       redirect: "manual",
     });
-    const text = await response.text();
+    const { text } = await readBody(response);
     if (response.ok) return ok("service", `the service of this machine is well: ${url}`);
     return bad(
       "service",

@@ -91,6 +91,8 @@ export interface OpenOptions {
   /** What the command needs of the schema: nothing, or all of it. */
   readonly schema: "any" | "current";
   readonly connections?: number;
+  /** Whether SQL that a person wrote runs in it. */
+  readonly isForPeople?: boolean;
   readonly signal?: AbortSignal;
   readonly whenHeld?: "join" | "refuse";
 }
@@ -106,8 +108,9 @@ export interface OpenedDatabase extends AsyncDisposable {
  * of another server the schema must be current, since migrating it is its DBA's decision.
  */
 export async function openDatabase(options: OpenOptions): Promise<OpenedDatabase> {
-  const { config, purpose, schema, connections } = options;
+  const { config, purpose, schema, connections, isForPeople = false } = options;
   const pool = {
+    isForPeople,
     applicationName: `p2p-ingest ${purpose}`,
     ...(connections === undefined ? {} : { connections }),
   };

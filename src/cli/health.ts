@@ -5,6 +5,7 @@ import { command, constant } from "@optique/core/primitives";
 import type { Config } from "../config.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { ConfigurationError, describe, EXIT, type ExitCode } from "../errors.ts";
+import { readBody } from "../extract/body.ts";
 import { readEnvironment } from "./environment.ts";
 import { examples } from "./help.ts";
 import { print, tell } from "./terminal.ts";
@@ -26,7 +27,7 @@ export async function health(): Promise<ExitCode> {
     const response = await fetch(url, {
       signal: AbortSignal.timeout(DEADLINES.healthSeconds * 1000),
     });
-    print(`${(await response.text()).trim()}\n`);
+    print(`${(await readBody(response)).text.trim()}\n`);
     return response.ok ? EXIT.done : EXIT.findings;
   } catch (error) {
     tell(`${url} does not answer: ${describe(error)}\n`);

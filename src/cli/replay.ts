@@ -97,6 +97,7 @@ export async function replay(args: ReplayArguments): Promise<ExitCode> {
     purpose: "replay",
     schema: "current",
     connections: 1,
+    isForPeople: files.length > 0,
     signal,
   });
   const found = await replayableBatches(opened.database, selection);

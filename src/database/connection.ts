@@ -4,6 +4,7 @@ import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
 import { DatabaseTimeout, explain } from "./errors.ts";
+import { tlsOf } from "./tls.ts";
 
 export type Row = Record<string, unknown>;
 export type Parameter = string | number | boolean | Date | Uint8Array | null;
@@ -13,6 +14,8 @@ export interface DatabaseOptions {
   readonly applicationName: string;
   /** Connections at most. */
   readonly connections?: number;
+  /** Names without a schema are looked up as in psql: for statements that a person wrote. */
+  readonly isForPeople?: boolean;
   /** Looks after a server that was lost, where one can. */
   readonly explainLoss?: () => Promise<Loss>;
 }
@@ -28,6 +31,15 @@ const NOTICES_DEAD_CLIENTS = {
   tcp_keepalives_count: 3,
   tcp_user_timeout: 50_000,
 } as const;
+
+/**
+ * Our own statements name every schema. What somebody made in another one (public.to_json(p2p.quarantine) would match
+ * better than PostgreSQL's own) is never called with our rights.
+ */
+const OWN_NAMES = { search_path: "pg_catalog, pg_temp" } as const;
+
+/** What a session can do without. */
+const OPTIONAL: readonly string[] = Object.keys({ ...NOTICES_DEAD_CLIENTS, ...OWN_NAMES });
 
 /** What is known of a server that was lost. */
 export interface Loss {
@@ -56,9 +68,11 @@ export class Database implements AsyncDisposable {
     this.where = placeOf(url);
     this.#explainLoss = options.explainLoss;
     const log = logger("database");
+    const { url: plainUrl, ssl } = tlsOf(url);
     this.#open = () => ({
       running: 0,
-      sql: postgres(url, {
+      sql: postgres(plainUrl, {
+        ssl,
         max: options.connections ?? 4,
         connect_timeout: DEADLINES.connectSeconds,
         backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1), // the driver's own goes up to 20 s
@@ -66,7 +80,11 @@ export class Database implements AsyncDisposable {
         prepare: false,
         fetch_types: false,
         onnotice: (notice) => log.debug("{message}", { message: notice["message"] }),
-        connection: { application_name: options.applicationName, ...NOTICES_DEAD_CLIENTS },
+        connection: {
+          application_name: options.applicationName,
+          ...NOTICES_DEAD_CLIENTS,
+          ...(options.isForPeople === true ? {} : OWN_NAMES),
+        },
       }),
     });
     this.#pool = this.#open();
@@ -114,7 +132,7 @@ export class Database implements AsyncDisposable {
     } catch (error) {
       if (isPoolersRefusal(error)) {
         const { connection } = pool.sql.options;
-        for (const name of Object.keys(NOTICES_DEAD_CLIENTS)) connection[name] = undefined;
+        for (const name of OPTIONAL) connection[name] = undefined;
         return await this.#answer(begin, seconds, signal);
       }
       if (error instanceof DatabaseTimeout || signal?.aborted) this.#abandon(pool);
@@ -168,7 +186,7 @@ function isPoolersRefusal(error: unknown): boolean {
   const [, name = ""] = error instanceof Error
     ? /^unsupported startup parameter: (\w+)/.exec(error.message) ?? []
     : [];
-  return name in NOTICES_DEAD_CLIENTS;
+  return OPTIONAL.includes(name);
 }
 
 /** host:port/database of a URL, for messages: without user and password. */

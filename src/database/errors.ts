@@ -15,6 +15,9 @@ const LOST =
 /** Codes of a certificate that proves nothing; see sslmode=verify-full. */
 const CERTIFICATE = /^(CERT_\w+|\w+_CERT(_\w+)?|ERR_TLS_CERT_\w+|UNABLE_TO_VERIFY_\w+)$/;
 
+/** What Node says where the other side hangs up in the middle, as a server without TLS does. */
+const NO_TLS = /before secure TLS connection was established/;
+
 /** A write in a transaction that only reads. */
 export const READ_ONLY = "25006";
 
@@ -43,14 +46,16 @@ export function explain(error: unknown, where: string): Error {
   if (LOST.test(code)) {
     return new DatabaseError(
       `the database at ${where} cannot be reached: ${text || code}`,
-      undefined,
+      NO_TLS.test(text)
+        ? "a server that offers no TLS does this: its setting ssl is off; sslmode=prefer in DATABASE_URL goes without"
+        : undefined,
       options,
     );
   }
   if (CERTIFICATE.test(code)) {
     return new DatabaseError(
       `the certificate of the database at ${where} proves nothing: ${text}`,
-      "it must name the host as DATABASE_URL does; of an authority of your own: DENO_CERT=<file with its certificate>",
+      "it must be valid and name the host as DATABASE_URL does; of an authority of your own: ?sslrootcert=<file with its certificate>",
       options,
     );
   }

@@ -4,6 +4,7 @@ import { UsageError } from "../errors.ts";
 import { placeOf } from "./connection.ts";
 import { withDeadline } from "./deadline.ts";
 import { codeOf, explain, READ_ONLY } from "./errors.ts";
+import { tlsOf } from "./tls.ts";
 
 export interface TextTable {
   readonly columns: readonly { name: string; alignment: "left" | "right" }[];
@@ -35,7 +36,9 @@ export async function queryReadOnly(
   asJson: boolean,
 ): Promise<TextTable> {
   const where = placeOf(url);
-  const sql = postgres(url, {
+  const { url: plainUrl, ssl } = tlsOf(url);
+  const sql = postgres(plainUrl, {
+    ssl,
     max: 1,
     prepare: false,
     fetch_types: false,

@@ -122,6 +122,7 @@ function answerPlainly(
 ): Response | Promise<Response> {
   if (!URL.canParse(request.url)) return text(400, "that is no address\n");
   if (!isOurName(request, host)) return text(421, NOT_OURS);
+  if (isForeignPage(request)) return text(403, "not for pages of another origin\n");
   if (request.method !== "GET" && request.method !== "HEAD") {
     return text(405, "GET and HEAD only\n", { allow: "GET, HEAD" });
   }
@@ -145,6 +146,13 @@ function isOurName(request: Request, listenHost: string): boolean {
   const name = new URL(`http://${host}`).hostname;
   return isIP(name.replace(/^\[|\]$/g, "")) !== 0 ||
     ["localhost", listenHost, Deno.hostname()].some((ours) => ours.toLowerCase() === name);
+}
+
+/** Another origin's page could read nothing of an answer anyway; but it could take the places of those who may. */
+function isForeignPage({ headers }: Request): boolean {
+  const site = headers.get("sec-fetch-site");
+  return headers.has("sec-websocket-key") || (site === "cross-site" || site === "same-site") &&
+      headers.get("sec-fetch-mode") !== "navigate";
 }
 
 /** A plain answer. */

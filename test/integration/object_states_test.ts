@@ -271,8 +271,11 @@ Deno.test("what depends on a view is never dropped: migrate fails whole and name
 
 Deno.test("a function whose signature changes: the old one goes; if it was changed live, both stay", async () => {
   const release = next((body) =>
-    body.replaceAll("known_fiats(p_exchange text)", "known_fiats(p_exchange text, p_more integer)")
-      .replaceAll("known_fiats(text)", "known_fiats(text, integer)")
+    body.replaceAll(
+      "p2p.known_fiats(p_exchange text)",
+      "p2p.known_fiats(p_exchange text, p_more integer)",
+    )
+      .replaceAll("p2p.known_fiats(text)", "p2p.known_fiats(text, integer)")
   );
   const overloads =
     "select string_agg(oid::regprocedure::text, ' ' order by pronargs) from pg_proc where proname = 'known_fiats'";
@@ -281,7 +284,7 @@ Deno.test("a function whose signature changes: the old one goes; if it was chang
     deepStrictEqual((await migrate(test.database, release)).objects, [
       { name: FILE, outcome: "applied" },
     ]);
-    strictEqual(await valueOf(test.database, overloads), "known_fiats(text,integer)");
+    strictEqual(await valueOf(test.database, overloads), "p2p.known_fiats(text,integer)");
   }
   await using test = await testDatabase();
   await tune(test);
@@ -290,7 +293,7 @@ Deno.test("a function whose signature changes: the old one goes; if it was chang
   ]);
   strictEqual(
     await valueOf(test.database, overloads),
-    "known_fiats(text) known_fiats(text,integer)",
+    "p2p.known_fiats(text) p2p.known_fiats(text,integer)",
   );
   deepStrictEqual(await stateOf(test, FILE), ["shipped", false, false]);
 });

@@ -2,8 +2,13 @@ import { type Browser, chromium } from "playwright-core";
 
 export const CHROMIUM = "/usr/bin/chromium";
 
-/** Debian's Chromium, without a window; undefined where it is not installed, which is said loudly. */
-export async function openChromium(): Promise<Browser & AsyncDisposable | undefined> {
+/**
+ * Debian's Chromium, without a window; undefined where it is not installed, which is said loudly.
+ * @param more e.g. `--host-resolver-rules=…`
+ */
+export async function openChromium(
+  ...more: readonly string[]
+): Promise<Browser & AsyncDisposable | undefined> {
   try {
     await Deno.stat(CHROMIUM);
   } catch {
@@ -21,6 +26,7 @@ export async function openChromium(): Promise<Browser & AsyncDisposable | undefi
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }
