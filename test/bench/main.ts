@@ -9,6 +9,7 @@ import { migrate } from "../../src/database/migrate.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
 import { configureLog } from "../../src/log.ts";
 import { benchHistory } from "./history/main.ts";
+import { benchLimit } from "./limit/main.ts";
 import { benchRate } from "./rate/main.ts";
 import { bareInsertSeconds } from "./bare_insert.ts";
 import { benchBounded } from "./bounded.ts";
@@ -29,6 +30,7 @@ const named: Readonly<Record<string, (args: readonly string[]) => Promise<void>>
   fleet: benchFleet,
   bounded: benchBounded,
   rate: benchRate,
+  limit: benchLimit,
 };
 const bench = named[Deno.args[0] ?? ""];
 if (bench !== undefined) {
