@@ -6,6 +6,7 @@ create or replace function p2p.load_dimensions(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set default_statistics_target = 10
 as $function$
 begin
   create temp table payment_lists on commit drop as

@@ -16,24 +16,34 @@ declare
   v_whole constant text := '^-?\d{1,9}$';
 begin
   return query
-  with items as (
+  with pages as (
     select
       s.market_id,
       s.page_number::smallint as page_number,
-      (i.position - 1)::integer as item_number,
       s.observed_at,
       m.trade_type,
-      i.item -> 'adv' as adv,
-      i.item -> 'advertiser' as advertiser,
-      i.item ->> 'privilegeType' as privilege
+      s.body -> 'data' as data
     from p2p.ops_batch_runs r
     join p2p.stg_responses s on s.extraction_timestamp = r.batch_start_time
     join p2p.dim_markets m on m.market_id = s.market_id
-    cross join jsonb_array_elements(
-      case when jsonb_typeof(s.body -> 'data') = 'array' then s.body -> 'data' else '[]' end
-    ) with ordinality as i (item, position)
     where r.batch_id = p_batch_id
       and s.parser = 'binance_search_v1'
+    offset 0 -- keeps the page from being decompressed again for each use of data
+  ),
+  items as (
+    select
+      p.market_id,
+      p.page_number,
+      (i.position - 1)::integer as item_number,
+      p.observed_at,
+      p.trade_type,
+      i.item -> 'adv' as adv,
+      i.item -> 'advertiser' as advertiser,
+      i.item ->> 'privilegeType' as privilege
+    from pages p
+    cross join jsonb_array_elements(
+      case when jsonb_typeof(p.data) = 'array' then p.data else '[]' end
+    ) with ordinality as i (item, position)
     offset 0 -- keeps adv and advertiser from being cut out of the item again for each field below
   ),
   fields as materialized (
