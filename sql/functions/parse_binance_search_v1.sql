@@ -8,77 +8,62 @@ stable
 set search_path = p2p, pg_temp
 set work_mem = '64MB'
 set jit = off
+set parallel_setup_cost = 0
+set parallel_tuple_cost = 0
+set min_parallel_table_scan_size = 0
+set min_parallel_index_scan_size = 0
 as $function$
 declare
+  v_now constant timestamptz := (select r.batch_start_time from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
   -- Repetition is not bounded here ({1,40} makes matching ten times slower): lengths are checked beside it.
   v_number constant text := '^-?\d+(\.\d+)?([eE][+-]?\d\d?)?$';
   v_digits constant integer := 60;
   v_whole constant text := '^-?\d{1,9}$';
 begin
   return query
-  with pages as (
+  with fields as materialized (
     select
       s.market_id,
       s.page_number::smallint as page_number,
+      (i.position - 1)::integer as item_number,
       s.observed_at,
       m.trade_type,
-      s.body -> 'data' as data
-    from p2p.ops_batch_runs r
-    join p2p.stg_responses s on s.extraction_timestamp = r.batch_start_time
+      item."privilegeType" as privilege,
+      item.adv ->> 'advNo' as adv_no,
+      item.adv ->> 'asset' as asset,
+      item.adv ->> 'fiatUnit' as fiat,
+      item.adv ->> 'tradeType' as ad_side,
+      item.adv ->> 'isTradable' as is_tradable,
+      item.adv ->> 'price' as price,
+      item.adv ->> 'surplusAmount' as surplus_amount,
+      item.adv ->> 'tradableQuantity' as tradable_quantity,
+      item.adv ->> 'minSingleTransAmount' as min_amount,
+      item.adv ->> 'maxSingleTransAmount' as max_amount,
+      item.adv ->> 'priceFloatingRatio' as floating_ratio,
+      item.adv ->> 'payTimeLimit' as pay_time_limit,
+      item.adv ->> 'remarks' as remarks,
+      coalesce(item.adv -> 'tradeMethods', 'null') as trade_methods,
+      item.advertiser ->> 'userNo' as user_no,
+      item.advertiser ->> 'nickName' as nick_name,
+      item.advertiser ->> 'userType' as user_type,
+      item.advertiser ->> 'userGrade' as user_grade,
+      item.advertiser ->> 'userIdentity' as user_identity,
+      item.advertiser ->> 'vipLevel' as vip_level,
+      item.advertiser ->> 'monthOrderCount' as month_orders,
+      item.advertiser ->> 'monthFinishRate' as finish_rate,
+      item.advertiser ->> 'positiveRate' as positive_rate,
+      item.advertiser ->> 'registrationTime' as registration_time
+    from p2p.stg_responses s
     join p2p.dim_markets m on m.market_id = s.market_id
-    where r.batch_id = p_batch_id
+    -- Strict and silent: what is no array has no items.
+    cross join jsonb_path_query(s.body, 'strict $.data[*]', silent => true) with ordinality as i (json, position)
+    cross join jsonb_to_record(case jsonb_typeof(i.json) when 'object' then i.json else '{}' end) as item (
+      adv jsonb,
+      advertiser jsonb,
+      "privilegeType" text
+    )
+    where s.extraction_timestamp = v_now
       and s.parser = 'binance_search_v1'
-    offset 0 -- keeps the page from being decompressed again for each use of data
-  ),
-  items as (
-    select
-      p.market_id,
-      p.page_number,
-      (i.position - 1)::integer as item_number,
-      p.observed_at,
-      p.trade_type,
-      i.item -> 'adv' as adv,
-      i.item -> 'advertiser' as advertiser,
-      i.item ->> 'privilegeType' as privilege
-    from pages p
-    cross join jsonb_array_elements(
-      case when jsonb_typeof(p.data) = 'array' then p.data else '[]' end
-    ) with ordinality as i (item, position)
-    offset 0 -- keeps adv and advertiser from being cut out of the item again for each field below
-  ),
-  fields as materialized (
-    select
-      i.market_id,
-      i.page_number,
-      i.item_number,
-      i.observed_at,
-      i.trade_type,
-      i.privilege,
-      i.adv ->> 'advNo' as adv_no,
-      i.adv ->> 'asset' as asset,
-      i.adv ->> 'fiatUnit' as fiat,
-      i.adv ->> 'tradeType' as ad_side,
-      i.adv ->> 'isTradable' as is_tradable,
-      i.adv ->> 'price' as price,
-      i.adv ->> 'surplusAmount' as surplus_amount,
-      i.adv ->> 'tradableQuantity' as tradable_quantity,
-      i.adv ->> 'minSingleTransAmount' as min_amount,
-      i.adv ->> 'maxSingleTransAmount' as max_amount,
-      i.adv ->> 'priceFloatingRatio' as floating_ratio,
-      i.adv ->> 'payTimeLimit' as pay_time_limit,
-      i.adv ->> 'remarks' as remarks,
-      coalesce(i.adv -> 'tradeMethods', 'null') as trade_methods,
-      i.advertiser ->> 'userNo' as user_no,
-      i.advertiser ->> 'nickName' as nick_name,
-      i.advertiser ->> 'userType' as user_type,
-      i.advertiser ->> 'userGrade' as user_grade,
-      i.advertiser ->> 'userIdentity' as user_identity,
-      i.advertiser ->> 'vipLevel' as vip_level,
-      i.advertiser ->> 'monthOrderCount' as month_orders,
-      i.advertiser ->> 'monthFinishRate' as finish_rate,
-      i.advertiser ->> 'positiveRate' as positive_rate,
-      i.advertiser ->> 'registrationTime' as registration_time
-    from items i
   ),
   method_lists as (
     select distinct f.trade_methods
