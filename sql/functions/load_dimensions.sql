@@ -36,14 +36,15 @@ begin
 
   -- By number: lists themselves are slow to sort.
   update pg_temp.payment_lists l
-  set payment_method_ids = known.payment_method_ids
+  set payment_method_ids = coalesce(known.payment_method_ids, '{}')
   from (
     select
       list.list_number,
-      array_agg(m.payment_method_id order by method.position) as payment_method_ids
+      array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null)
+        as payment_method_ids
     from pg_temp.payment_lists list
-    cross join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position)
-    join p2p.dim_payment_methods m
+    left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position) on true
+    left join p2p.dim_payment_methods m
       on m.exchange_id = list.exchange_id
       and m.method_code = left(method.value ->> 0, 200)
     group by list.list_number
