@@ -172,6 +172,7 @@ COMMENT ON FUNCTION p2p.check_quality_rule() IS 'Trigger of quality_rules: refus
 CREATE FUNCTION p2p.choose_offers(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET default_statistics_target TO '10'
     AS …;
 
 COMMENT ON FUNCTION p2p.choose_offers(p_batch_id uuid) IS 'Step of load_batch: keeps one reading of each ad';
@@ -404,6 +405,7 @@ COMMENT ON FUNCTION p2p.find_object(p_name text) IS 'The file of a shipped funct
 CREATE FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
 COMMENT ON FUNCTION p2p.finish_market(p_batch_id uuid, p_market_id integer, p_reason text) IS 'Ends the work on a market: complete, incomplete or failed; or not yet, where a page before its end is missing';
@@ -561,6 +563,7 @@ COMMENT ON FUNCTION p2p.live_workers() IS 'Workers whose lease holds: markets in
 CREATE FUNCTION p2p.load_advertisers(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET default_statistics_target TO '10'
     AS …;
 
 COMMENT ON FUNCTION p2p.load_advertisers(p_batch_id uuid) IS 'Step of load_batch: advertisers and their former identities (SCD-2)';
@@ -584,6 +587,7 @@ COMMENT ON FUNCTION p2p.load_depth(p_batch_id uuid) IS 'Step of load_batch: dept
 CREATE FUNCTION p2p.load_dimensions(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET default_statistics_target TO '10'
     AS …;
 
 COMMENT ON FUNCTION p2p.load_dimensions(p_batch_id uuid) IS 'Step of load_batch: payment methods, their lists, numbers of new ads';
@@ -640,8 +644,9 @@ CREATE FUNCTION p2p.market_patterns(p_worker_id text DEFAULT NULL::text) RETURNS
 COMMENT ON FUNCTION p2p.market_patterns(p_worker_id text) IS 'What each live worker fetches: fiats and assets of its exchanges';
 
 CREATE FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
     AS …;
 
 COMMENT ON FUNCTION p2p.note_visits(p_batch_id uuid, p_market_ids integer[]) IS 'Part of finish_market and end_fetching: keeps what plan_batch goes by';
@@ -700,6 +705,10 @@ CREATE FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) RETURNS SETOF p2p.p
     SET search_path TO 'p2p', 'pg_temp'
     SET work_mem TO '64MB'
     SET jit TO 'off'
+    SET parallel_setup_cost TO '0'
+    SET parallel_tuple_cost TO '0'
+    SET min_parallel_table_scan_size TO '0'
+    SET min_parallel_index_scan_size TO '0'
     AS …;
 
 COMMENT ON FUNCTION p2p.parse_binance_search_v1(p_batch_id uuid) IS 'Reads the offers of Binance''s adv/search pages of a batch';
@@ -716,6 +725,7 @@ COMMENT ON FUNCTION p2p.parse_bybit_online_v1(p_batch_id uuid) IS 'Reads the off
 CREATE FUNCTION p2p.parse_pages(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET default_statistics_target TO '10'
     AS …;
 
 COMMENT ON FUNCTION p2p.parse_pages(p_batch_id uuid) IS 'Step of load_batch: reads the stored pages';

@@ -5,10 +5,13 @@ create or replace function p2p.choose_offers(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set default_statistics_target = 10
 as $function$
 begin
+  -- Few ads come more than once: only those are sorted, by what is needed for it. Rows are wide, and reading them again
+  -- costs less than keeping them aside.
   create temp table chosen_offers on commit drop as
-  with valid as (
+  with valid as not materialized (
     select
       m.exchange_id,
       m.crypto_id,
@@ -24,26 +27,45 @@ begin
         and (o.market_id, o.page_number, o.item_number) = (p.market_id, p.page_number, p.item_number)
     )
   ),
-  promoted as (
-    select distinct v.exchange_id, v.offer_external_id
+  repeated as materialized (
+    select
+      v.exchange_id,
+      v.offer_external_id,
+      coalesce(bool_or(v.is_promoted), false) as was_promoted
     from valid v
-    where v.is_promoted
+    group by v.exchange_id, v.offer_external_id
+    having count(*) > 1
+  ),
+  readings as (
+    select
+      v.market_id,
+      v.page_number,
+      v.item_number,
+      row_number() over (
+        partition by v.exchange_id, v.offer_external_id
+        order by
+          v.is_own_side desc nulls last,
+          v.observed_at desc,
+          v.page_number desc,
+          v.item_number desc,
+          v.market_id -- any of them, but the same each time
+      ) as place
+    from valid v
+    join repeated using (exchange_id, offer_external_id)
   )
-  select distinct on (v.exchange_id, v.offer_external_id)
+  select
     v.*,
-    promoted.offer_external_id is not null as was_promoted
+    coalesce(repeated.was_promoted, v.is_promoted, false) as was_promoted
   from valid v
-  left join promoted using (exchange_id, offer_external_id)
-  order by
-    v.exchange_id,
-    v.offer_external_id,
-    v.is_own_side desc nulls last,
-    v.observed_at desc,
-    v.page_number desc,
-    v.item_number desc,
-    v.market_id; -- any of them, but the same each time
+  left join repeated using (exchange_id, offer_external_id)
+  where not exists (
+    select
+    from readings r
+    where r.place > 1
+      and (r.market_id, r.page_number, r.item_number) = (v.market_id, v.page_number, v.item_number)
+  );
 
-  analyze pg_temp.chosen_offers (exchange_id, offer_external_id, advertiser_id, payment_methods);
+  analyze pg_temp.chosen_offers (exchange_id, offer_external_id, advertiser_id);
 end
 $function$;
 

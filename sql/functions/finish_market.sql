@@ -6,6 +6,7 @@ create or replace function p2p.finish_market(p_batch_id uuid, p_market_id intege
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set plan_cache_mode = force_generic_plan
 as $function$
 begin
   update p2p.ops_batch_markets bm

@@ -10,6 +10,7 @@ create or replace function p2p.load_advertisers(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set default_statistics_target = 10
 as $function$
 declare
   v_now timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);

@@ -6,6 +6,7 @@ create or replace function p2p.load_dimensions(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set default_statistics_target = 10
 as $function$
 begin
   create temp table payment_lists on commit drop as
@@ -13,11 +14,12 @@ begin
     c.exchange_id,
     c.payment_methods,
     null::integer as payment_set_id,
-    '{}'::integer[] as payment_method_ids
+    '{}'::integer[] as payment_method_ids,
+    row_number() over () as list_number
   from pg_temp.chosen_offers c
   group by c.exchange_id, c.payment_methods;
 
-  analyze pg_temp.payment_lists;
+  analyze pg_temp.payment_lists (exchange_id, list_number);
 
   insert into p2p.dim_payment_methods as m (exchange_id, method_code, method_name)
   select
@@ -32,12 +34,12 @@ begin
   where m.method_name is null
     and excluded.method_name is not null;
 
+  -- By number: lists themselves are slow to sort.
   update pg_temp.payment_lists l
   set payment_method_ids = coalesce(known.payment_method_ids, '{}')
   from (
     select
-      list.exchange_id,
-      list.payment_methods,
+      list.list_number,
       array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null)
         as payment_method_ids
     from pg_temp.payment_lists list
@@ -45,9 +47,9 @@ begin
     left join p2p.dim_payment_methods m
       on m.exchange_id = list.exchange_id
       and m.method_code = left(method.value ->> 0, 200)
-    group by list.exchange_id, list.payment_methods
+    group by list.list_number
   ) as known
-  where (l.exchange_id, l.payment_methods) = (known.exchange_id, known.payment_methods);
+  where l.list_number = known.list_number;
 
   insert into p2p.dim_payment_sets (payment_method_ids)
   select distinct l.payment_method_ids
@@ -63,7 +65,7 @@ begin
   from p2p.dim_payment_sets s
   where s.payment_method_ids = l.payment_method_ids;
 
-  analyze pg_temp.payment_lists;
+  analyze pg_temp.payment_lists (exchange_id, payment_methods);
 
   insert into p2p.dim_offers (exchange_id, offer_external_id, first_seen_at)
   select c.exchange_id, c.offer_external_id, r.batch_start_time

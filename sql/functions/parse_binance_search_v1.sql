@@ -8,42 +8,27 @@ stable
 set search_path = p2p, pg_temp
 set work_mem = '64MB'
 set jit = off
+set parallel_setup_cost = 0
+set parallel_tuple_cost = 0
+set min_parallel_table_scan_size = 0
+set min_parallel_index_scan_size = 0
 as $function$
 declare
+  v_now constant timestamptz := (select r.batch_start_time from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
   -- Repetition is not bounded here ({1,40} makes matching ten times slower): lengths are checked beside it.
   v_number constant text := '^-?\d+(\.\d+)?([eE][+-]?\d\d?)?$';
   v_digits constant integer := 60;
   v_whole constant text := '^-?\d{1,9}$';
 begin
   return query
-  with items as (
+  with fields as materialized (
     select
       s.market_id,
       s.page_number::smallint as page_number,
-      (i.position - 1)::integer as item_number,
+      (entry.position - 1)::integer as item_number,
       s.observed_at,
       m.trade_type,
-      i.item -> 'adv' as adv,
-      i.item -> 'advertiser' as advertiser,
-      i.item ->> 'privilegeType' as privilege
-    from p2p.ops_batch_runs r
-    join p2p.stg_responses s on s.extraction_timestamp = r.batch_start_time
-    join p2p.dim_markets m on m.market_id = s.market_id
-    cross join jsonb_array_elements(
-      case when jsonb_typeof(s.body -> 'data') = 'array' then s.body -> 'data' else '[]' end
-    ) with ordinality as i (item, position)
-    where r.batch_id = p_batch_id
-      and s.parser = 'binance_search_v1'
-    offset 0 -- keeps adv and advertiser from being cut out of the item again for each field below
-  ),
-  fields as materialized (
-    select
-      i.market_id,
-      i.page_number,
-      i.item_number,
-      i.observed_at,
-      i.trade_type,
-      i.privilege,
+      i."privilegeType" as privilege,
       i.adv ->> 'advNo' as adv_no,
       i.adv ->> 'asset' as asset,
       i.adv ->> 'fiatUnit' as fiat,
@@ -68,7 +53,17 @@ begin
       i.advertiser ->> 'monthFinishRate' as finish_rate,
       i.advertiser ->> 'positiveRate' as positive_rate,
       i.advertiser ->> 'registrationTime' as registration_time
-    from items i
+    from p2p.stg_responses s
+    join p2p.dim_markets m on m.market_id = s.market_id
+    -- Strict and silent: what is no array has no items.
+    cross join jsonb_path_query(s.body, 'strict $.data[*]', silent => true) with ordinality as entry (json, position)
+    cross join jsonb_to_record(case jsonb_typeof(entry.json) when 'object' then entry.json else '{}' end) as i (
+      adv jsonb,
+      advertiser jsonb,
+      "privilegeType" text
+    )
+    where s.extraction_timestamp = v_now
+      and s.parser = 'binance_search_v1'
   ),
   method_lists as (
     select distinct f.trade_methods

@@ -6,6 +6,7 @@ create or replace function p2p.parse_pages(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set default_statistics_target = 10
 as $function$
 declare
   v_batch p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);

@@ -3,6 +3,7 @@ import { benchConcurrency } from "./concurrency.ts";
 import type { Finding } from "./finding.ts";
 import { benchFleet } from "./fleet.ts";
 import { benchAged, benchHistory, benchQueries } from "./history/main.ts";
+import { benchLimit } from "./limit/main.ts";
 import { benchNaive } from "./naive/main.ts";
 import { benchRate } from "./rate/main.ts";
 import { benchSizes } from "./sizes.ts";
@@ -22,6 +23,13 @@ const HISTORY = "--factor 0.01 --days 30 --runs 20 --load 5000 --seed 1 --url UR
 
 /** In the order of a run of all. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  limit: {
+    about:
+      "Stage and load against the bare cost of inserting the same pages and the same typed rows.",
+    usage: "--offers 50000 --rounds 3",
+    run: benchLimit,
+    inAll: [],
+  },
   naive: {
     about:
       "The designs that most people would write against this project: same pages, same server, turn by turn.",
