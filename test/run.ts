@@ -2,18 +2,12 @@
 // `deno task test [files or options of deno test]`: starts the servers, makes the template database on each, runs
 // the tests, and prints one closing line for all of them.
 import { Database } from "../src/database/connection.ts";
-import { migrate } from "../src/database/migrate.ts";
 import { configureLog } from "../src/log.ts";
-import {
-  CALLED_FUNCTIONS,
-  EXTENSION,
-  LOGIN_PASSWORD,
-  LOGINS,
-  TEMPLATE,
-} from "./support/database.ts";
+import { CALLED_FUNCTIONS, EXTENSION, TEMPLATE } from "./support/database.ts";
 import {
   debianServer,
   embeddedServer,
+  makeTemplate,
   type TestServer,
   timescaleServer,
 } from "./support/servers.ts";
@@ -50,27 +44,7 @@ async function runTests(
   report: string,
 ): Promise<Outcome> {
   console.log(`\n── ${server.title} ──`);
-  await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
-  await admin.run(`create database ${TEMPLATE} template template0`, [], 60);
-  const templateUrl = new URL(server.adminUrl);
-  templateUrl.pathname = `/${TEMPLATE}`;
-  {
-    await using template = new Database(templateUrl.href, {
-      applicationName: "test",
-      connections: 1,
-    });
-    if (server.extension !== undefined) {
-      await template.run(`create extension ${server.extension}`, [], 60);
-    }
-    await migrate(template);
-    for (const [role, login] of Object.entries(LOGINS)) {
-      await template.run(
-        `create role ${login} login password '${LOGIN_PASSWORD}' in role p2p_${role}`,
-        [],
-        60,
-      );
-    }
-  }
+  await makeTemplate(server);
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "-A", "--parallel", `--junit-path=${report}`, ...targets],
     env: {
