@@ -1,5 +1,6 @@
 -- Step 4 of load_batch: payment methods, their lists and the numbers of ads that are new. Adds rows, and fills in
 -- names that were missing; a second call adds nothing.
+-- Of a list the first 500 are kept: the index of dim_payment_sets holds no more, and real ads name 1 to 5.
 -- Makes pg_temp.payment_lists: what each list of the pages is called in dim_payment_sets,
 -- and pg_temp.offer_numbers: what each ad is called in dim_offers.
 create or replace function p2p.load_dimensions(p_batch_id uuid)
@@ -38,7 +39,7 @@ begin
     select
       list.exchange_id,
       list.payment_methods,
-      array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null)
+      (array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null))[1:500]
         as payment_method_ids
     from pg_temp.payment_lists list
     left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position) on true

@@ -38,7 +38,7 @@ export const KEYS = {
   },
 } as const;
 
-/** Keys that a parser reads beside those; whole offers of 3 KB are one in five, to have more of them. */
+/** Keys that a parser reads beside those; whole offers of 3 KB are one in ten, to have more of them. */
 const ALSO_READ = new Set([
   "adv advertiser isTradable tradableQuantity priceFloatingRatio payTimeLimit remarks userType userGrade userIdentity",
   "vipLevel monthOrderCount monthFinishRate positiveRate registrationTime privilegeType",
@@ -89,7 +89,7 @@ export class BaseOffers {
     const { exchange, fiat, asset, side } = home;
     const base = this.offers[exchange][Math.floor(dice.next() * this.offers[exchange].length)] ??
       "{}";
-    const offer = dice.next() < 0.2 ? copyOf(base) : onlyRead(base);
+    const offer = dice.next() < 0.1 ? copyOf(base) : onlyRead(base);
     const keys = KEYS[exchange];
     put(offer, keys.id, JSON.stringify(id));
     put(offer, keys.advertiser, JSON.stringify(advertiser));

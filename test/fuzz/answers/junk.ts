@@ -126,11 +126,11 @@ export function junk(dice: Dice): string {
   if (chance < 0.85) return dice.pick(TEXTS);
   if (chance < 0.9) return JSON.stringify(noise(dice, Math.floor(dice.between(1, 60))));
   if (chance < 0.94) return JSON.stringify(noise(dice, Math.floor(dice.between(90, 400))));
-  if (chance < 0.965) return JSON.stringify(noise(dice, Math.floor(dice.between(1000, 12_000))));
+  if (chance < 0.965) return JSON.stringify(noise(dice, Math.floor(10 ** dice.between(2.5, 4.1))));
   if (chance < 0.98) return nested(dice);
-  if (chance < 0.99) return `[${manyMethods(dice, Math.floor(dice.between(10, 3000)))}]`;
-  if (chance < 0.992) return `"${"x".repeat(Math.floor(dice.between(1e5, 1e6)))}"`;
-  if (chance < 0.994) return `1${"0".repeat(Math.floor(dice.between(100, 200_000)))}`;
+  if (chance < 0.99) return `[${manyMethods(dice, Math.floor(10 ** dice.between(1, 3.5)))}]`;
+  if (chance < 0.992) return `"${"x".repeat(Math.floor(10 ** dice.between(4, 6)))}"`;
+  if (chance < 0.994) return `1${"0".repeat(Math.floor(10 ** dice.between(2, 5.3)))}`;
   return `"${"9".repeat(Math.floor(dice.between(50, 5000)))}"`;
 }
 
@@ -145,7 +145,7 @@ export function noise(dice: Dice, length: number): string {
 }
 
 export function nested(dice: Dice): string {
-  const depth = dice.pick([3, 20, 200, 900, 3000, 6000, 20_000, 100_000]);
+  const depth = Math.floor(10 ** dice.between(0.5, 5));
   return dice.next() < 0.5
     ? "[".repeat(depth) + "]".repeat(depth)
     : `{"a":`.repeat(depth) + "1" + "}".repeat(depth);

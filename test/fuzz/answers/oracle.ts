@@ -44,13 +44,9 @@ export function judge(answers: readonly Answer[], outcome: Outcome): Broken[] {
     );
   const stored = answers.filter((answer) => outcome.pages.get(answer) === "stored");
   const timesOf = new Map<string, number>();
-  const advertisers = new Map<string, number>();
+  const factsOf = Map.groupBy(outcome.facts, (row) => `${row["exchange"]} ${row["advertiser"]}`);
   for (const answer of stored) {
     for (const id of idsOf(answer)) timesOf.set(id, (timesOf.get(id) ?? 0) + 1);
-    for (const { offer } of readings.get(answer)?.items ?? []) {
-      const who = `${answer.exchange} ${offer?.advertiser}`;
-      advertisers.set(who, (advertisers.get(who) ?? 0) + 1);
-    }
   }
 
   let itemsInAll = 0;
@@ -139,7 +135,7 @@ export function judge(answers: readonly Answer[], outcome: Outcome): Broken[] {
       fact,
       offer,
       answer,
-      (advertisers.get(`${answer.exchange} ${offer.advertiser}`) ?? 0) > 1,
+      (factsOf.get(`${answer.exchange} ${offer.advertiser}`)?.length ?? 0) > 1,
     );
     if (wrong !== "") {
       say(`an offer has another ${wrong}`, answer, `${Deno.inspect(fact)}\n${Deno.inspect(offer)}`);
@@ -178,8 +174,8 @@ function isTooLarge({ body, headers }: Answer): boolean {
 /** On the wire it is what comes out of its encoding. */
 function readAnswerOf(answer: Answer): ReturnType<typeof readAnswer> {
   const isPacked = answer.onWire && answer.done.includes("on the wire: gzip");
-  // An encoding that nobody knows is none to fetch.
-  const isPlain = answer.done.includes("on the wire: unknown");
+  // An encoding that fetch does not know is none to it.
+  const isPlain = answer.done.some((what) => /^on the wire: (unknown|deflate)$/.test(what));
   if (answer.onWire && !isPacked && !isPlain) return undefined;
   return isPacked ? readAnswer({ ...answer, body: unpacked(answer.body) }) : readAnswer(answer);
 }

@@ -60,9 +60,21 @@ function parse(text: string): unknown {
       return typeof value === "number" ? new Digits(context?.source ?? "?") : value;
     });
   } catch (error) {
-    if (error instanceof RangeError) return JSON.parse(text); // too deep to be walked through
+    if (error instanceof RangeError) return withDigits(JSON.parse(text), 0); // too deep to be walked through
     throw error;
   }
+}
+
+/** As far down as an offer goes. */
+function withDigits(value: unknown, level: number): unknown {
+  if (typeof value === "number") {
+    return new Digits(Number.isSafeInteger(value) ? String(value) : "?");
+  }
+  if (level > 8 || typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((one) => withDigits(one, level + 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [key, withDigits(one, level + 1)]),
+  );
 }
 
 function depthOf(text: string): number {
@@ -90,13 +102,19 @@ function listOf(exchange: ExchangeCode, document: unknown): readonly unknown[] |
     const { code, success, data } = answer;
     return code === "000000" && success !== false && Array.isArray(data) ? data : undefined;
   }
-  const code = textOf(answer["ret_code"]) ?? textOf(answer["retCode"]);
+  const code = codeOf(answer["ret_code"]) ?? codeOf(answer["retCode"]);
   const result = answer["result"];
-  if (code === undefined || Number(code) !== 0 || fieldsOf(result) !== result) return undefined;
+  if (code !== "0" || fieldsOf(result) !== result) return undefined;
   const { items, count } = result as Fields;
   if (Array.isArray(items)) return items;
   const isNothing = count instanceof Digits && Number(count.source) === 0;
   return (items === null || items === undefined) && isNothing ? [] : undefined;
+}
+
+/** A number as JavaScript has it: 1e-20000 is 0. */
+function codeOf(value: unknown): string | undefined {
+  if (value instanceof Digits) return String(Number(value.source));
+  return typeof value === "string" ? value.replaceAll("\0", "") || undefined : undefined;
 }
 
 interface OfferFields {
@@ -133,19 +151,20 @@ function bybitFields(item: unknown): OfferFields {
     amount: ad["lastQuantity"],
     min: ad["minAmount"],
     max: ad["maxAmount"],
-    advertiser: textOf(ad["userMaskId"]) ?? (ad["userId"] === "0" ? undefined : ad["userId"]),
+    advertiser: textOf(ad["userMaskId"]) ??
+      (textOf(ad["userId"]) === "0" ? undefined : ad["userId"]),
     nickname: ad["nickName"],
     methods: ad["payments"],
   };
 }
 
 function offerOf(fields: OfferFields, fiat: string, asset: string): Offer | undefined {
-  const advertiser = textOf(fields["advertiser"]);
+  const advertiser = idOf(fields["advertiser"]);
   const price = numberOf(fields["price"]);
   const amount = numberOf(fields["amount"]);
   const [min, max] = [limitOf(fields["min"]), limitOf(fields["max"])];
   const isHome = isOr(fields["fiat"], fiat) && isOr(fields["asset"], asset);
-  if (advertiser === undefined || [...advertiser].length > 100 || !isHome) return undefined;
+  if (advertiser === undefined || !isHome) return undefined;
   if (price === undefined || amount === undefined || min === undefined || max === undefined) {
     return undefined;
   }
@@ -158,12 +177,15 @@ function offerOf(fields: OfferFields, fiat: string, asset: string): Offer | unde
   return { price, amount, min, max, advertiser, nickname, methods: methodsOf(fields["methods"]) };
 }
 
+/** As load_dimensions keeps them. */
+const MOST_METHODS = 500;
+
 function methodsOf(list: unknown): readonly string[] | undefined {
   if (!Array.isArray(list)) return undefined;
   const codes = list.filter((code) => code !== "").map(textOf);
   return codes.some((code) => code === undefined || [...code].length > 200)
     ? undefined
-    : [...new Set(codes.map(String))];
+    : [...new Set(codes.map(String))].slice(0, MOST_METHODS);
 }
 
 function isOr(value: unknown, expected: string): boolean {
@@ -175,9 +197,12 @@ export function storable(text: string): string {
   return text.replaceAll("\0", "\ufffd").toWellFormed();
 }
 
+/** Text that could be any other JSON value is none. */
 function idOf(value: unknown): string | undefined {
   const id = textOf(value);
-  return id === undefined || [...id].length > 100 ? undefined : id;
+  return id === undefined || [...id].length > 100 || /^([{[]|true$|false$)/.test(id)
+    ? undefined
+    : id;
 }
 
 /** A text, or a whole number as text; undefined for all that is odd. */
