@@ -85,8 +85,15 @@ function broken(entries: readonly Entry[], seen?: Tally): string | undefined {
       const isWithin = typeof value === "number" && value >= least && value <= most;
       if (!isWithin) return `${name} beyond its range`;
     }
+    const given = new Set(entries.map(([name]) => name));
     for (const name of SECRETS) {
-      if (String(config[name] ?? "").length > 10_000) return `a secret without an end: ${name}`;
+      const isFromFile = given.has(`${name}_FILE`);
+      if (
+        isFromFile && String(config[name] ?? "").length > 10_000 &&
+        !entries.some(([other]) => other === name)
+      ) {
+        return `a secret without an end: ${name}`;
+      }
     }
   } catch (error) {
     if (!(error instanceof ConfigurationError)) {

@@ -37,7 +37,11 @@ export async function fuzzPageInput({ cases, seed, say }: FuzzOptions): Promise<
       ]],
       ["select p2p.page_access($1)", [hours]],
       ["select p2p.page_overview($1)", [hours]],
-      ["select * from p2p.market_patterns($1::text::jsonb)", [entries]],
+      [
+        "select p2p.beat($1, $2, '0.0.0', 'run', 'idle', 15, $3::text::jsonb)",
+        [text(), text(), `[{"exchange": "binance", "filter": ${entries}, "rate_per_minute": 1}]`],
+      ],
+      ["select * from p2p.market_patterns($1)", [text()]],
     ];
     const [statement, values] = dice.pick(calls as [typeof calls[number]]);
     const began = performance.now();

@@ -151,11 +151,17 @@ function bybitFields(item: unknown): OfferFields {
     amount: ad["lastQuantity"],
     min: ad["minAmount"],
     max: ad["maxAmount"],
-    advertiser: textOf(ad["userMaskId"]) ??
-      (textOf(ad["userId"]) === "0" ? undefined : ad["userId"]),
+    advertiser: maskOf(ad),
     nickname: ad["nickName"],
     methods: ad["payments"],
   };
+}
+
+/** Since 2025 everybody's userId is 0, and userMaskId tells them apart. */
+function maskOf(ad: Fields): unknown {
+  const mask = ad["userMaskId"] ?? "";
+  if (mask !== "") return mask;
+  return textOf(ad["userId"]) === "0" ? undefined : ad["userId"];
 }
 
 function offerOf(fields: OfferFields, fiat: string, asset: string): Offer | undefined {
@@ -205,12 +211,10 @@ function idOf(value: unknown): string | undefined {
     : id;
 }
 
-/** A text, or a whole number as text; undefined for all that is odd. */
+/** A text, or a number as jsonb writes it; undefined for all that is odd. */
 function textOf(value: unknown): string | undefined {
   if (typeof value === "string") return value === "" ? undefined : storable(value);
-  return value instanceof Digits && /^-?[1-9]\d*$|^0$/.test(value.source)
-    ? value.source
-    : undefined;
+  return value instanceof Digits ? decimalOf(value.source) : undefined;
 }
 
 /** Null where there is none; undefined where it cannot be read. */

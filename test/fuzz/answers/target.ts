@@ -34,7 +34,9 @@ export async function fuzzAnswers({ cases, seed, say }: FuzzOptions): Promise<Fu
       for (const [what, broken] of news) {
         if (findings.has(what) || findings.size >= MOST_FINDINGS) continue;
         say(`batch ${batch}: ${what}; looking for the smallest input`);
-        findings.set(what, await smallest(answers, broken));
+        const finding = await smallest(answers, broken);
+        findings.set(what, finding);
+        say(`${finding.detail.slice(0, 500)}\n${finding.input.slice(0, 1500)}`);
       }
       if (batch % 5 === 0 || done >= cases) {
         const perSecond = done / (performance.now() - began) * 1000;
