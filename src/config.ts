@@ -167,7 +167,14 @@ export function loadConfig(
     const name = String(issue.path[0]);
     return `${name}${shown(name, given[name])} ${issue.message}`;
   });
-  throw new ConfigurationError(problems.join("; "), "the README lists every variable");
+  const line = printable(problems.join("; "));
+  throw new ConfigurationError(line, "the README lists every variable");
+}
+
+/** Of these JSON escapes only those below U+0020. */
+function printable(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, " ");
 }
 
 /** What was given, unless it is or may hold a secret: a URL may carry a password or a key. */
@@ -188,7 +195,9 @@ function secretValue(
     throw new ConfigurationError(`both ${name} and ${name}_FILE are set`, "keep one of them");
   }
   // Who sets the secret itself here by mistake does not find it in the log.
-  const file = /^\.{0,2}\//.test(path) ? `${name}_FILE=${JSON.stringify(path)}` : `${name}_FILE`;
+  const file = /^\.{0,2}\//.test(path)
+    ? printable(`${name}_FILE=${JSON.stringify(path.slice(0, 200))}`)
+    : `${name}_FILE`;
   let secret: string;
   try {
     secret = readFile(path).trim();

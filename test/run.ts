@@ -18,7 +18,7 @@ interface Outcome {
   code: number;
 }
 
-const ALL = ["test/unit", "test/sql", "test/plain", "test/integration", "test/chaos"];
+const ALL = ["test/unit", "test/sql", "test/plain", "test/integration", "test/chaos", "test/fuzz"];
 /** What depends on the server's version. */
 const DATABASE_TESTS = [
   "test/sql",

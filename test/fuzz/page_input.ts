@@ -6,7 +6,6 @@ import { Dice } from "../chaos/random.ts";
 import { urlAs } from "../support/database.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
-import { junk } from "./answers/junk.ts";
 import type { Finding } from "./shrink.ts";
 import { type FuzzOptions, type FuzzReport, Tally } from "./target.ts";
 import { oddText } from "./texts.ts";
@@ -27,7 +26,6 @@ export async function fuzzPageInput({ cases, seed, say }: FuzzOptions): Promise<
     const filter = text();
     const parsed = parseMarketFilter(filter);
     if (typeof parsed !== "string") seen.add("a valid MARKETS");
-    const entries = typeof parsed === "string" ? junk(dice) : JSON.stringify(parsed);
     const calls: [string, (string | number)[]][] = [
       ["select p2p.page_market($1, $2, $3, $4)", [
         dice.next() < 0.5 ? "binance" : text(),
@@ -37,10 +35,6 @@ export async function fuzzPageInput({ cases, seed, say }: FuzzOptions): Promise<
       ]],
       ["select p2p.page_access($1)", [hours]],
       ["select p2p.page_overview($1)", [hours]],
-      [
-        "select p2p.beat($1, $2, '0.0.0', 'run', 'idle', 15, $3::text::jsonb)",
-        [text(), text(), `[{"exchange": "binance", "filter": ${entries}, "rate_per_minute": 1}]`],
-      ],
       ["select * from p2p.market_patterns($1)", [text()]],
     ];
     const [statement, values] = dice.pick(calls as [typeof calls[number]]);

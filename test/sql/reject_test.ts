@@ -72,7 +72,7 @@ Deno.test("reject_offers", async (t) => {
       assert.equal(reasons.get(number)?.["reason"] ?? null, reason);
       if (reason === null || typeof item !== "object" || item === null) return;
       const payload = reasons.get(number)?.["payload"] as Item;
-      if ("adv" in item) assert.equal(payload.adv["advNo"], (item as Item).adv["advNo"]);
+      if ("adv" in item) assert.deepEqual(payload.adv["advNo"], (item as Item).adv["advNo"]);
     });
   }
   assert.deepEqual(rejected.at(-1)?.["page_number"], 2);
