@@ -8,6 +8,8 @@ returns void
 language plpgsql
 set search_path = p2p, pg_temp
 as $function$
+declare
+  c_most_methods constant integer := 500;
 begin
   create temp table payment_lists on commit drop as
   select
@@ -26,7 +28,8 @@ begin
     left(method.value ->> 0, 200),
     max(method.value ->> 1)
   from pg_temp.payment_lists l
-  cross join jsonb_array_elements(l.payment_methods) as method
+  cross join jsonb_array_elements(l.payment_methods) with ordinality as method (value, position)
+  where method.position <= c_most_methods
   group by 1, 2
   on conflict (exchange_id, method_code) do update
   set method_name = excluded.method_name
@@ -39,10 +42,11 @@ begin
     select
       list.exchange_id,
       list.payment_methods,
-      (array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null))[1:500]
+      array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null)
         as payment_method_ids
     from pg_temp.payment_lists list
-    left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position) on true
+    left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position)
+      on method.position <= c_most_methods
     left join p2p.dim_payment_methods m
       on m.exchange_id = list.exchange_id
       and m.method_code = left(method.value ->> 0, 200)

@@ -181,8 +181,9 @@ function requestText(dice: Dice, planted: string): string {
     if (dice.next() < 0.1) values.push([dice.pick(["fiat", "x", "__proto__"]), odd()]);
     if (dice.next() < 0.1) values.pop();
     path += `?${values.map(([name, value]) => `${name}=${encoded(value)}`).join("&")}`;
-  } else if (dice.next() < 0.2) path += `?${encoded(odd())}=${encoded(odd())}`;
-  else if (dice.next() < 0.2) {
+  } else if (dice.next() < 0.2) {
+    path += `?${encoded(odd())}=${encoded(odd())}`;
+  } else if (dice.next() > 0.8) {
     path = dice.pick([
       `/${encoded(odd())}`,
       "/../../etc/passwd",
