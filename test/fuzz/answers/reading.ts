@@ -65,11 +65,9 @@ function parse(text: string): unknown {
   }
 }
 
-/** As far down as an offer goes. */
+/** As far down as an offer goes. The digits of its numbers are gone; those of the envelope are whole. */
 function withDigits(value: unknown, level: number): unknown {
-  if (typeof value === "number") {
-    return new Digits(Number.isSafeInteger(value) ? String(value) : "?");
-  }
+  if (typeof value === "number") return new Digits(level <= 2 ? String(value) : "?");
   if (level > 8 || typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map((one) => withDigits(one, level + 1));
   return Object.fromEntries(
