@@ -63,7 +63,9 @@ const exchanges = z.string().transform((text, context): ExchangeList => {
     else {
       context.addIssue(
         code === undefined
-          ? `must be a list of ${EXCHANGE_CODES.join(", ")}, not ${JSON.stringify(entry)}`
+          ? `must be a list of ${EXCHANGE_CODES.join(", ")}, not ${
+            JSON.stringify(entry.slice(0, 50))
+          }`
           : `names ${code} twice`,
       );
       return z.NEVER;
@@ -120,6 +122,8 @@ const environment = z.object({
   ALERT_ON_FAILURES: wholeNumber(1, 1000).default(3),
 }).superRefine((c, context) => {
   const [least, initial, most] = [c.MIN_RATE_LIMIT, c.INITIAL_RATE_LIMIT, c.MAX_RATE_LIMIT];
+  // Where one of them is no number that was said already, and this is called all the same.
+  if ([least, initial, most].some((rate) => typeof rate !== "number")) return;
   if (least <= initial && initial <= most) return;
   context.addIssue({
     code: "custom",
@@ -150,7 +154,7 @@ export const FILE_NAMES: readonly string[] = [...SECRETS].map((name) => `${name}
  */
 export function loadConfig(
   env: Readonly<Record<string, string | undefined>>,
-  readFile: (path: string) => string = Deno.readTextFileSync,
+  readFile: (path: string) => string = readSecretFile,
 ): Config {
   const given: Record<string, string> = {};
   for (const name of ENVIRONMENT_NAMES) {
@@ -163,7 +167,14 @@ export function loadConfig(
     const name = String(issue.path[0]);
     return `${name}${shown(name, given[name])} ${issue.message}`;
   });
-  throw new ConfigurationError(problems.join("; "), "the README lists every variable");
+  const line = printable(problems.join("; "));
+  throw new ConfigurationError(line, "the README lists every variable");
+}
+
+/** Of these JSON escapes only those below U+0020. */
+function printable(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/g, " ");
 }
 
 /** What was given, unless it is or may hold a secret: a URL may carry a password or a key. */
@@ -184,7 +195,9 @@ function secretValue(
     throw new ConfigurationError(`both ${name} and ${name}_FILE are set`, "keep one of them");
   }
   // Who sets the secret itself here by mistake does not find it in the log.
-  const file = /^\.{0,2}\//.test(path) ? `${name}_FILE=${JSON.stringify(path)}` : `${name}_FILE`;
+  const file = /^\.{0,2}\//.test(path)
+    ? printable(`${name}_FILE=${JSON.stringify(path.slice(0, 200))}`)
+    : `${name}_FILE`;
   let secret: string;
   try {
     secret = readFile(path).trim();
@@ -196,5 +209,27 @@ function secretValue(
     );
   }
   if (secret === "") throw new ConfigurationError(`${file} is an empty file`);
+  if (secret.length > LONGEST_SECRET_BYTES) {
+    throw new ConfigurationError(
+      `${file} holds more than ${LONGEST_SECRET_BYTES} bytes: that is no secret of ours`,
+    );
+  }
   return secret;
+}
+
+const LONGEST_SECRET_BYTES = 10_000;
+
+/** No further than that: what is named by mistake may be a disk, or have no end at all. */
+function readSecretFile(path: string): string {
+  using file = Deno.openSync(path);
+  const buffer = new Uint8Array(LONGEST_SECRET_BYTES + 1);
+  let length = 0;
+  for (
+    let count: number | null = 0;
+    count !== null && length < buffer.length;
+    length += count ?? 0
+  ) {
+    count = file.readSync(buffer.subarray(length));
+  }
+  return new TextDecoder().decode(buffer.subarray(0, length));
 }

@@ -4,18 +4,12 @@
 // `deno task coverage`: the same on the embedded PostgreSQL alone, and which lines of src/ ran, in the processes that
 // tests start as well (what is killed tells nothing); fails below the share in deno.json.
 import { Database } from "../src/database/connection.ts";
-import { migrate } from "../src/database/migrate.ts";
 import { configureLog } from "../src/log.ts";
-import {
-  CALLED_FUNCTIONS,
-  EXTENSION,
-  LOGIN_PASSWORD,
-  LOGINS,
-  TEMPLATE,
-} from "./support/database.ts";
+import { CALLED_FUNCTIONS, EXTENSION, TEMPLATE } from "./support/database.ts";
 import {
   debianServer,
   embeddedServer,
+  makeTemplate,
   type TestServer,
   timescaleServer,
 } from "./support/servers.ts";
@@ -26,7 +20,7 @@ interface Outcome {
   code: number;
 }
 
-const ALL = ["test/unit", "test/sql", "test/plain", "test/integration", "test/chaos"];
+const ALL = ["test/unit", "test/sql", "test/plain", "test/integration", "test/chaos", "test/fuzz"];
 /** What depends on the server's version. */
 const DATABASE_TESTS = [
   "test/sql",
@@ -53,27 +47,7 @@ async function runTests(
   coverage: string | undefined,
 ): Promise<Outcome> {
   console.log(`\n── ${server.title} ──`);
-  await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
-  await admin.run(`create database ${TEMPLATE} template template0`, [], 60);
-  const templateUrl = new URL(server.adminUrl);
-  templateUrl.pathname = `/${TEMPLATE}`;
-  {
-    await using template = new Database(templateUrl.href, {
-      applicationName: "test",
-      connections: 1,
-    });
-    if (server.extension !== undefined) {
-      await template.run(`create extension ${server.extension}`, [], 60);
-    }
-    await migrate(template);
-    for (const [role, login] of Object.entries(LOGINS)) {
-      await template.run(
-        `create role ${login} login password '${LOGIN_PASSWORD}' in role p2p_${role}`,
-        [],
-        60,
-      );
-    }
-  }
+  await makeTemplate(server);
   const { code } = await new Deno.Command(Deno.execPath(), {
     args: [
       "test",

@@ -5,6 +5,7 @@
 --   not seen                        nothing: absence is not deletion
 --   two identities in one batch     the one that was read last
 --   a batch loaded late or again    the history becomes what it would be had all batches come in order
+-- A nickname is kept up to 500 characters: a longer one would not fit dim_advertisers_by_nickname, and its page has it.
 -- Makes pg_temp.seen_advertisers: identity and advertiser_sk of everybody in the batch. A second call changes nothing.
 create or replace function p2p.load_advertisers(p_batch_id uuid)
 returns void
@@ -25,7 +26,7 @@ begin
   select distinct on (c.exchange_id, c.advertiser_id)
     c.exchange_id,
     c.advertiser_id,
-    c.nickname,
+    left(c.nickname, 500) as nickname,
     c.is_merchant,
     c.user_type,
     c.user_grade,

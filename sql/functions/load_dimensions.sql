@@ -1,5 +1,6 @@
 -- Step 4 of load_batch: payment methods, their lists and the numbers of ads that are new. Adds rows, and fills in
 -- names that were missing; a second call adds nothing.
+-- Of a list the first 500 are kept: the index of dim_payment_sets holds no more, and real ads name 1 to 5.
 -- Makes pg_temp.payment_lists: what each list of the pages is called in dim_payment_sets,
 -- and pg_temp.offer_numbers: what each ad is called in dim_offers.
 create or replace function p2p.load_dimensions(p_batch_id uuid)
@@ -8,6 +9,8 @@ language plpgsql
 set search_path = p2p, pg_temp
 set default_statistics_target = 10
 as $function$
+declare
+  c_most_methods constant integer := 500;
 begin
   create temp table payment_lists on commit drop as
   select
@@ -27,7 +30,8 @@ begin
     left(method.value ->> 0, 200),
     max(method.value ->> 1)
   from pg_temp.payment_lists l
-  cross join jsonb_array_elements(l.payment_methods) as method
+  cross join jsonb_array_elements(l.payment_methods) with ordinality as method (value, position)
+  where method.position <= c_most_methods
   group by 1, 2
   on conflict (exchange_id, method_code) do update
   set method_name = excluded.method_name
@@ -43,7 +47,8 @@ begin
       array_agg(m.payment_method_id order by method.position) filter (where m.payment_method_id is not null)
         as payment_method_ids
     from pg_temp.payment_lists list
-    left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position) on true
+    left join jsonb_array_elements(list.payment_methods) with ordinality as method (value, position)
+      on method.position <= c_most_methods
     left join p2p.dim_payment_methods m
       on m.exchange_id = list.exchange_id
       and m.method_code = left(method.value ->> 0, 200)

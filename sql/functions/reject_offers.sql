@@ -1,4 +1,5 @@
 -- Step 2 of load_batch: what cannot be an offer goes to ops_rejected_offers, with the reason and the original JSON.
+-- Ids that were objects, lists or booleans are none: {} of one ad would be the same as {} of another.
 -- A second call leaves rows that are still rejected for the same reason as they are, discarded ones included; one
 -- that is rejected for another reason than before is back in quarantine.
 create or replace function p2p.reject_offers(p_batch_id uuid)
@@ -18,8 +19,10 @@ begin
       case
         when coalesce(p.offer_external_id, '') = '' then 'no offer id'
         when length(p.offer_external_id) > 100 then 'offer id is too long'
+        when left(p.offer_external_id, 1) in ('{', '[') or p.offer_external_id in ('true', 'false') then 'offer id is no text'
         when coalesce(p.advertiser_id, '') = '' then 'no advertiser'
         when length(p.advertiser_id) > 100 then 'advertiser id is too long'
+        when left(p.advertiser_id, 1) in ('{', '[') or p.advertiser_id in ('true', 'false') then 'advertiser id is no text'
         when 'price' = any (p.unreadable) then 'price is not a number'
         when p.price is null then 'no price'
         when p.price <= 0 then 'price is not positive'

@@ -2,6 +2,7 @@
 -- Watched are shape_pages_per_batch (25) pages a batch of each parser, all of them where there are no more: drawn by lot (a hash of batch, market and page),
 -- so that the same batch always shows the same pages. Pages with offers come first; an empty one tells nothing.
 -- Unfolding all keys of all pages would cost seconds. With p_only_needed only what leads to a key of parser_keys is.
+-- A dot or bracket within a key is shown as _, as is a key without characters: no two places share a path.
 -- Bounded against garbage: 8 levels, keys of 100 characters, 500 keys an object, 100 elements an array.
 create or replace function p2p.watched_values(p_batch_id uuid, p_only_needed boolean)
 returns table (
@@ -77,7 +78,9 @@ begin
     from nodes n
     cross join lateral (
       (
-        select ltrim(n.path || '.' || left(o.key, c_key_characters), '.'), o.value
+        select
+          ltrim(n.path || '.' || coalesce(nullif(translate(left(o.key, c_key_characters), '.[]', '___'), ''), '_'), '.'),
+          o.value
         from jsonb_each(case jsonb_typeof(n.value) when 'object' then n.value else '{}' end) as o
         limit c_keys
       )

@@ -15,7 +15,8 @@ export function parseMarketFilter(text: string): MarketFilter | string {
   for (const entry of text.split(",").map((part) => part.trim().toUpperCase())) {
     const [, fiat, asset] = /^([A-Z0-9]{1,20}|\*)\/([A-Z0-9]{1,20}|\*)$/.exec(entry) ?? [];
     if (!fiat || !asset) {
-      return `must be like VES/USDT,ARS/* (fiat before asset), not ${JSON.stringify(entry)}`;
+      const shown = JSON.stringify(entry.slice(0, 50));
+      return `must be like VES/USDT,ARS/* (fiat before asset), not ${shown}`;
     }
     patterns.push({ fiat, asset });
   }

@@ -71,7 +71,9 @@ const DAY = 86_400_000;
 export function readRecordedPage(text: string, options: ReadingOptions): RecordedPage {
   const line = objectOf(text);
   const exchangeCode = line["exchange"] ?? DEFAULT_EXCHANGE;
-  const exchange = options.exchanges.get(String(exchangeCode).toLowerCase());
+  const exchange = typeof exchangeCode === "string"
+    ? options.exchanges.get(exchangeCode.toLowerCase())
+    : undefined;
   if (exchange === undefined) {
     throw new LineError(
       `unknown exchange ${shown(exchangeCode)}; known: ${[...options.exchanges.keys()].join(", ")}`,
@@ -220,7 +222,12 @@ function filterOf(line: JsonObject): string | undefined {
   const asked = line["payTypes"] ?? [];
   const methods = (Array.isArray(asked) ? asked : [asked]).filter((method) => method !== "");
   if (methods.length === 0) return undefined;
-  return `payTypes ${printable(methods.map(String).join(", ").slice(0, 200))}`;
+  return `payTypes ${printable(methods.map(wordOf).join(", ").slice(0, 200))}`;
+}
+
+/** Not String(): an object with a toString of its own throws there. */
+function wordOf(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 interface Answer {

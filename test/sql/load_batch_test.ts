@@ -220,3 +220,25 @@ Deno.test("several loads at once wait for one another", async () => {
     [{ from_the_first: true, facts: 2 }],
   );
 });
+
+Deno.test("an endless nickname and an ad with 3,000 ways to pay cost nobody an offer", async () => {
+  await using sql = await SqlFixture.create();
+  const noise = () => crypto.randomUUID();
+  const batch = await sql.loadBatch(undefined, {
+    "VES/USDT BUY": [
+      offer({ user: "s1", nick: Array.from({ length: 300 }, noise).join("") }),
+      offer({ user: "s2", methods: Array.from({ length: 3000 }, noise) }),
+    ],
+    "ARS/USDT BUY": [offer()],
+  });
+  assert.deepEqual(
+    await sql.row(
+      `select r.status, r.total_offers_inserted::integer as offers,
+         (select max(length(nickname)) from p2p.dim_advertisers) as nickname,
+         (select max(cardinality(payment_method_ids)) from p2p.dim_payment_sets) as methods
+       from p2p.ops_batch_runs r where r.batch_id = $1`,
+      batch.id,
+    ),
+    { status: "completed", offers: 3, nickname: 500, methods: 500 },
+  );
+});

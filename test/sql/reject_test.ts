@@ -17,7 +17,13 @@ const CASES: readonly (readonly [unknown, string | null])[] = [
   [{}, "no offer id"],
   [adv({ advNo: "1".repeat(101) }), "offer id is too long"],
   [adv({ advNo: "1".repeat(100) }), null],
+  [adv({ advNo: {} }), "offer id is no text"],
+  [adv({ advNo: [1] }), "offer id is no text"],
+  [adv({ advNo: true }), "offer id is no text"],
+  [adv({ advNo: 12 }), null],
   [offer({ advertiser: { userNo: null } }), "no advertiser"],
+  [offer({ advertiser: { userNo: {} } }), "advertiser id is no text"],
+  [offer({ advertiser: { userNo: false } }), "advertiser id is no text"],
   [offer({ user: "" }), "no advertiser"],
   [{ ...offer(), advertiser: null }, "no advertiser"],
   [offer({ user: "s".repeat(101) }), "advertiser id is too long"],
@@ -66,7 +72,7 @@ Deno.test("reject_offers", async (t) => {
       assert.equal(reasons.get(number)?.["reason"] ?? null, reason);
       if (reason === null || typeof item !== "object" || item === null) return;
       const payload = reasons.get(number)?.["payload"] as Item;
-      if ("adv" in item) assert.equal(payload.adv["advNo"], (item as Item).adv["advNo"]);
+      if ("adv" in item) assert.deepEqual(payload.adv["advNo"], (item as Item).adv["advNo"]);
     });
   }
   assert.deepEqual(rejected.at(-1)?.["page_number"], 2);

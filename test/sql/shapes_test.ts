@@ -219,6 +219,16 @@ Deno.test("25 pages of a batch are watched, those with offers first, always the 
   );
 });
 
+Deno.test("keys with dots, brackets or no characters do not stop the watch", async () => {
+  await using sql = await SqlFixture.create();
+  const odd = { "x.y": 1, x: { y: 1, "": { "": 2 } }, "x[]": 1, "": 1, ".": 1, "..": { "..": 1 } };
+  await sql.loadBatch(undefined, { [A]: [offer({ adv: odd } as OfferOptions), offer()] });
+  assert.deepEqual(
+    await sql.values("select error from p2p.ops_batch_steps where status = 'failed'"),
+    [],
+  );
+});
+
 Deno.test("a batch without pages is watched in peace", async () => {
   await using sql = await SqlFixture.create();
   const batch = await sql.loadBatch(undefined, {});

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { Database } from "../../src/database/connection.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
-import { LOGINS, TEMPLATE } from "./database.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { LOGIN_PASSWORD, LOGINS, TEMPLATE } from "./database.ts";
 
 /** A PostgreSQL that tests may fill and break. */
 export interface TestServer extends AsyncDisposable {
@@ -23,6 +24,39 @@ export async function embeddedServer(folder: string): Promise<TestServer> {
     adminUrl: cluster.url,
     [Symbol.asyncDispose]: () => cluster.close(),
   };
+}
+
+/** Makes the database that `testDatabase` copies, and the logins of LOGINS. */
+export async function makeTemplate(server: TestServer): Promise<void> {
+  await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
+  await admin.run(`create database ${TEMPLATE} template template0`, [], 60);
+  const templateUrl = new URL(server.adminUrl);
+  templateUrl.pathname = `/${TEMPLATE}`;
+  {
+    await using template = new Database(templateUrl.href, {
+      applicationName: "test",
+      connections: 1,
+    });
+    if (server.extension !== undefined) {
+      await template.run(`create extension ${server.extension}`, [], 60);
+    }
+    await migrate(template);
+    for (const [role, login] of Object.entries(LOGINS)) {
+      await template.run(
+        `create role ${login} login password '${LOGIN_PASSWORD}' in role p2p_${role}`,
+        [],
+        60,
+      );
+    }
+  }
+}
+
+/** An embedded server for a program that is no test but uses `testDatabase`. */
+export async function startTestServer(folder: string): Promise<TestServer> {
+  const server = await embeddedServer(folder);
+  await makeTemplate(server);
+  Deno.env.set("TEST_DATABASE_ADMIN_URL", server.adminUrl);
+  return server;
 }
 
 export const DEBIAN_PROGRAMS = "/usr/lib/postgresql/15/bin";

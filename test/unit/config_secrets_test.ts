@@ -103,3 +103,11 @@ Deno.test("credentials in a URL: the line says what is wrong", () => {
     "BINANCE_BASE_URL holds a user name or password, which HTTP requests cannot send",
   );
 });
+
+Deno.test("a file without an end, or of a disk, is no secret and no memory", () => {
+  const line = told({ DATABASE_URL_FILE: "/dev/zero" }, undefined);
+  assert.equal(
+    line,
+    'DATABASE_URL_FILE="/dev/zero" holds more than 10000 bytes: that is no secret of ours',
+  );
+});

@@ -189,3 +189,12 @@ Deno.test("rate limits out of order show all three, also where one is the defaul
   assert.match(problem({ MIN_RATE_LIMIT: "101" }), /INITIAL_RATE_LIMIT \(100\)/);
   assert.match(problem({ MIN_RATE_LIMIT: "400", MAX_RATE_LIMIT: "20" }), /\(400\).*\(20\)/);
 });
+
+Deno.test("one clear line, whatever was given", () => {
+  assert.equal(
+    problem({ INITIAL_RATE_LIMIT: "a\u009bb" }),
+    'INITIAL_RATE_LIMIT="a b" is not a number',
+  );
+  assert(problem({ MARKETS: "x".repeat(100_000) }).length < 500);
+  assert(problem({ EXCHANGES: "x".repeat(100_000) }).length < 500);
+});

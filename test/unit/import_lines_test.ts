@@ -156,6 +156,7 @@ Deno.test("what cannot be taken is refused with the reason", () => {
       [{ time: '"1970-01-01T00:00:00Z"' }, /before there was anything/],
       [{ time: "true" }, /^time is true/],
       [{ exchange: '"okx"' }, /^unknown exchange "okx"; known: binance$/],
+      [{ exchange: '{"toString":1,"valueOf":2}' }, /^unknown exchange \{/], // String() of it throws
       [{ side: '"HOLD"' }, /^side is "HOLD" instead of BUY or SELL$/],
       [{ side: "1" }, /^side is 1/],
       [{ fiat: '"us dollars"' }, /^fiat is "us dollars"/],

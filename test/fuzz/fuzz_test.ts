@@ -1,0 +1,27 @@
+// The fuzzers in their short form, with seeds that stay. `deno task fuzz` does more: docs/fuzzing.md.
+import assert from "node:assert/strict";
+import { TARGETS } from "./targets.ts";
+
+const CASES: Readonly<Record<string, number>> = {
+  answers: 1200,
+  configuration: 3000,
+  import: 60,
+  arguments: 400,
+  web: 60,
+  page: 100,
+};
+
+for (const [name, cases] of Object.entries(CASES)) {
+  Deno.test(`${cases} odd inputs: ${name}`, async () => {
+    const folder = await Deno.makeTempDir({ prefix: "p2p-fuzz-test-" });
+    const target = TARGETS[name];
+    assert(target !== undefined);
+    const { findings, cases: done } = await target.run({ cases, seed: 1, folder, say: () => {} });
+    const told = findings.map(({ what, detail, input }) =>
+      `${what}\n${detail}\n${input}`.slice(0, 2000)
+    );
+    assert.deepEqual(told, [], "deno task fuzz keeps the smallest input");
+    assert(done >= cases);
+    await Deno.remove(folder, { recursive: true });
+  });
+}
