@@ -153,8 +153,10 @@ Deno.test("more connections than files may be open end neither the process nor, 
       Deno.execPath(),
     ],
     stdout: "piped",
-    stderr: "null",
+    stderr: "inherit", // its last words
   }).spawn();
+  let isAlive = true;
+  const ended = server.status.then(() => isAlive = false);
   const reader = server.stdout.getReader();
   const port = Number(new TextDecoder().decode((await reader.read()).value));
   const sockets = Array.from({ length: 100 }, () => {
@@ -165,6 +167,7 @@ Deno.test("more connections than files may be open end neither the process nor, 
   });
   try {
     await eventually("all were dropped, and it answers again", async () => {
+      assert.ok(isAlive, "it ended");
       const isDropped = sockets.every(({ destroyed, closed }) => destroyed || closed);
       const answer = await fetch(`http://127.0.0.1:${port}/hello`).then(
         (one) => one.text(),
@@ -174,8 +177,8 @@ Deno.test("more connections than files may be open end neither the process nor, 
     });
   } finally {
     for (const socket of sockets) socket.destroy();
-    server.kill("SIGKILL");
-    await server.status;
+    if (isAlive) server.kill("SIGKILL");
+    await ended;
     await reader.cancel();
   }
 });
