@@ -38,7 +38,7 @@ export async function makeTemplate(server: TestServer): Promise<void> {
       connections: 1,
     });
     if (server.extension !== undefined) {
-      await template.run(`create extension ${server.extension}`, [], 60);
+      await template.run(`create extension ${server.extension} schema public`, [], 60);
     }
     await migrate(template);
     for (const [role, login] of Object.entries(LOGINS)) {

@@ -35,6 +35,9 @@ export function plainDigits(text: string): string {
   return places === 0 ? all : `${all.slice(0, -places)}.${all.slice(-places)}`;
 }
 
+/** Characters that are kept; the page has the rest. */
+const LONGEST_NICKNAME = 500;
+
 /** Characters that jsonb cannot hold become U+FFFD. */
 function storable(text: string): string {
   return text.replaceAll("\0", "\ufffd").toWellFormed();
@@ -71,7 +74,7 @@ export function expectedOffers(
         min: plainDigits(sent.minSingleTransAmount),
         max: plainDigits(sent.maxSingleTransAmount),
         advertiser: sent.userNo,
-        nickname: storable(sent.nickName),
+        nickname: [...storable(sent.nickName)].slice(0, LONGEST_NICKNAME).join(""),
         isMerchant: sent.merchant,
         payTimeLimit: sent.payTimeLimit,
         methods: [...new Set(sent.methods)],

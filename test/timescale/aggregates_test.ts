@@ -92,7 +92,7 @@ Deno.test("a plain database that dropped offers keeps their hours and days when 
   const before = await said();
   assert.equal(before.hours.length, 10);
 
-  await own.database.run("create extension timescaledb", [], 60);
+  await own.database.run("create extension timescaledb schema public", [], 60);
   await migrate(own.database);
   assert.deepEqual(await said(), before);
   assert.equal(await sql.value("select count(*)::integer from p2p.stored_merchant_hours"), 4);
