@@ -24,9 +24,9 @@ async function check(sql: SqlFixture, where: Readonly<Record<string, string>> = 
 /** Facts and aggregates. */
 async function packAll(sql: SqlFixture): Promise<number> {
   const packed = await sql.values(
-    `select compress_chunk(chunk, true)
+    `select public.compress_chunk(chunk, true)
      from unnest(array['fact_offers', 'fact_market_depth', 'market_hours_v1', 'market_days_v1', 'merchant_hours_v1', 'merchant_days_v1']) as name
-     cross join lateral show_chunks(('p2p.' || name)::regclass) as chunk`,
+     cross join lateral public.show_chunks(('p2p.' || name)::regclass) as chunk`,
   );
   return packed.length;
 }

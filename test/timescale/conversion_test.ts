@@ -89,7 +89,7 @@ Deno.test("a database that gains TimescaleDB is converted: every row, key, grant
     );
   const shapeBefore = await shape();
   // As user p2p, in whose search_path schema p2p comes first: it may stand in any schema.
-  await database.run("create extension timescaledb", [], 60);
+  await database.run("create extension timescaledb schema public", [], 60);
 
   const plan = await planMigration(database);
   assert.equal(plan.tier, "timescaledb");
@@ -151,7 +151,7 @@ Deno.test("a database of release 0.2.0 goes to TimescaleDB in one call; its heap
     );
   const before = await rows();
   assert.ok(before.length > 0);
-  await own.database.run("create extension timescaledb", [], 60);
+  await own.database.run("create extension timescaledb schema public", [], 60);
   await migrate(own.database);
   assert.deepEqual(await rows(), before);
   for (const id of await sql.values("select batch_id from p2p.ops_batch_runs order by 1")) {
@@ -168,7 +168,7 @@ Deno.test("killed in the middle of converting, migrate finishes when it is calle
   const { database } = own;
   await fill(sql);
   const before = await everything(sql);
-  await database.run("create extension timescaledb", [], 60);
+  await database.run("create extension timescaledb schema public", [], 60);
   // The conversion takes the tables in turn: it has made a hypertable of offers when it waits for this one.
   await using reader = SqlFixture.connect(own.url);
   const reading = reader.database.runScript(
@@ -207,7 +207,7 @@ Deno.test("a table that an object of a DBA stands on, which cannot be made anew,
   await plain.sql.rows(
     "create materialized view public.dba_daily as select count(*) from p2p.fact_offers",
   );
-  await own.database.run("create extension timescaledb", [], 60);
+  await own.database.run("create extension timescaledb schema public", [], 60);
   await assert.rejects(migrate(own.database), (error: Error) => {
     assert.ok(error instanceof ConfigurationError);
     assert.match(error.message, /dba_daily/);
@@ -219,7 +219,7 @@ Deno.test("a table that an object of a DBA stands on, which cannot be made anew,
 Deno.test("a TimescaleDB that is too old: plain tables for a new database, refused where facts are in it", async () => {
   await using converted = await testDatabase();
   await using fresh = await testDatabase("bare");
-  await fresh.database.run("create extension timescaledb", [], 60);
+  await fresh.database.run("create extension timescaledb schema public", [], 60);
   for (const { database } of [converted, fresh]) {
     await database.run(
       "alter procedure public.attach_chunk rename to attach_chunk_of_a_later_version",
@@ -250,7 +250,7 @@ Deno.test("the Apache edition is plain PostgreSQL, and refused where facts are i
     }
     await using server = apache;
     await using admin = new Database(server.adminUrl, { applicationName: "test", connections: 1 });
-    await admin.run("create extension timescaledb", [], 60);
+    await admin.run("create extension timescaledb schema public", [], 60);
     const plan = await planMigration(admin);
     assert.equal(plan.tier, "plain");
     assert.match(plan.tierReason, /timescaledb\.license = apache/);
@@ -305,7 +305,7 @@ Deno.test("where TimescaleDB could be had, migrate and doctor name the statement
     String(server?.["mend"]),
     /^create extension timescaledb schema public, then p2p-ingest migrate$/,
   );
-  await own.database.run("create extension timescaledb", [], 60);
+  await own.database.run("create extension timescaledb schema public", [], 60);
   const [after] = await plain.sql.rows("select * from p2p.diagnose() where topic = 'server'");
   assert.equal(after?.["state"], "warning");
   assert.match(String(after?.["mend"]), /p2p-ingest migrate/);

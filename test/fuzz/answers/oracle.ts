@@ -48,6 +48,15 @@ export function judge(answers: readonly Answer[], outcome: Outcome): Broken[] {
   for (const answer of stored) {
     for (const id of idsOf(answer)) timesOf.set(id, (timesOf.get(id) ?? 0) + 1);
   }
+  // An id that this oracle cannot read on another page (a number of 60 digits in a very deep document) may be the same.
+  const placesOfOdd = new Set(
+    stored.filter((answer) => readings.get(answer)?.items.some(({ id }) => id === undefined))
+      .map((answer) => `${answer.exchange} ${nameOf(answer)} ${answer.page}`),
+  );
+  const isRepeated = (id: string, place: string): boolean => {
+    const winner = placeOf(facts.get(id)?.[0] ?? {});
+    return (timesOf.get(id) ?? 0) > 1 || winner !== place && placesOfOdd.has(winner);
+  };
 
   let itemsInAll = 0;
   for (const answer of answers) {
@@ -78,7 +87,7 @@ export function judge(answers: readonly Answer[], outcome: Outcome): Broken[] {
     const ours = factsOn.get(place) ?? [];
     const known = new Set(idsOf(answer));
     const odd = page.items.filter(({ id }) => id === undefined).length;
-    const repeated = idsOf(answer).filter((id) => (timesOf.get(id) ?? 0) > 1).length;
+    const repeated = idsOf(answer).filter((id) => isRepeated(id, place)).length;
     const missing = page.items.length - rejected.length - ours.length;
     if (missing < 0 || missing > repeated + odd) {
       say(
@@ -130,7 +139,8 @@ export function judge(answers: readonly Answer[], outcome: Outcome): Broken[] {
       );
     }
     if (others.length > 0) say("an offer is there twice", answer, id);
-    if ((timesOf.get(`${answer.exchange} ${id}`) ?? 0) > 1) return;
+    const place = `${answer.exchange} ${nameOf(answer)} ${answer.page}`;
+    if (isRepeated(`${answer.exchange} ${id}`, place)) return;
     const wrong = differences(
       fact,
       offer,
