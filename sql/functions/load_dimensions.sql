@@ -81,7 +81,9 @@ begin
     from p2p.dim_offers o
     where o.exchange_id = c.exchange_id
       and o.offer_external_id = c.offer_external_id
-  );
+  )
+  -- All are looked up before the first is added: a table that was analyzed while it was empty is looked through for each.
+  order by c.exchange_id, c.offer_external_id;
 
   create temp table offer_numbers on commit drop as
   select o.exchange_id, o.offer_external_id, o.offer_id
