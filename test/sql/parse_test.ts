@@ -95,6 +95,40 @@ const CASES: readonly (readonly [string, unknown, Row])[] = [
       unreadable: ["price", "available_amount", "min_limit", "max_limit"],
     },
   ],
+  [
+    "texts that would be numbers if they were joined and cut elsewhere",
+    adv({
+      price: "1,2",
+      surplusAmount: "1}",
+      minSingleTransAmount: '1","2',
+      tradableQuantity: "NULL",
+    }),
+    {
+      price: null,
+      available_amount: null,
+      min_limit: null,
+      tradable_quantity: null,
+      unreadable: ["price", "available_amount", "min_limit"],
+    },
+  ],
+  [
+    "numbers beside one that is odd",
+    adv({ price: "-1e2", surplusAmount: "5", payTimeLimit: "1.5" }),
+    {
+      price: "-100",
+      available_amount: "5",
+      payment_time_limit_minutes: null,
+      unreadable: [],
+    },
+  ],
+  [
+    "no whole numbers, and one too long",
+    adv({ payTimeLimit: "1.5", monthOrderCount: 1234567890 }),
+    {
+      payment_time_limit_minutes: null,
+      unreadable: [],
+    },
+  ],
   ["other types", adv({ price: true, surplusAmount: {}, minSingleTransAmount: [1] }), {
     price: null,
     unreadable: ["price", "available_amount", "min_limit"],
@@ -267,7 +301,7 @@ Deno.test("numbers reach the facts with the digits as sent", async () => {
       is_promoted: false,
       trade_type: "BUY",
       terms: 5000,
-      nick: 5001,
+      nick: 500,
     },
   );
 });
