@@ -42,7 +42,9 @@ const advertiser = (values: Record<string, unknown>): Item => offer({ advertiser
 const LONG = "9".repeat(61);
 
 /** An item, and what the parser is to make of some of its fields. */
-const CASES: readonly (readonly [string, unknown, Row])[] = [
+type Case = readonly [name: string, item: unknown, parsed: Row];
+
+const CASES: readonly Case[] = [
   ["strings", adv({ price: "36.50", surplusAmount: "0.10" }), {
     price: "36.50",
     available_amount: "0.10",
@@ -95,22 +97,12 @@ const CASES: readonly (readonly [string, unknown, Row])[] = [
       unreadable: ["price", "available_amount", "min_limit", "max_limit"],
     },
   ],
-  [
-    "texts that would be numbers if they were joined and cut elsewhere",
-    adv({
-      price: "1,2",
-      surplusAmount: "1}",
-      minSingleTransAmount: '1","2',
-      tradableQuantity: "NULL",
-    }),
-    {
-      price: null,
-      available_amount: null,
-      min_limit: null,
-      tradable_quantity: null,
-      unreadable: ["price", "available_amount", "min_limit"],
-    },
-  ],
+  // All else is a plain number: joined to it, these would pass.
+  ...["1,2", "1}", "{1", "NULL", '1","2', "1|2", ""].map((price): Case => [
+    `one odd price: ${price}`,
+    adv({ price, surplusAmount: "5" }),
+    { price: null, available_amount: "5", unreadable: ["price"] },
+  ]),
   [
     "numbers beside one that is odd",
     adv({ price: "-1e2", surplusAmount: "5", payTimeLimit: "1.5" }),
