@@ -580,6 +580,7 @@ COMMENT ON FUNCTION p2p.load_batch(p_batch_id uuid) IS 'Makes facts of the store
 CREATE FUNCTION p2p.load_depth(p_batch_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'p2p', 'pg_temp'
+    SET enable_nestloop TO 'off'
     AS …;
 
 COMMENT ON FUNCTION p2p.load_depth(p_batch_id uuid) IS 'Step of load_batch: depth, best prices and spread of each book';

@@ -4,6 +4,7 @@ create or replace function p2p.load_depth(p_batch_id uuid)
 returns void
 language plpgsql
 set search_path = p2p, pg_temp
+set enable_nestloop = off -- statistics know nothing of a new batch: taken for one row, all books would be looked through for each
 as $function$
 declare
   v_now timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);

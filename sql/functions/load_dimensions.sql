@@ -72,7 +72,8 @@ begin
 
   analyze pg_temp.payment_lists (exchange_id, payment_methods);
 
-  insert into p2p.dim_offers (exchange_id, offer_external_id, first_seen_at)
+  -- All are looked up before the first is added: a dim_offers that was analyzed while it was empty is read whole for each.
+  create temp table new_offers on commit drop as
   select c.exchange_id, c.offer_external_id, r.batch_start_time
   from pg_temp.chosen_offers c
   join p2p.ops_batch_runs r on r.batch_id = p_batch_id
@@ -82,6 +83,12 @@ begin
     where o.exchange_id = c.exchange_id
       and o.offer_external_id = c.offer_external_id
   );
+
+  insert into p2p.dim_offers (exchange_id, offer_external_id, first_seen_at)
+  select n.exchange_id, n.offer_external_id, n.batch_start_time
+  from pg_temp.new_offers n;
+
+  drop table pg_temp.new_offers;
 
   create temp table offer_numbers on commit drop as
   select o.exchange_id, o.offer_external_id, o.offer_id

@@ -11,26 +11,74 @@ declare
   v_now constant timestamptz := (select batch_start_time from p2p.ops_batch_runs where batch_id = p_batch_id);
   v_finding p2p.rule_finding;
 begin
-  with broken as (
+  -- What several facts point at is looked up once.
+  with facts as materialized (
+    select
+      f.offer_id, f.offer_external_id, f.advertiser_sk, f.payment_set_id, f.exchange_id, f.fiat_id, f.crypto_id, f.trade_type
+    from p2p.fact_offers f
+    where f.extraction_timestamp = v_now
+  ),
+  lost_advertisers as (
+    select used.advertiser_sk
+    from (
+      select distinct f.advertiser_sk
+      from facts f
+    ) as used
+    where not exists (
+      select
+      from p2p.dim_advertisers a
+      where a.advertiser_sk = used.advertiser_sk
+    )
+  ),
+  lost_markets as (
+    select used.*
+    from (
+      select distinct f.exchange_id, f.fiat_id, f.crypto_id, f.trade_type
+      from facts f
+    ) as used
+    where not exists (
+      select
+      from p2p.dim_markets m
+      where (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type)
+        = (used.exchange_id, used.fiat_id, used.crypto_id, used.trade_type)
+    )
+  ),
+  lost_payment_sets as (
+    select used.payment_set_id
+    from (
+      select distinct f.payment_set_id
+      from facts f
+    ) as used
+    where not exists (
+      select
+      from p2p.dim_payment_sets p
+      where p.payment_set_id = used.payment_set_id
+    )
+  ),
+  judged as (
     select
       f.offer_external_id,
+      f.advertiser_sk in (select l.advertiser_sk from lost_advertisers l) as no_advertiser,
+      (f.exchange_id, f.fiat_id, f.crypto_id, f.trade_type) in (select l.* from lost_markets l) as no_market,
+      f.payment_set_id in (select l.payment_set_id from lost_payment_sets l) as no_payment_methods,
+      o.offer_id is null as no_ad
+    from facts f
+    left join p2p.dim_offers o on o.offer_id = f.offer_id
+  ),
+  broken as (
+    select
+      j.offer_external_id,
       array_remove(
         array[
-          case when a.advertiser_sk is null then 'advertiser' end,
-          case when m.market_id is null then 'market' end,
-          case when p.payment_set_id is null then 'payment methods' end,
-          case when o.offer_id is null then 'ad' end
+          case when j.no_advertiser then 'advertiser' end,
+          case when j.no_market then 'market' end,
+          case when j.no_payment_methods then 'payment methods' end,
+          case when j.no_ad then 'ad' end
         ],
         null
       ) as missing
-    from p2p.fact_offers f
-    left join p2p.dim_advertisers a on a.advertiser_sk = f.advertiser_sk
-    left join p2p.dim_markets m
-      on (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type) = (f.exchange_id, f.fiat_id, f.crypto_id, f.trade_type)
-    left join p2p.dim_payment_sets p on p.payment_set_id = f.payment_set_id
-    left join p2p.dim_offers o on o.offer_id = f.offer_id
-    where f.extraction_timestamp = v_now
-      and (a.advertiser_sk is null or m.market_id is null or p.payment_set_id is null or o.offer_id is null)
+    from judged j
+    where j.no_advertiser or j.no_market or j.no_payment_methods or j.no_ad
   )
   select
     count(*),

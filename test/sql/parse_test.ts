@@ -42,7 +42,9 @@ const advertiser = (values: Record<string, unknown>): Item => offer({ advertiser
 const LONG = "9".repeat(61);
 
 /** An item, and what the parser is to make of some of its fields. */
-const CASES: readonly (readonly [string, unknown, Row])[] = [
+type Case = readonly [name: string, item: unknown, parsed: Row];
+
+const CASES: readonly Case[] = [
   ["strings", adv({ price: "36.50", surplusAmount: "0.10" }), {
     price: "36.50",
     available_amount: "0.10",
@@ -93,6 +95,30 @@ const CASES: readonly (readonly [string, unknown, Row])[] = [
       max_limit: null,
       tradable_quantity: null,
       unreadable: ["price", "available_amount", "min_limit", "max_limit"],
+    },
+  ],
+  // All else is a plain number: joined to it, these would pass.
+  ...["1,2", "1}", "{1", "NULL", '1","2', "1|2", ""].map((price): Case => [
+    `one odd price: ${price}`,
+    adv({ price, surplusAmount: "5" }),
+    { price: null, available_amount: "5", unreadable: ["price"] },
+  ]),
+  [
+    "numbers beside one that is odd",
+    adv({ price: "-1e2", surplusAmount: "5", payTimeLimit: "1.5" }),
+    {
+      price: "-100",
+      available_amount: "5",
+      payment_time_limit_minutes: null,
+      unreadable: [],
+    },
+  ],
+  [
+    "no whole numbers, and one too long",
+    adv({ payTimeLimit: "1.5", monthOrderCount: 1234567890 }),
+    {
+      payment_time_limit_minutes: null,
+      unreadable: [],
     },
   ],
   ["other types", adv({ price: true, surplusAmount: {}, minSingleTransAmount: [1] }), {
@@ -267,7 +293,7 @@ Deno.test("numbers reach the facts with the digits as sent", async () => {
       is_promoted: false,
       trade_type: "BUY",
       terms: 5000,
-      nick: 5001,
+      nick: 500,
     },
   );
 });
