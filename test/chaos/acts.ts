@@ -3,6 +3,7 @@ import { rowsOf } from "../support/batches.ts";
 import type { Direction, HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { holdStatement, holdTable } from "../support/sessions.ts";
 import type { Trouble } from "./exchange.ts";
+import { patiently } from "./patience.ts";
 import type { Installation, Machine } from "./installation.ts";
 import type { Dice } from "./random.ts";
 import type { PlannedFault } from "./schedule.ts";
@@ -75,14 +76,8 @@ const freezeWorker: Act = async (there, fault) => {
   return frozen.length;
 };
 
-/** One at a time: a server has one end. */
-let serverBusy: Promise<unknown> = Promise.resolve();
 function alone(act: Act): Act {
-  return (there, fault, dice) => {
-    const done = serverBusy.then(() => act(there, fault, dice));
-    serverBusy = done.catch(() => {});
-    return done;
-  };
+  return (there, fault, dice) => there.server.alone(() => act(there, fault, dice));
 }
 
 const restartServer = (how: ServerEnd): Act =>
@@ -114,9 +109,11 @@ function signalAll(pids: readonly number[], signal: Deno.Signal): number {
 }
 
 /** A session crashes: the server ends all others and recovers. */
-const crashBackend: Act = alone(async (there) =>
-  signalAll((await backends(there, "true")).slice(0, 1), "SIGKILL")
-);
+const crashBackend: Act = alone(async (there) => {
+  const hits = signalAll((await backends(there, "true")).slice(0, 1), "SIGKILL");
+  await patiently(() => there.server.ask("select"));
+  return hits;
+});
 
 const terminate: Act = async (there, { rate, machine }) => {
   const pids = await backends(there, "true");
@@ -171,11 +168,17 @@ const lockTable: Act = async (there, { seconds }, dice) => {
 };
 
 const lockRows: Act = async (there, { seconds }) => {
-  const held = await holdStatement(
-    there.server.url(there.database),
-    `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
-     where r.status = 'running' for update`,
-  );
+  const hold = () =>
+    holdStatement(
+      there.server.url(there.database),
+      `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
+       where r.status = 'running' for update`,
+    );
+  // It takes its locks in no order of the workers': where both wait for each other, PostgreSQL ends one.
+  const held = await hold().catch((error) => {
+    if (!String(error).includes("deadlock detected")) throw error;
+    return hold();
+  });
   try {
     return await waiters(there, seconds);
   } finally {
@@ -363,6 +366,5 @@ export async function isAt(there: Installation, when: string): Promise<boolean> 
     "half stored": `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
       where r.status = 'running' having avg((bm.status in ('complete', 'incomplete', 'failed'))::int) >= 0.5`,
   };
-  await using database = there.connect();
-  return (await rowsOf(database, conditions[when] ?? "select")).length > 0;
+  return (await rowsOf(there.watch, conditions[when] ?? "select")).length > 0;
 }

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console
-// `deno task chaos [--schedules 100] [--seed 1] [--seconds N] [--keep] [--show]`: schedules of faults, each made from its
-// seed. Ends with 1, and says the seed, where an invariant is broken. See docs/chaos.md.
+// `deno task chaos [--schedules 100] [--seed 1] [--jobs N] [--seconds N] [--keep] [--show]`: schedules of faults, each
+// made from its seed. Ends with 1, and says the seed, where an invariant is broken. See docs/chaos.md.
 import { parseArgs } from "node:util";
 import { type Broken } from "./invariants.ts";
 import { type ScheduleReport } from "./run.ts";
@@ -12,6 +12,7 @@ const { values } = parseArgs({
   options: {
     schedules: { type: "string", default: "100" },
     seed: { type: "string", default: "1" },
+    jobs: { type: "string", default: "1" },
     seconds: { type: "string", default: "Infinity" },
     keep: { type: "boolean", default: false },
     show: { type: "boolean", default: false },
@@ -64,6 +65,7 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
 
 const { growth } = await runSuite({
   seeds: Array.from({ length: count }, (_, i) => first + i),
+  jobs: Number(values.jobs),
   seconds: Number(values.seconds),
   signal: stopping.signal,
   failed: (seed, error, serverLog) => {

@@ -35,6 +35,11 @@ export class ChaosServer implements AsyncDisposable {
   #owner = { uid: 0, gid: 0 };
   #disk: string | undefined;
   #program: string | undefined;
+  #admin: postgres.Sql | undefined;
+  #isClockSet = false;
+  #logRead = 0;
+  /** What one fault at a time may do: a server has one end. */
+  #busy: Promise<unknown> = Promise.resolve();
 
   private constructor(readonly folder: string, readonly hasClock: boolean) {}
 
@@ -130,7 +135,9 @@ export class ChaosServer implements AsyncDisposable {
 
   async createDatabase(name: string): Promise<void> {
     const place = this.#disk === undefined ? "" : " tablespace small";
-    await this.ask(`create database ${name} template ${TEMPLATE} owner p2p${place}`);
+    await this.ask(
+      `create database ${name} template ${TEMPLATE} owner p2p${place} strategy file_copy`,
+    );
   }
 
   async dropDatabase(name: string): Promise<void> {
@@ -152,6 +159,21 @@ export class ChaosServer implements AsyncDisposable {
       }
     }
     return { [Symbol.asyncDispose]: () => Deno.remove(ballast) };
+  }
+
+  /** Does something that only one may do to this server at a time. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#busy.then(work);
+    this.#busy = done.catch(() => {});
+    return done;
+  }
+
+  /** A clock that can be set costs every look at it a system call: only schedules that need it have it. */
+  async useClock(isWanted: boolean): Promise<void> {
+    if (this.#isClockSet === (isWanted && this.hasClock)) return;
+    this.#isClockSet = isWanted && this.hasClock;
+    await this.end("SIGINT");
+    await this.open();
   }
 
   /** So far from the true time. */
@@ -189,7 +211,7 @@ export class ChaosServer implements AsyncDisposable {
         LC_ALL: "C",
         TZ: "UTC",
         PATH: "/usr/bin:/bin",
-        ...(this.hasClock
+        ...(this.#isClockSet
           ? {
             LD_PRELOAD: FAKETIME,
             FAKETIME_TIMESTAMP_FILE: `${this.folder}/clock`,
@@ -230,13 +252,22 @@ export class ChaosServer implements AsyncDisposable {
     return text.split(" ").filter((word) => word !== "").map(Number);
   }
 
-  /** The last of what it logged. */
-  async log(): Promise<string> {
+  /** From here on its log is that of another schedule. */
+  async turnPage(): Promise<void> {
+    this.#logRead = (await this.#log()).length;
+  }
+
+  /** The lines that it logged since. */
+  async logged(): Promise<string[]> {
+    return (await this.#log()).slice(this.#logRead).split("\n");
+  }
+
+  async #log(): Promise<string> {
     let text = "";
     for await (const { name } of Deno.readDir(layoutOf(this.folder).log)) {
       text += await Deno.readTextFile(`${layoutOf(this.folder).log}/${name}`);
     }
-    return text.slice(-5000);
+    return text;
   }
 
   async end(how: ServerEnd): Promise<void> {
@@ -245,25 +276,35 @@ export class ChaosServer implements AsyncDisposable {
     if (process === undefined) return;
     if (isAlive(process.pid)) process.kill(how);
     await process.status;
+    await this.#admin?.end({ timeout: 0 });
+    this.#admin = undefined;
   }
 
   /** As the superuser. */
   async ask(statement: string, database = "postgres"): Promise<Record<string, unknown>[]> {
-    const sql = postgres({
-      host: layoutOf(this.folder).socket,
-      port: this.#port,
-      user: SUPERUSER,
-      database,
-      max: 1,
-      onnotice: () => {},
-      connect_timeout: 5,
-      backoff: () => 0.05,
-    });
+    if (database === "postgres") {
+      return await (this.#admin ??= this.#session(database, 3)).unsafe(statement);
+    }
+    const sql = this.#session(database, 1);
     try {
       return await sql.unsafe(statement);
     } finally {
       await sql.end({ timeout: 1 });
     }
+  }
+
+  #session(database: string, connections: number): postgres.Sql {
+    return postgres({
+      host: layoutOf(this.folder).socket,
+      port: this.#port,
+      user: SUPERUSER,
+      database,
+      max: connections,
+      fetch_types: false,
+      onnotice: () => {},
+      connect_timeout: 5,
+      backoff: () => 0.05,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
