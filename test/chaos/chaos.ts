@@ -58,7 +58,7 @@ let slowest = 0;
 const stopping = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(name, () => {
-    if (!stopping.signal.aborted) console.log("ends with this schedule");
+    if (!stopping.signal.aborted) console.log("ends with the schedules under way");
     stopping.abort();
   });
 }
@@ -129,6 +129,7 @@ console.log(
 const isLeaking = growth.sessions > 100 && growth.bytes > 1e6;
 if (isLeaking) console.log("BROKEN: memory comes back to its level");
 console.log(`${done} schedules in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+if (done < count) console.log(`go on with --seed ${first + done} --schedules ${count - done}`);
 if (brokenSeeds.length > 0 || isLeaking) {
   console.log(`BROKEN with seeds ${brokenSeeds.join(", ")}`);
   Deno.exit(1);

@@ -249,7 +249,7 @@ class Run {
   async #crashes(): Promise<Row[]> {
     const isThrown = this.schedule.faults.some(({ kind }) => kind === "backend crashed");
     return (await this.there.server.logged())
-      .filter((line) => /terminated by signal|exited with exit code|PANIC|TRAP:/.test(line))
+      .filter((line) => /terminated by signal|PANIC|TRAP:/.test(line))
       .filter((line) => !(isThrown && line.includes("terminated by signal 9")))
       .map((line) => ({ line }));
   }
