@@ -142,13 +142,29 @@ async function every(seconds: number, work: () => Promise<void>): Promise<void> 
   } while (performance.now() < until);
 }
 
+/** A fault goes on so much longer at most, until it has hit something. */
+const UNTIL_HIT_SECONDS = 3;
+
+/** Lasts, and then until there is something to answer. */
+async function lasting(seconds: number, hits: () => number | Promise<number>): Promise<number> {
+  await pause(seconds);
+  const until = performance.now() + UNTIL_HIT_SECONDS * 1000;
+  for (;;) {
+    const number = await hits();
+    if (number > 0 || performance.now() > until) return number;
+    await pause(0.05);
+  }
+}
+
 /** Counts who had to wait. */
 async function waiters(there: Installation, seconds: number): Promise<number> {
   const seen = new Set<number>();
-  await every(seconds, async () => {
+  const look = async (): Promise<number> => {
     for (const pid of await backends(there, "wait_event_type = 'Lock'")) seen.add(pid);
-  });
-  return seen.size;
+    return seen.size;
+  };
+  await every(seconds, async () => void await look());
+  return await lasting(0, look);
 }
 
 const TABLES = [
@@ -174,6 +190,9 @@ const lockRows: Act = async (there, { seconds }) => {
       `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
        where r.status = 'running' for update`,
     );
+  const isRunning = () =>
+    rowsOf(there.watch, "select from p2p.ops_batch_runs where status = 'running'");
+  await lasting(0, async () => (await isRunning().catch(() => [])).length);
   // It takes its locks in no order of the workers': where both wait for each other, PostgreSQL ends one.
   const held = await hold().catch((error) => {
     if (!String(error).includes("deadlock detected")) throw error;
@@ -196,9 +215,8 @@ const fillDisk: Act = alone(async (there, { seconds }) => {
   const before = said();
   {
     await using _full = await there.server.fillDisk();
-    await pause(seconds);
+    return await lasting(seconds, () => said() - before);
   }
-  return said() - before;
 });
 
 /** As a disk that does not answer: nothing of the server moves. */
@@ -217,12 +235,11 @@ const exhaust: Act = alone(async (there, { seconds }) => {
     for (const pid of await backends(there, "true")) {
       await server.ask(`select pg_terminate_backend(${pid})`);
     }
-    await pause(seconds);
+    const told = () => there.machines.flatMap(({ logs }) => logs.flat()).join("");
+    return await lasting(seconds, () => told().split("too many connections").length - 1);
   } finally {
     await server.ask(`alter role ${WORKER} connection limit -1`);
   }
-  const told = there.machines.flatMap(({ logs }) => logs.flat()).join("");
-  return told.split("too many connections").length - 1;
 });
 
 /** Every commit takes long, as on a disk that is slow to sync. */
@@ -249,8 +266,10 @@ const network =
     const proxies = machinesOf(there, fault).map((machine) => machine[way]);
     const before = proxies.map(({ accepted, connections }) => accepted - connections);
     for (const proxy of proxies) spoil(proxy, fault);
-    await pause(fault.seconds);
-    const hits = proxies.filter(({ accepted }, i) => accepted > (before[i] ?? 0)).length;
+    const hits = await lasting(
+      fault.seconds,
+      () => proxies.filter(({ accepted }, i) => accepted > (before[i] ?? 0)).length,
+    );
     for (const proxy of proxies) proxy.pass();
     return hits;
   };
@@ -264,21 +283,21 @@ const cut = (way: Way): Act => network(way, (proxy) => proxy.cut());
 const slow = (way: Way): Act => network(way, (proxy) => proxy.latencyMs = 60);
 const throttled = (way: Way): Act => network(way, (proxy) => proxy.bytesPerSecond = 100_000);
 
-/** At most so much longer until the fleet asks for something. */
-const UNTIL_HIT_SECONDS = 2;
-
-/** Requests meet it while it lasts. */
+/** Requests meet it while it lasts; then, if none did, the next one. */
 const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, fault, dice) => {
   let hits = 0;
+  let rate = fault.rate;
   const meet = (): Trouble | undefined => {
-    if (dice.next() >= fault.rate) return undefined;
+    if (dice.next() >= rate) return undefined;
     hits++;
     return make(fault);
   };
   const machines = machinesOf(there, fault);
   for (const { troubles } of machines) troubles.add(meet);
-  await pause(fault.seconds);
-  for (let more = 0; hits === 0 && more < UNTIL_HIT_SECONDS; more += 0.05) await pause(0.05);
+  await lasting(fault.seconds, () => {
+    if (hits === 0) rate = 1;
+    return hits;
+  });
   for (const { troubles } of machines) troubles.delete(meet);
   return hits;
 };

@@ -96,13 +96,16 @@ const { growth } = await runSuite({
     } else if (values.keep) {
       console.log(describeSchedule(report.schedule));
     }
+    const missed = report.hits.filter(({ hits }) => hits === 0).map(({ name }) => name);
     const total = (performance.now() - began) / 1000;
     console.log(
       `${String(done).padStart(5)}/${count} seed ${report.schedule.seed}  ${
         report.seconds.toFixed(1)
       } s, calm after ${report.calmSeconds.toFixed(1)} s  ${
         Object.entries(report.statuses).map(([status, n]) => `${n} ${status}`).join(", ")
-      }  [${total.toFixed(0)} s${brokenSeeds.length > 0 ? `, ${brokenSeeds.length} BROKEN` : ""}]`,
+      }${missed.length > 0 ? `; hit nothing: ${missed.join(", ")}` : ""}  [${total.toFixed(0)} s${
+        brokenSeeds.length > 0 ? `, ${brokenSeeds.length} BROKEN` : ""
+      }]`,
     );
   },
 });

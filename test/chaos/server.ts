@@ -231,6 +231,8 @@ export class ChaosServer implements AsyncDisposable {
         return void await this.ask("select 1");
       } catch (error) {
         if (attempt === 600) throw error;
+        // Something of the server before may still be there.
+        if (!isAlive(this.#process.pid)) return await this.open();
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     }
