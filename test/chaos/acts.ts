@@ -193,11 +193,15 @@ const lockRows: Act = async (there, { seconds }) => {
   const isRunning = () =>
     rowsOf(there.watch, "select from p2p.ops_batch_runs where status = 'running'");
   await lasting(0, async () => (await isRunning().catch(() => [])).length);
-  // It takes its locks in no order of the workers': where both wait for each other, PostgreSQL ends one.
-  const held = await hold().catch((error) => {
-    if (!String(error).includes("deadlock detected")) throw error;
-    return hold();
-  });
+  // It takes its locks in no order of the workers': where both wait for each other, PostgreSQL ends one of them.
+  let held: Awaited<ReturnType<typeof hold>> | undefined;
+  for (let attempt = 0; held === undefined; attempt++) {
+    held = await hold().catch((error) => {
+      if (!String(error).includes("deadlock detected")) throw error;
+      return undefined;
+    });
+    if (attempt === 5) return attempt; // so often somebody had to wait
+  }
   try {
     return await waiters(there, seconds);
   } finally {

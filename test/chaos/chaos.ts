@@ -54,6 +54,7 @@ const statuses: Record<string, number> = {};
 const brokenSeeds: number[] = [];
 let done = 0;
 let slowest = 0;
+let left = 0;
 
 const stopping = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
@@ -79,6 +80,7 @@ const { growth } = await runSuite({
   ended: async (report) => {
     done++;
     slowest = Math.max(slowest, report.calmSeconds);
+    if (report.wasLeft) left++;
     for (const { name, hits } of report.hits) {
       const effect = effects.get(name) ?? { planned: 0, effective: 0, hits: 0 };
       effects.set(name, {
@@ -103,9 +105,9 @@ const { growth } = await runSuite({
         report.seconds.toFixed(1)
       } s, calm after ${report.calmSeconds.toFixed(1)} s  ${
         Object.entries(report.statuses).map(([status, n]) => `${n} ${status}`).join(", ")
-      }${missed.length > 0 ? `; hit nothing: ${missed.join(", ")}` : ""}  [${total.toFixed(0)} s${
-        brokenSeeds.length > 0 ? `, ${brokenSeeds.length} BROKEN` : ""
-      }]`,
+      }${report.wasLeft ? "; one left to the next start" : ""}${
+        missed.length > 0 ? `; hit nothing: ${missed.join(", ")}` : ""
+      }  [${total.toFixed(0)} s${brokenSeeds.length > 0 ? `, ${brokenSeeds.length} BROKEN` : ""}]`,
     );
   },
 });
@@ -123,6 +125,7 @@ for (
 console.log(
   `\nbatches: ${Object.entries(statuses).map(([status, n]) => `${n} ${status}`).join(", ")}`,
 );
+console.log(`left under way at the stop, and ended by the next start: ${left}`);
 console.log(`longest until a batch was whole again: ${slowest.toFixed(1)} s`);
 console.log(
   `memory of a worker process: ${

@@ -27,6 +27,8 @@ export interface ScheduleReport {
   readonly seconds: number;
   /** Until a batch was whole again. */
   readonly calmSeconds: number;
+  /** Whether the fleet that was told to stop left a batch to the one that came next. */
+  readonly wasLeft: boolean;
   readonly logs: Readonly<Record<string, string>>;
 }
 
@@ -43,6 +45,7 @@ export async function runSchedule(
 class Run {
   readonly #broken: Broken[] = [];
   #calmSeconds = 0;
+  #wasLeft = false;
 
   constructor(readonly schedule: Schedule, readonly there: Installation, readonly began: number) {}
 
@@ -61,6 +64,11 @@ class Run {
     if (isCalm) {
       await this.#incidentsEnd();
       await this.#stop();
+      if (await this.#isLeft()) {
+        for (const machine of there.machines) machine.start();
+        for (let attempt = 0; attempt < 200 && await this.#isLeft(); attempt++) await pause(0.1);
+        await this.#stop();
+      }
       await patiently(() => this.#check());
     }
     return {
@@ -75,6 +83,7 @@ class Run {
       statuses: await this.#statuses(),
       seconds: (performance.now() - this.began) / 1000,
       calmSeconds: this.#calmSeconds,
+      wasLeft: this.#wasLeft,
       logs: Object.fromEntries(
         there.machines.map(({ name, logs }) => [name, logs.flat().join("")]),
       ),
@@ -143,7 +152,7 @@ class Run {
         )
       );
       this.#calmSeconds = (performance.now() - began) / 1000;
-      if (whole !== undefined) return true;
+      if (whole !== undefined && await this.#isComplete()) return true;
       await pause(0.05);
     }
     this.#break(
@@ -155,6 +164,15 @@ class Run {
       ),
     );
     return false;
+  }
+
+  /** Whether all workers are there: one that found no database at its start is started again. */
+  async #isComplete(): Promise<boolean> {
+    const { machines, watch } = this.there;
+    const alive = await patiently(() => rowsOf(watch, "select worker_id from p2p.live_workers()"));
+    return machines.every(({ process }) =>
+      alive.some(({ worker_id: id }) => String(id).includes(`:${process?.pid}:`))
+    );
   }
 
   async #incidentsEnd(): Promise<void> {
@@ -188,6 +206,18 @@ class Run {
       this.#break("workers that are told to stop end with 0, soon", codes);
     }
     for (const { databaseProxy } of there.machines) databaseProxy.cut(); // of dead ones, whom nobody ends
+  }
+
+  /**
+   * Whether a batch was left under way: a worker that is told to stop while its connections are dead waits for the
+   * database no longer than a moment. Who comes next has to end it.
+   */
+  async #isLeft(): Promise<boolean> {
+    const running = await patiently(() =>
+      rowsOf(this.there.watch, "select from p2p.ops_batch_runs where status = 'running'")
+    );
+    this.#wasLeft ||= running.length > 0;
+    return running.length > 0;
   }
 
   async #check(): Promise<void> {

@@ -10,6 +10,7 @@ import { layoutOf, SUPERUSER } from "../../src/embedded/layout.ts";
 import { endRemnants, isAlive } from "../../src/embedded/processes.ts";
 import { installPrograms } from "../../src/embedded/programs.ts";
 import { rowsOf } from "../support/batches.ts";
+import { skipLoudly } from "../support/embedded.ts";
 import { FASTER } from "./short_times.ts";
 
 export type ServerEnd = "SIGKILL" | "SIGQUIT" | "SIGINT";
@@ -18,7 +19,7 @@ export type ServerEnd = "SIGKILL" | "SIGQUIT" | "SIGINT";
 export const PASSWORD = "chaosSecretPassword";
 export const WORKER = "chaos_worker";
 const TEMPLATE = "chaos_template";
-const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const FAKETIME = `/usr/lib/${Deno.build.arch}-linux-gnu/faketime/libfaketime.so.1`;
 const DISK_BYTES = 512 * 1024 * 1024;
 
 /** Waits in SQL that are not the caller's: as short as the worker's. */
@@ -50,6 +51,7 @@ export class ChaosServer implements AsyncDisposable {
     const hasClock = await Deno.stat(FAKETIME).then(() => true, () => false);
     await using stack = new AsyncDisposableStack();
     const server = stack.use(new ChaosServer(folder, hasClock));
+    if (!hasClock) skipLoudly("a database's clock that jumps: apt-get install faketime");
     await server.#make();
     await server.open();
     await server.#makeTemplate(prepare);
@@ -125,7 +127,10 @@ export class ChaosServer implements AsyncDisposable {
       args: ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", disk],
       stderr: "null",
     }).output();
-    if (!success) return await Deno.remove(disk);
+    if (!success) {
+      skipLoudly("a disk that is full (needs root to mount one)");
+      return await Deno.remove(disk);
+    }
     this.#disk = disk;
     await Deno.mkdir(`${disk}/space`);
     await Deno.chown(disk, this.#owner.uid, this.#owner.gid);
