@@ -125,13 +125,15 @@ const terminate: Act = async (there, { rate, machine }) => {
 /** As a DBA does, or a statement_timeout. */
 const cancel: Act = async (there, { seconds }) => {
   let hits = 0;
-  await every(seconds / 4, async () => {
+  const cancelActive = async (): Promise<number> => {
     for (const pid of await backends(there, "state = 'active'")) {
       await there.server.ask(`select pg_cancel_backend(${pid})`);
       hits++;
     }
-  });
-  return hits;
+    return hits;
+  };
+  await every(seconds / 4, async () => void await cancelActive());
+  return await lasting(0, cancelActive);
 };
 
 async function every(seconds: number, work: () => Promise<void>): Promise<void> {
@@ -152,7 +154,7 @@ async function lasting(seconds: number, hits: () => number | Promise<number>): P
   for (;;) {
     const number = await hits();
     if (number > 0 || performance.now() > until) return number;
-    await pause(0.05);
+    await pause(0.02);
   }
 }
 
@@ -331,9 +333,10 @@ const jumpDatabase: Act = alone(async (there, { jumpSeconds, seconds }) => {
   if (!there.server.hasClock) return 0;
   await there.server.setClock(jumpSeconds);
   try {
-    const [row] = await there.server.ask("select extract(epoch from clock_timestamp()) as now");
-    await pause(seconds);
-    return Math.abs(Number(row?.["now"]) - Date.now() / 1000 - jumpSeconds) < 2 ? 1 : 0;
+    return await lasting(seconds, async () => {
+      const [row] = await there.server.ask("select extract(epoch from clock_timestamp()) as now");
+      return Math.abs(Number(row?.["now"]) - Date.now() / 1000 - jumpSeconds) < 2 ? 1 : 0;
+    });
   } finally {
     await there.server.setClock(0);
   }
