@@ -1,7 +1,8 @@
 -- What people should know of now, as far as the database can see it: one row a kind and subject. `opens` false: no reason
 -- to begin an incident, but one that is open stays so. What has no row is over. Changes nothing.
 -- Judges the newest batch that has ended (imported ones count neither way), the workers that live, and how long the
--- service has been without a good batch.
+-- service has been without a good batch. What is dated in the future was written while the server's clock was ahead: such a
+-- batch is not the newest, as for join_batch, and such an incident lasts no longer than its cause is seen.
 -- Expects p_interval_minutes NULL where no service runs, as with `once`: a missing batch is nobody's fault then.
 create or replace function p2p.incident_causes(p_interval_minutes integer, p_alert_on_failures integer)
 returns table (kind text, subject text, message text, opens boolean)
@@ -14,6 +15,7 @@ as $function$
     from p2p.ops_batch_runs r
     where r.status <> 'running'
       and r.imported_from is null
+      and r.batch_start_time < clock_timestamp() + interval '1 minute'
     order by r.batch_start_time desc
     limit 1
   ),
@@ -22,6 +24,7 @@ as $function$
     from p2p.ops_batch_runs r
     where r.status in ('completed', 'partial')
       and r.imported_from is null
+      and r.batch_start_time < clock_timestamp() + interval '1 minute'
     order by r.batch_start_time desc
     limit 1
   ),
@@ -105,6 +108,7 @@ as $function$
   from open_incidents i
   where i.kind in ('no_good_batch', 'disk_full')
     and i.raised_at > coalesce((select g.batch_end_time from last_good g), '-infinity')
+    and i.raised_at <= clock_timestamp()
 $function$;
 
 comment on function p2p.incident_causes(integer, integer) is 'What people should know of now, as far as the database can see it';

@@ -148,6 +148,16 @@ begin
     into v_batch;
 
     v_batch.markets_expected := p2p.plan_batch(v_batch.batch_id, p_deadline_seconds);
+
+    -- Where the clock has jumped meanwhile all leases are over, and nothing is planned: such a batch must not be.
+    if not exists (
+      select
+      from p2p.live_workers() w
+      where w.worker_id = p_worker_id
+    ) then
+      raise exception 'the lease of worker % has run out', p_worker_id
+        using errcode = 'P2P03', hint = 'beat comes first';
+    end if;
   end if;
 
   if outcome in ('opened', 'joined') then

@@ -19,7 +19,8 @@ as $function$
     we.breaker,
     we.breaker_reason,
     we.breaker_memory,
-    extract(epoch from clock_timestamp() - we.updated_at)::double precision
+    -- A clock that has stepped back does not lengthen what is waited for.
+    greatest(extract(epoch from clock_timestamp() - we.updated_at)::double precision, 0)
   from p2p.ops_workers w
   join p2p.ops_worker_exchanges we using (worker_id)
   join p2p.dim_exchanges e using (exchange_id)

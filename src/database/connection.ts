@@ -3,7 +3,7 @@ import { DEADLINES } from "../deadlines.ts";
 import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
-import { DatabaseTimeout, explain } from "./errors.ts";
+import { codeOf, DatabaseTimeout, explain, isConnectionLost } from "./errors.ts";
 import { tlsOf } from "./tls.ts";
 
 export type Row = Record<string, unknown>;
@@ -38,8 +38,17 @@ const NOTICES_DEAD_CLIENTS = {
  */
 const OWN_NAMES = { search_path: "pg_catalog, pg_temp" } as const;
 
+/** SQLSTATE of a server or role that has given all its connections. */
+const NO_MORE_CONNECTIONS = "53300";
+
 /** What a session can do without. */
 const OPTIONAL: readonly string[] = Object.keys({ ...NOTICES_DEAD_CLIENTS, ...OWN_NAMES });
+
+/**
+ * Of statements on one connection; the driver's types do not know it. Given up behind another one, a statement would leave
+ * its answer to the next.
+ */
+const ONE_AT_A_TIME = { max_pipeline: 0 } as const;
 
 /** What is known of a server that was lost. */
 export interface Loss {
@@ -61,19 +70,25 @@ export class Database implements AsyncDisposable {
   readonly #ending = new Set<Promise<void>>();
   readonly #open: () => Pool;
   readonly #explainLoss: (() => Promise<Loss>) | undefined;
+  /** At most. */
+  readonly connections: number;
   /** host:port/database, without user and password */
   readonly where: string;
 
   constructor(readonly url: string, options: DatabaseOptions) {
     this.where = placeOf(url);
+    this.connections = options.connections ?? 4;
     this.#explainLoss = options.explainLoss;
     const log = logger("database");
     const { url: plainUrl, ssl } = tlsOf(url);
     this.#open = () => ({
       running: 0,
+      hasWaited: false,
+      hasLost: false,
       sql: postgres(plainUrl, {
         ssl,
-        max: options.connections ?? 4,
+        max: this.connections,
+        ...ONE_AT_A_TIME,
         connect_timeout: DEADLINES.connectSeconds,
         backoff: (failures: number) => Math.min(0.05 * 2 ** failures, 1), // the driver's own goes up to 20 s
         // Unnamed statements and no look-up of types: works through poolers that switch servers between statements.
@@ -102,17 +117,11 @@ export class Database implements AsyncDisposable {
     seconds: number,
     signal?: AbortSignal,
   ): Promise<Row[]> {
-    const rows = await this.#answer(
+    return await this.#answer(
       (sql) => sql.unsafe<Row[]>(statement, parameters as postgres.ParameterOrJSON<never>[]),
       seconds,
       signal,
     );
-    // The command comes with the end of an answer. Several answers in one are of a connection that was lost between two.
-    if (!rows.command || Array.isArray(rows[0])) {
-      throw new DatabaseTimeout(`the answer of the database at ${this.where} broke off`);
-    }
-    // A connection that was lost in the middle of an answer goes on counting its rows in the next one: holes come first.
-    return rows.length === 0 || 0 in rows ? rows : rows.filter(() => true);
   }
 
   /** Runs a script of several statements as one implicit transaction. */
@@ -127,15 +136,19 @@ export class Database implements AsyncDisposable {
   ): Promise<T> {
     const pool = this.#pool;
     pool.running++;
+    pool.hasWaited ||= pool.running > this.connections;
     try {
-      return await withDeadline(begin(pool.sql), seconds, this.where, signal);
+      const answer = await withDeadline(begin(pool.sql), seconds, this.where, signal);
+      this.#requireTrust(pool);
+      return answer;
     } catch (error) {
       if (isPoolersRefusal(error)) {
         const { connection } = pool.sql.options;
         for (const name of OPTIONAL) connection[name] = undefined;
         return await this.#answer(begin, seconds, signal);
       }
-      if (error instanceof DatabaseTimeout || signal?.aborted) this.#abandon(pool);
+      if (isConnectionLost(error) || signal?.aborted) this.#abandon(pool, error);
+      else this.#requireTrust(pool);
       const known = explain(error, this.where);
       if (this.#explainLoss === undefined || !(known instanceof DatabaseError)) throw known;
       const { reason, isOver } = await this.#explainLoss();
@@ -150,13 +163,25 @@ export class Database implements AsyncDisposable {
 
   /**
    * The connection of a statement that was given up may be half open, and the driver would wait on it for ever; where it
-   * was still being made, the driver never uses it again, even if it comes. It cannot drop one connection: further
-   * statements take new ones.
+   * was still being made, the driver never uses it again, even if it comes. One that was lost is made again by the driver,
+   * but answers the next statement with rows or the error of the one that was lost, or never. It cannot drop one
+   * connection: further statements take new ones.
    */
-  #abandon(pool: Pool): void {
+  #abandon(pool: Pool, error: unknown): void {
+    if (codeOf(error) === NO_MORE_CONNECTIONS) return; // those that it has are good
+    pool.hasLost ||= isConnectionLost(error) && !(error instanceof DatabaseTimeout);
     if (pool !== this.#pool) return;
     this.#abandoned.add(pool);
     this.#pool = this.#open();
+  }
+
+  /**
+   * A statement that waited for a connection of a pool may have got the one that was lost.
+   * @throws {DatabaseTimeout} where it cannot be told whose answer came
+   */
+  #requireTrust({ hasLost, hasWaited }: Pool): void {
+    if (!hasLost || !hasWaited) return;
+    throw new DatabaseTimeout(`the answer of the database at ${this.where} broke off`);
   }
 
   #endIfDone(pool: Pool): void {
@@ -179,6 +204,10 @@ interface Pool {
   readonly sql: postgres.Sql;
   /** Statements under way. */
   running: number;
+  /** Whether there ever were more of them than connections. */
+  hasWaited: boolean;
+  /** Whether one of its connections broke. */
+  hasLost: boolean;
 }
 
 /** PgBouncer takes no setting at the start of a session that it does not know; it looks after dead clients itself. */

@@ -34,6 +34,12 @@ export function isConnectionLost(error: unknown): boolean {
     (error instanceof DatabaseError && isConnectionLost(error.cause));
 }
 
+/** Whether the server chose this statement to give way to others, which waited for it as it did for them. */
+export function isDeadlockVictim(error: unknown): boolean {
+  return codeOf(error) === "40P01" ||
+    (error instanceof DatabaseError && isDeadlockVictim(error.cause));
+}
+
 /**
  * Turns what the driver threw into an error that a person can act on.
  * @param where e.g. `127.0.0.1:5432/p2p`, without a password

@@ -58,7 +58,8 @@ export async function workOnBatch(options: BatchOptions): Promise<BatchOutcome> 
     return "batchId" in joined ? await workOn(joined, options) : joined;
   } finally {
     database.waitFor(0);
-    if (!options.signal.aborted) await presence.enter("idle"); // else it leaves
+    // join_batch says for us that we fetch: who goes would leave a batch to us. Who is told to stop leaves.
+    if (!options.signal.aborted) await presence.tell("idle");
   }
 }
 

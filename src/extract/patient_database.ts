@@ -1,6 +1,6 @@
 import type { Alerts } from "../alerts/alerts.ts";
 import type { Database, Parameter, Row } from "../database/connection.ts";
-import { codeOf, DatabaseTimeout, isConnectionLost } from "../database/errors.ts";
+import { codeOf, DatabaseTimeout, isConnectionLost, isDeadlockVictim } from "../database/errors.ts";
 import { DEADLINES, PATIENCE } from "../deadlines.ts";
 import { describe } from "../errors.ts";
 import type { Clock } from "./clock.ts";
@@ -52,7 +52,7 @@ export class PatientDatabase {
       try {
         return await this.callOnce(statement, parameters, seconds, whenStopping);
       } catch (error) {
-        if (!isConnectionLost(error)) throw error;
+        if (!isConnectionLost(error) && !isDeadlockVictim(error)) throw error;
         lostAt ??= signal.aborted ? begunAt : clock.now();
         const wait = (RETRY_SECONDS[attempt] ?? FURTHER_RETRY_SECONDS) * 1000;
         if (clock.now() + wait > this.#givesUpAt(lostAt)) throw error;

@@ -3,6 +3,7 @@ import { rowsOf } from "../support/batches.ts";
 import type { Direction, HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { holdStatement, holdTable } from "../support/sessions.ts";
 import type { Trouble } from "./exchange.ts";
+import { patiently } from "./patience.ts";
 import type { Installation, Machine } from "./installation.ts";
 import type { Dice } from "./random.ts";
 import type { PlannedFault } from "./schedule.ts";
@@ -75,14 +76,8 @@ const freezeWorker: Act = async (there, fault) => {
   return frozen.length;
 };
 
-/** One at a time: a server has one end. */
-let serverBusy: Promise<unknown> = Promise.resolve();
 function alone(act: Act): Act {
-  return (there, fault, dice) => {
-    const done = serverBusy.then(() => act(there, fault, dice));
-    serverBusy = done.catch(() => {});
-    return done;
-  };
+  return (there, fault, dice) => there.server.alone(() => act(there, fault, dice));
 }
 
 const restartServer = (how: ServerEnd): Act =>
@@ -114,9 +109,11 @@ function signalAll(pids: readonly number[], signal: Deno.Signal): number {
 }
 
 /** A session crashes: the server ends all others and recovers. */
-const crashBackend: Act = alone(async (there) =>
-  signalAll((await backends(there, "true")).slice(0, 1), "SIGKILL")
-);
+const crashBackend: Act = alone(async (there) => {
+  const hits = signalAll((await backends(there, "true")).slice(0, 1), "SIGKILL");
+  await patiently(() => there.server.ask("select"));
+  return hits;
+});
 
 const terminate: Act = async (there, { rate, machine }) => {
   const pids = await backends(there, "true");
@@ -128,13 +125,15 @@ const terminate: Act = async (there, { rate, machine }) => {
 /** As a DBA does, or a statement_timeout. */
 const cancel: Act = async (there, { seconds }) => {
   let hits = 0;
-  await every(seconds / 4, async () => {
+  const cancelActive = async (): Promise<number> => {
     for (const pid of await backends(there, "state = 'active'")) {
       await there.server.ask(`select pg_cancel_backend(${pid})`);
       hits++;
     }
-  });
-  return hits;
+    return hits;
+  };
+  await every(seconds / 4, async () => void await cancelActive());
+  return await lasting(0, cancelActive);
 };
 
 async function every(seconds: number, work: () => Promise<void>): Promise<void> {
@@ -145,13 +144,29 @@ async function every(seconds: number, work: () => Promise<void>): Promise<void> 
   } while (performance.now() < until);
 }
 
+/** A fault goes on so much longer at most, until it has hit something. */
+const UNTIL_HIT_SECONDS = 3;
+
+/** Lasts, and then until there is something to answer. */
+async function lasting(seconds: number, hits: () => number | Promise<number>): Promise<number> {
+  await pause(seconds);
+  const until = performance.now() + UNTIL_HIT_SECONDS * 1000;
+  for (;;) {
+    const number = await hits();
+    if (number > 0 || performance.now() > until) return number;
+    await pause(0.02);
+  }
+}
+
 /** Counts who had to wait. */
 async function waiters(there: Installation, seconds: number): Promise<number> {
   const seen = new Set<number>();
-  await every(seconds, async () => {
+  const look = async (): Promise<number> => {
     for (const pid of await backends(there, "wait_event_type = 'Lock'")) seen.add(pid);
-  });
-  return seen.size;
+    return seen.size;
+  };
+  await every(seconds, async () => void await look());
+  return await lasting(0, look);
 }
 
 const TABLES = [
@@ -171,11 +186,24 @@ const lockTable: Act = async (there, { seconds }, dice) => {
 };
 
 const lockRows: Act = async (there, { seconds }) => {
-  const held = await holdStatement(
-    there.server.url(there.database),
-    `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
-     where r.status = 'running' for update`,
-  );
+  const hold = () =>
+    holdStatement(
+      there.server.url(there.database),
+      `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
+       where r.status = 'running' for update`,
+    );
+  const isRunning = () =>
+    rowsOf(there.watch, "select from p2p.ops_batch_runs where status = 'running'");
+  await lasting(0, async () => (await isRunning().catch(() => [])).length);
+  // It takes its locks in no order of the workers': where both wait for each other, PostgreSQL ends one of them.
+  let held: Awaited<ReturnType<typeof hold>> | undefined;
+  for (let attempt = 0; held === undefined; attempt++) {
+    held = await hold().catch((error) => {
+      if (!String(error).includes("deadlock detected")) throw error;
+      return undefined;
+    });
+    if (attempt === 5) return attempt; // so often somebody had to wait
+  }
   try {
     return await waiters(there, seconds);
   } finally {
@@ -193,9 +221,8 @@ const fillDisk: Act = alone(async (there, { seconds }) => {
   const before = said();
   {
     await using _full = await there.server.fillDisk();
-    await pause(seconds);
+    return await lasting(seconds, () => said() - before);
   }
-  return said() - before;
 });
 
 /** As a disk that does not answer: nothing of the server moves. */
@@ -214,12 +241,11 @@ const exhaust: Act = alone(async (there, { seconds }) => {
     for (const pid of await backends(there, "true")) {
       await server.ask(`select pg_terminate_backend(${pid})`);
     }
-    await pause(seconds);
+    const told = () => there.machines.flatMap(({ logs }) => logs.flat()).join("");
+    return await lasting(seconds, () => told().split("too many connections").length - 1);
   } finally {
     await server.ask(`alter role ${WORKER} connection limit -1`);
   }
-  const told = there.machines.flatMap(({ logs }) => logs.flat()).join("");
-  return told.split("too many connections").length - 1;
 });
 
 /** Every commit takes long, as on a disk that is slow to sync. */
@@ -246,8 +272,10 @@ const network =
     const proxies = machinesOf(there, fault).map((machine) => machine[way]);
     const before = proxies.map(({ accepted, connections }) => accepted - connections);
     for (const proxy of proxies) spoil(proxy, fault);
-    await pause(fault.seconds);
-    const hits = proxies.filter(({ accepted }, i) => accepted > (before[i] ?? 0)).length;
+    const hits = await lasting(
+      fault.seconds,
+      () => proxies.filter(({ accepted }, i) => accepted > (before[i] ?? 0)).length,
+    );
     for (const proxy of proxies) proxy.pass();
     return hits;
   };
@@ -261,21 +289,21 @@ const cut = (way: Way): Act => network(way, (proxy) => proxy.cut());
 const slow = (way: Way): Act => network(way, (proxy) => proxy.latencyMs = 60);
 const throttled = (way: Way): Act => network(way, (proxy) => proxy.bytesPerSecond = 100_000);
 
-/** At most so much longer until the fleet asks for something. */
-const UNTIL_HIT_SECONDS = 2;
-
-/** Requests meet it while it lasts. */
+/** Requests meet it while it lasts; then, if none did, the next one. */
 const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, fault, dice) => {
   let hits = 0;
+  let rate = fault.rate;
   const meet = (): Trouble | undefined => {
-    if (dice.next() >= fault.rate) return undefined;
+    if (dice.next() >= rate) return undefined;
     hits++;
     return make(fault);
   };
   const machines = machinesOf(there, fault);
   for (const { troubles } of machines) troubles.add(meet);
-  await pause(fault.seconds);
-  for (let more = 0; hits === 0 && more < UNTIL_HIT_SECONDS; more += 0.05) await pause(0.05);
+  await lasting(fault.seconds, () => {
+    if (hits === 0) rate = 1;
+    return hits;
+  });
   for (const { troubles } of machines) troubles.delete(meet);
   return hits;
 };
@@ -305,9 +333,10 @@ const jumpDatabase: Act = alone(async (there, { jumpSeconds, seconds }) => {
   if (!there.server.hasClock) return 0;
   await there.server.setClock(jumpSeconds);
   try {
-    const [row] = await there.server.ask("select extract(epoch from clock_timestamp()) as now");
-    await pause(seconds);
-    return Math.abs(Number(row?.["now"]) - Date.now() / 1000 - jumpSeconds) < 2 ? 1 : 0;
+    return await lasting(seconds, async () => {
+      const [row] = await there.server.ask("select extract(epoch from clock_timestamp()) as now");
+      return Math.abs(Number(row?.["now"]) - Date.now() / 1000 - jumpSeconds) < 2 ? 1 : 0;
+    });
   } finally {
     await there.server.setClock(0);
   }
@@ -363,6 +392,5 @@ export async function isAt(there: Installation, when: string): Promise<boolean> 
     "half stored": `select from p2p.ops_batch_markets bm join p2p.ops_batch_runs r using (batch_id)
       where r.status = 'running' having avg((bm.status in ('complete', 'incomplete', 'failed'))::int) >= 0.5`,
   };
-  await using database = there.connect();
-  return (await rowsOf(database, conditions[when] ?? "select")).length > 0;
+  return (await rowsOf(there.watch, conditions[when] ?? "select")).length > 0;
 }

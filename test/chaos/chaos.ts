@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-console
-// `deno task chaos [--schedules 100] [--seed 1] [--seconds N] [--keep] [--show]`: schedules of faults, each made from its
-// seed. Ends with 1, and says the seed, where an invariant is broken. See docs/chaos.md.
+// `deno task chaos [--schedules 100] [--seed 1] [--jobs N] [--seconds N] [--keep] [--show]`: schedules of faults, each
+// made from its seed. Ends with 1, and says the seed, where an invariant is broken. See docs/chaos.md.
 import { parseArgs } from "node:util";
 import { type Broken } from "./invariants.ts";
 import { type ScheduleReport } from "./run.ts";
@@ -12,6 +12,7 @@ const { values } = parseArgs({
   options: {
     schedules: { type: "string", default: "100" },
     seed: { type: "string", default: "1" },
+    jobs: { type: "string", default: "1" },
     seconds: { type: "string", default: "Infinity" },
     keep: { type: "boolean", default: false },
     show: { type: "boolean", default: false },
@@ -53,17 +54,19 @@ const statuses: Record<string, number> = {};
 const brokenSeeds: number[] = [];
 let done = 0;
 let slowest = 0;
+let left = 0;
 
 const stopping = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(name, () => {
-    if (!stopping.signal.aborted) console.log("ends with this schedule");
+    if (!stopping.signal.aborted) console.log("ends with the schedules under way");
     stopping.abort();
   });
 }
 
 const { growth } = await runSuite({
   seeds: Array.from({ length: count }, (_, i) => first + i),
+  jobs: Number(values.jobs),
   seconds: Number(values.seconds),
   signal: stopping.signal,
   failed: (seed, error, serverLog) => {
@@ -77,6 +80,7 @@ const { growth } = await runSuite({
   ended: async (report) => {
     done++;
     slowest = Math.max(slowest, report.calmSeconds);
+    if (report.wasLeft) left++;
     for (const { name, hits } of report.hits) {
       const effect = effects.get(name) ?? { planned: 0, effective: 0, hits: 0 };
       effects.set(name, {
@@ -94,12 +98,15 @@ const { growth } = await runSuite({
     } else if (values.keep) {
       console.log(describeSchedule(report.schedule));
     }
+    const missed = report.hits.filter(({ hits }) => hits === 0).map(({ name }) => name);
     const total = (performance.now() - began) / 1000;
     console.log(
       `${String(done).padStart(5)}/${count} seed ${report.schedule.seed}  ${
         report.seconds.toFixed(1)
       } s, calm after ${report.calmSeconds.toFixed(1)} s  ${
         Object.entries(report.statuses).map(([status, n]) => `${n} ${status}`).join(", ")
+      }${report.wasLeft ? "; one left to the next start" : ""}${
+        missed.length > 0 ? `; hit nothing: ${missed.join(", ")}` : ""
       }  [${total.toFixed(0)} s${brokenSeeds.length > 0 ? `, ${brokenSeeds.length} BROKEN` : ""}]`,
     );
   },
@@ -118,6 +125,7 @@ for (
 console.log(
   `\nbatches: ${Object.entries(statuses).map(([status, n]) => `${n} ${status}`).join(", ")}`,
 );
+console.log(`left under way at the stop, and ended by the next start: ${left}`);
 console.log(`longest until a batch was whole again: ${slowest.toFixed(1)} s`);
 console.log(
   `memory of a worker process: ${
@@ -127,6 +135,7 @@ console.log(
 const isLeaking = growth.sessions > 100 && growth.bytes > 1e6;
 if (isLeaking) console.log("BROKEN: memory comes back to its level");
 console.log(`${done} schedules in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+if (done < count) console.log(`go on with --seed ${first + done} --schedules ${count - done}`);
 if (brokenSeeds.length > 0 || isLeaking) {
   console.log(`BROKEN with seeds ${brokenSeeds.join(", ")}`);
   Deno.exit(1);

@@ -1,10 +1,10 @@
-// The chaos suite in its short form: three schedules, from one that kills the server to one with strange answers.
+// The chaos suite in its short form: three schedules with a server that ends, one that crashes, and a clock that jumps.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { ScheduleReport } from "./run.ts";
 import { describeSchedule, scheduleOf } from "./schedule.ts";
 import { runSuite } from "./suite.ts";
 
-const SEEDS = [7, 19, 24];
+const SEEDS = [7, 21, 39];
 
 Deno.test("three schedules of faults: every invariant holds", async () => {
   const reports: ScheduleReport[] = [];

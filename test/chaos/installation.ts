@@ -4,6 +4,7 @@ import { EXIT } from "../../src/errors.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { Scribe, type Trouble } from "./exchange.ts";
+import { patiently } from "./patience.ts";
 import type { Pool, PooledProcess } from "./pool.ts";
 import type { Schedule } from "./schedule.ts";
 import { TICK_SECONDS } from "./schedule.ts";
@@ -72,6 +73,8 @@ export class Installation implements AsyncDisposable {
   readonly machines: Machine[] = [];
   readonly scribe: Scribe;
   readonly database: string;
+  /** The way of the suite itself. */
+  readonly watch: Database;
   /** Processes that a fault has killed. */
   readonly killed = new WeakSet<PooledProcess>();
   /** Whether the exchange's market moved while the schedule ran. */
@@ -81,6 +84,7 @@ export class Installation implements AsyncDisposable {
 
   private constructor(readonly schedule: Schedule, readonly server: ChaosServer) {
     this.database = `chaos_${schedule.seed}`;
+    this.watch = server.connect(this.database);
     this.scribe = new Scribe(() => {
       const [machine] = this.machines;
       if (machine === undefined) throw new Error("no machine");
@@ -91,6 +95,8 @@ export class Installation implements AsyncDisposable {
   static async create(schedule: Schedule, server: ChaosServer, pool: Pool): Promise<Installation> {
     await using stack = new AsyncDisposableStack();
     const installation = stack.use(new Installation(schedule, server));
+    await server.useClock(schedule.faults.some(({ kind }) => kind === "database's clock jumps"));
+    await server.turnPage();
     await server.createDatabase(installation.database);
     await server.ask(
       `alter table p2p.settings disable trigger user;
@@ -155,10 +161,6 @@ export class Installation implements AsyncDisposable {
     this.machines.push(machine);
   }
 
-  connect(): Database {
-    return this.server.connect(this.database);
-  }
-
   /** As systemd does: who found no database when it started is started again. Answers what else ended. */
   supervise(): { name: string; code: number | undefined }[] {
     return this.machines.filter((machine) => !machine.isRunning && !machine.wasTold).flatMap(
@@ -185,6 +187,7 @@ export class Installation implements AsyncDisposable {
       await machine.exchangeProxy[Symbol.asyncDispose]();
       await machine.simulator.close();
     }
-    await this.server.dropDatabase(this.database);
+    await this.watch[Symbol.asyncDispose]();
+    await patiently(() => this.server.dropDatabase(this.database));
   }
 }

@@ -6,6 +6,7 @@ import { expectedOffers } from "../support/truth.ts";
 import { ACTS, isAt, pause } from "./acts.ts";
 import { Installation, WEBHOOK_SECRET } from "./installation.ts";
 import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
+import { isOurLoss, patiently } from "./patience.ts";
 import type { Pool } from "./pool.ts";
 import { Dice } from "./random.ts";
 import { type PlannedFault, type Schedule, TICK_SECONDS } from "./schedule.ts";
@@ -26,6 +27,8 @@ export interface ScheduleReport {
   readonly seconds: number;
   /** Until a batch was whole again. */
   readonly calmSeconds: number;
+  /** Whether the fleet that was told to stop left a batch to the one that came next. */
+  readonly wasLeft: boolean;
   readonly logs: Readonly<Record<string, string>>;
 }
 
@@ -42,6 +45,7 @@ export async function runSchedule(
 class Run {
   readonly #broken: Broken[] = [];
   #calmSeconds = 0;
+  #wasLeft = false;
 
   constructor(readonly schedule: Schedule, readonly there: Installation, readonly began: number) {}
 
@@ -60,7 +64,12 @@ class Run {
     if (isCalm) {
       await this.#incidentsEnd();
       await this.#stop();
-      await this.#check();
+      if (await this.#isLeft()) {
+        for (const machine of there.machines) machine.start();
+        for (let attempt = 0; attempt < 200 && await this.#isLeft(); attempt++) await pause(0.1);
+        await this.#stop();
+      }
+      await patiently(() => this.#check());
     }
     return {
       schedule,
@@ -74,6 +83,7 @@ class Run {
       statuses: await this.#statuses(),
       seconds: (performance.now() - this.began) / 1000,
       calmSeconds: this.#calmSeconds,
+      wasLeft: this.#wasLeft,
       logs: Object.fromEntries(
         there.machines.map(({ name, logs }) => [name, logs.flat().join("")]),
       ),
@@ -87,7 +97,7 @@ class Run {
     const patience = performance.now() + batches * TICK_SECONDS * 1000;
     while (when !== undefined && performance.now() < patience) {
       if (await isAt(there, when).catch(() => false)) break;
-      await pause(0.01);
+      await pause(0.02);
     }
     const act = ACTS[fault.kind];
     if (act === undefined) throw new Error(`there is no fault ${fault.kind}`);
@@ -120,29 +130,29 @@ class Run {
       machine.process?.kill("SIGCONT");
       machine.start();
     }
-    await there.server.calm();
+    await patiently(() => there.server.calm());
   }
 
   /** A batch that began after the faults ends whole. */
   async #calm(): Promise<boolean> {
     const { there } = this;
     const began = performance.now();
-    await using database = there.connect();
-    const known = (await rowsOf(database, "select batch_id from p2p.ops_batch_runs")).map((row) =>
-      row["batch_id"]
+    const { watch: database } = there;
+    const batches = await patiently(() =>
+      rowsOf(database, "select batch_id from p2p.ops_batch_runs")
     );
+    const known = batches.map((row) => row["batch_id"]);
     while (performance.now() - began < CALM_SECONDS * 1000) {
-      const [whole] = await rowsOf(
-        database,
-        `select from p2p.ops_batch_runs
+      const [whole] = await patiently(() =>
+        rowsOf(
+          database,
+          `select from p2p.ops_batch_runs
          where status = 'completed' and batch_id <> all (array(select jsonb_array_elements_text($1::text::jsonb))::uuid[])`,
-        JSON.stringify(known),
-      ).catch((error) => {
-        if (isOurLoss(error)) return [];
-        throw error;
-      });
+          JSON.stringify(known),
+        )
+      );
       this.#calmSeconds = (performance.now() - began) / 1000;
-      if (whole !== undefined) return true;
+      if (whole !== undefined && await this.#isComplete()) return true;
       await pause(0.05);
     }
     this.#break(
@@ -156,13 +166,24 @@ class Run {
     return false;
   }
 
+  /** Whether all workers are there: one that found no database at its start is started again. */
+  async #isComplete(): Promise<boolean> {
+    const { machines, watch } = this.there;
+    const alive = await patiently(() => rowsOf(watch, "select worker_id from p2p.live_workers()"));
+    return machines.every(({ process }) =>
+      alive.some(({ worker_id: id }) => String(id).includes(`:${process?.pid}:`))
+    );
+  }
+
   async #incidentsEnd(): Promise<void> {
     const began = performance.now();
-    await using database = this.there.connect();
+    const { watch: database } = this.there;
     for (;;) {
-      const open = await rowsOf(
-        database,
-        "select kind, subject, message, raised_at from p2p.ops_incidents where resolved_at is null",
+      const open = await patiently(() =>
+        rowsOf(
+          database,
+          "select kind, subject, message, raised_at from p2p.ops_incidents where resolved_at is null",
+        )
       );
       if (open.length === 0) return;
       if (performance.now() - began > INCIDENT_SECONDS * 1000) {
@@ -187,9 +208,21 @@ class Run {
     for (const { databaseProxy } of there.machines) databaseProxy.cut(); // of dead ones, whom nobody ends
   }
 
+  /**
+   * Whether a batch was left under way: a worker that is told to stop while its connections are dead waits for the
+   * database no longer than a moment. Who comes next has to end it.
+   */
+  async #isLeft(): Promise<boolean> {
+    const running = await patiently(() =>
+      rowsOf(this.there.watch, "select from p2p.ops_batch_runs where status = 'running'")
+    );
+    this.#wasLeft ||= running.length > 0;
+    return running.length > 0;
+  }
+
   async #check(): Promise<void> {
     const { there } = this;
-    await using database = there.connect();
+    const { watch: database } = there;
     await this.#sessionsEnd();
     const all = await brokenInvariants(database, { tickSeconds: TICK_SECONDS, isOver: true });
     all.push(...await brokenByServed(database, there.scribe.sent));
@@ -206,9 +239,20 @@ class Run {
       });
     }
     all.push({ invariant: "nothing half made is left", rows: await this.#leftOver() });
+    all.push({
+      invariant: "PostgreSQL crashes for no reason but a fault",
+      rows: await this.#crashes(),
+    });
     all.push({ invariant: "no secret is in a log", rows: this.#secrets() });
-    for (const { invariant, rows } of all) if (rows.length > 0) this.#break(invariant, rows);
+    for (const { invariant, rows } of all) {
+      const wrong = invariant === "no worker counts as alive" ? rows.filter(this.#tookLeave) : rows;
+      if (wrong.length > 0) this.#break(invariant, wrong);
+    }
   }
+
+  /** Whether a row is of a worker that ended in the calm: who dies amid faults cannot say so, and has its lease. */
+  readonly #tookLeave = ({ worker_id: id }: Row): boolean =>
+    this.there.machines.some(({ process }) => String(id).includes(`:${process?.pid}:`));
 
   /** The server notices a moment later that a client is gone. */
   async #sessionsEnd(): Promise<void> {
@@ -231,6 +275,15 @@ class Run {
     return rows;
   }
 
+  /** The suite waits for a server that is away: one that nobody ended is found in its log. */
+  async #crashes(): Promise<Row[]> {
+    const isThrown = this.schedule.faults.some(({ kind }) => kind === "backend crashed");
+    return (await this.there.server.logged())
+      .filter((line) => /terminated by signal|PANIC|TRAP:/.test(line))
+      .filter((line) => !(isThrown && line.includes("terminated by signal 9")))
+      .map((line) => ({ line }));
+  }
+
   #secrets(): Row[] {
     return this.there.machines.flatMap(({ name, logs }) =>
       logs.flat().join("").split("\n").filter((line) =>
@@ -241,10 +294,9 @@ class Run {
   }
 
   async #statuses(): Promise<Record<string, number>> {
-    await using database = this.there.connect();
-    const rows = await rowsOf(
-      database,
-      "select status, count(*) from p2p.ops_batch_runs group by 1",
+    const { watch: database } = this.there;
+    const rows = await patiently(() =>
+      rowsOf(database, "select status, count(*) from p2p.ops_batch_runs group by 1")
     );
     return Object.fromEntries(rows.map((row) => [String(row["status"]), Number(row["count"])]));
   }
@@ -252,10 +304,4 @@ class Run {
   #break(invariant: string, rows: readonly Row[]): void {
     this.#broken.push({ invariant, rows });
   }
-}
-
-function isOurLoss(error: unknown): boolean {
-  const text = String(error);
-  return /CONNECTION_|ECONNREFUSED|terminating connection|the database system is|Connection refused|write CONNECT|ENOENT|ended by the other party/
-    .test(text) || /lost the connection|closed the connection|cannot reach/i.test(text);
 }

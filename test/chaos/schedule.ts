@@ -39,7 +39,7 @@ export interface Schedule {
   readonly faults: readonly PlannedFault[];
 }
 
-export const TICK_SECONDS = 1;
+export const TICK_SECONDS = 0.5;
 
 const MARKETS = [
   "VES/USDT,CNY/USDT",
@@ -145,7 +145,7 @@ function plan(dice: Dice, workers: number, lastSeconds: number, isHeavy: boolean
   return {
     kind,
     moment: when === undefined ? { afterSeconds } : { afterSeconds, when },
-    seconds: round(dice.next() < 0.2 ? dice.between(1.5, 3) : dice.between(0.1, 1.2)),
+    seconds: round(dice.next() < 0.1 ? dice.between(1, 2.5) : dice.between(0.1, 0.7)),
     machine: dice.next() < 0.7 ? Math.floor(dice.next() * workers) : undefined,
     way: dice.pick(["both ways", "toServer", "toClient"]),
     rate: round(dice.pick([0.2, 0.5, 1])),
@@ -174,7 +174,7 @@ export function scheduleOf(seed: number): Schedule {
     seed,
     workers,
     batches,
-    offers: dice.pick([500, 1500, 4000]),
+    offers: dice.pick([300, 800, 800, 2000]),
     markets: isNew ? dice.pick(WHOLE_FIATS) : dice.pick(MARKETS),
     isNew,
     faults: faults

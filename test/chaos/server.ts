@@ -10,6 +10,7 @@ import { layoutOf, SUPERUSER } from "../../src/embedded/layout.ts";
 import { endRemnants, isAlive } from "../../src/embedded/processes.ts";
 import { installPrograms } from "../../src/embedded/programs.ts";
 import { rowsOf } from "../support/batches.ts";
+import { skipLoudly } from "../support/embedded.ts";
 import { FASTER } from "./short_times.ts";
 
 export type ServerEnd = "SIGKILL" | "SIGQUIT" | "SIGINT";
@@ -18,7 +19,7 @@ export type ServerEnd = "SIGKILL" | "SIGQUIT" | "SIGINT";
 export const PASSWORD = "chaosSecretPassword";
 export const WORKER = "chaos_worker";
 const TEMPLATE = "chaos_template";
-const FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const FAKETIME = `/usr/lib/${Deno.build.arch}-linux-gnu/faketime/libfaketime.so.1`;
 const DISK_BYTES = 512 * 1024 * 1024;
 
 /** Waits in SQL that are not the caller's: as short as the worker's. */
@@ -35,6 +36,11 @@ export class ChaosServer implements AsyncDisposable {
   #owner = { uid: 0, gid: 0 };
   #disk: string | undefined;
   #program: string | undefined;
+  #admin: postgres.Sql | undefined;
+  #isClockSet = false;
+  #logRead = 0;
+  /** What one fault at a time may do: a server has one end. */
+  #busy: Promise<unknown> = Promise.resolve();
 
   private constructor(readonly folder: string, readonly hasClock: boolean) {}
 
@@ -45,6 +51,7 @@ export class ChaosServer implements AsyncDisposable {
     const hasClock = await Deno.stat(FAKETIME).then(() => true, () => false);
     await using stack = new AsyncDisposableStack();
     const server = stack.use(new ChaosServer(folder, hasClock));
+    if (!hasClock) skipLoudly("a database's clock that jumps: apt-get install faketime");
     await server.#make();
     await server.open();
     await server.#makeTemplate(prepare);
@@ -120,7 +127,10 @@ export class ChaosServer implements AsyncDisposable {
       args: ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", disk],
       stderr: "null",
     }).output();
-    if (!success) return await Deno.remove(disk);
+    if (!success) {
+      skipLoudly("a disk that is full (needs root to mount one)");
+      return await Deno.remove(disk);
+    }
     this.#disk = disk;
     await Deno.mkdir(`${disk}/space`);
     await Deno.chown(disk, this.#owner.uid, this.#owner.gid);
@@ -130,7 +140,9 @@ export class ChaosServer implements AsyncDisposable {
 
   async createDatabase(name: string): Promise<void> {
     const place = this.#disk === undefined ? "" : " tablespace small";
-    await this.ask(`create database ${name} template ${TEMPLATE} owner p2p${place}`);
+    await this.ask(
+      `create database ${name} template ${TEMPLATE} owner p2p${place} strategy file_copy`,
+    );
   }
 
   async dropDatabase(name: string): Promise<void> {
@@ -152,6 +164,21 @@ export class ChaosServer implements AsyncDisposable {
       }
     }
     return { [Symbol.asyncDispose]: () => Deno.remove(ballast) };
+  }
+
+  /** Does something that only one may do to this server at a time. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#busy.then(work);
+    this.#busy = done.catch(() => {});
+    return done;
+  }
+
+  /** A clock that can be set costs every look at it a system call: only schedules that need it have it. */
+  async useClock(isWanted: boolean): Promise<void> {
+    if (this.#isClockSet === (isWanted && this.hasClock)) return;
+    this.#isClockSet = isWanted && this.hasClock;
+    await this.end("SIGINT");
+    await this.open();
   }
 
   /** So far from the true time. */
@@ -189,7 +216,7 @@ export class ChaosServer implements AsyncDisposable {
         LC_ALL: "C",
         TZ: "UTC",
         PATH: "/usr/bin:/bin",
-        ...(this.hasClock
+        ...(this.#isClockSet
           ? {
             LD_PRELOAD: FAKETIME,
             FAKETIME_TIMESTAMP_FILE: `${this.folder}/clock`,
@@ -209,6 +236,8 @@ export class ChaosServer implements AsyncDisposable {
         return void await this.ask("select 1");
       } catch (error) {
         if (attempt === 600) throw error;
+        // Something of the server before may still be there.
+        if (!isAlive(this.#process.pid)) return await this.open();
         await new Promise((resolve) => setTimeout(resolve, 25));
       }
     }
@@ -230,13 +259,22 @@ export class ChaosServer implements AsyncDisposable {
     return text.split(" ").filter((word) => word !== "").map(Number);
   }
 
-  /** The last of what it logged. */
-  async log(): Promise<string> {
+  /** From here on its log is that of another schedule. */
+  async turnPage(): Promise<void> {
+    this.#logRead = (await this.#log()).length;
+  }
+
+  /** The lines that it logged since. */
+  async logged(): Promise<string[]> {
+    return (await this.#log()).slice(this.#logRead).split("\n");
+  }
+
+  async #log(): Promise<string> {
     let text = "";
     for await (const { name } of Deno.readDir(layoutOf(this.folder).log)) {
       text += await Deno.readTextFile(`${layoutOf(this.folder).log}/${name}`);
     }
-    return text.slice(-5000);
+    return text;
   }
 
   async end(how: ServerEnd): Promise<void> {
@@ -245,25 +283,35 @@ export class ChaosServer implements AsyncDisposable {
     if (process === undefined) return;
     if (isAlive(process.pid)) process.kill(how);
     await process.status;
+    await this.#admin?.end({ timeout: 0 });
+    this.#admin = undefined;
   }
 
   /** As the superuser. */
   async ask(statement: string, database = "postgres"): Promise<Record<string, unknown>[]> {
-    const sql = postgres({
-      host: layoutOf(this.folder).socket,
-      port: this.#port,
-      user: SUPERUSER,
-      database,
-      max: 1,
-      onnotice: () => {},
-      connect_timeout: 5,
-      backoff: () => 0.05,
-    });
+    if (database === "postgres") {
+      return await (this.#admin ??= this.#session(database, 3)).unsafe(statement);
+    }
+    const sql = this.#session(database, 1);
     try {
       return await sql.unsafe(statement);
     } finally {
       await sql.end({ timeout: 1 });
     }
+  }
+
+  #session(database: string, connections: number): postgres.Sql {
+    return postgres({
+      host: layoutOf(this.folder).socket,
+      port: this.#port,
+      user: SUPERUSER,
+      database,
+      max: connections,
+      fetch_types: false,
+      onnotice: () => {},
+      connect_timeout: 5,
+      backoff: () => 0.05,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -13,7 +13,7 @@ const LEAST_SECONDS = 1;
 for (const [name, seconds] of Object.entries(DEADLINES)) {
   Object.assign(DEADLINES, { [name]: Math.max(LEAST_SECONDS, seconds / FASTER) });
 }
-Object.assign(DEADLINES, { disconnectSeconds: 0.5, loadSeconds: 20 });
+Object.assign(DEADLINES, { disconnectSeconds: 0.5, loadSeconds: 8 });
 // The database's clock judges it.
 Object.assign(LEASE, { leaseSeconds: LEASE.leaseSeconds / FASTER });
 

@@ -10,6 +10,8 @@ import { ChaosServer } from "./server.ts";
 
 export interface SuiteOptions {
   readonly seeds: readonly number[];
+  /** Schedules at a time, each with a server of its own. */
+  readonly jobs?: number;
   /** No schedule is begun after so long. */
   readonly seconds: number;
   /** Likewise, once this is aborted. */
@@ -39,23 +41,38 @@ async function prepare(url: string): Promise<void> {
   }
 }
 
-export async function runSuite(
-  { seeds, seconds, signal, ended, failed }: SuiteOptions,
-): Promise<SuiteReport> {
+export async function runSuite(options: SuiteOptions): Promise<SuiteReport> {
   await configureLog("error", "text");
-  const began = performance.now();
+  const seeds = options.seeds[Symbol.iterator]();
+  const until = performance.now() + options.seconds * 1000;
+  const next = (): number | undefined => {
+    if (options.signal.aborted || performance.now() > until) return undefined;
+    const { value, done } = seeds.next();
+    return done ? undefined : value;
+  };
+  const jobs = Array.from({ length: options.jobs ?? 1 }, () => runJob(next, options));
+  const growths = await Promise.all(jobs);
+  const sessions = growths.reduce((sum, growth) => sum + growth.sessions, 0);
+  const bytes = growths.reduce((sum, growth) => sum + growth.bytes * growth.sessions, 0);
+  return { growth: { bytes: sessions === 0 ? 0 : bytes / sessions, sessions } };
+}
+
+/** One schedule after the other, on a server of its own. */
+async function runJob(
+  next: () => number | undefined,
+  { ended, failed }: SuiteOptions,
+): Promise<{ readonly bytes: number; readonly sessions: number }> {
   await using server = await ChaosServer.start(prepare);
   await using pool = new Pool(3);
-  for (const seed of seeds) {
-    if (signal.aborted || (performance.now() - began) / 1000 > seconds) break;
+  for (let seed = next(); seed !== undefined; seed = next()) {
     try {
       await ended(await runSchedule(scheduleOf(seed), server, pool));
     } catch (error) {
-      failed(seed, error, await server.log().catch(String));
+      failed(seed, error, (await server.logged().catch(() => [])).slice(-40).join("\n"));
       await server.end("SIGQUIT");
       await server.open();
       await server.calm();
     }
   }
-  return { growth: pool.growth() };
+  return pool.growth();
 }

@@ -2,7 +2,9 @@
 import { deepStrictEqual, rejects } from "node:assert/strict";
 import { Database } from "../../src/database/connection.ts";
 import { DatabaseError } from "../../src/errors.ts";
+import { isConnectionLost } from "../../src/database/errors.ts";
 import { rowsOf } from "../support/batches.ts";
+import { CuttingProxy } from "../support/cutting_proxy.ts";
 import { testDatabase } from "../support/database.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { eventually } from "../support/program.ts";
@@ -31,6 +33,35 @@ Deno.test("an answer that broke off after its first row leaves no hole in the ne
   deepStrictEqual((await rowsOf(database, "select 7 as seven")).map((row) => ({ ...row })), [
     { seven: 7 },
   ]);
+});
+
+Deno.test("a connection that breaks before the end of an answer leaves nothing of it to the next", async () => {
+  await using test = await testDatabase("bare");
+  await using proxy = await CuttingProxy.before(test.url);
+  for (const cutsBehind of ["C", "D", "E"] as const) {
+    for (const resets of [true, false]) {
+      for (const parameters of [[], [0]]) {
+        await using database = new Database(proxy.url, { applicationName: "cut", connections: 1 });
+        const zero = parameters.length > 0 ? "$1::integer" : "0";
+        const ask = async (number: number) => {
+          const statement = `select 7 / (${number} + ${zero}) as answer`;
+          return (await rowsOf(database, statement, ...parameters)).map((row) => row["answer"]);
+        };
+        await rowsOf(database, "select");
+        Object.assign(proxy, { cutsBehind, resets });
+        const first = ask(cutsBehind === "E" ? 0 : 1);
+        const second = ask(7); // waits for the only connection
+        const what = `behind ${cutsBehind}, ${parameters.length} parameters, ${resets}`;
+        await rejects(first, (error) => isConnectionLost(error), what);
+        deepStrictEqual(
+          await second.catch((error) => isConnectionLost(error) ? "lost" : String(error)),
+          "lost",
+          what,
+        );
+        deepStrictEqual(await ask(1), [7], what);
+      }
+    }
+  }
 });
 
 Deno.test("a statement that somebody cancels is an error of the database, no bug of ours", async () => {

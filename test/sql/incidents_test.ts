@@ -211,6 +211,24 @@ Deno.test("no_good_batch: three intervals of service without one; not for once, 
   ]);
 });
 
+Deno.test("what is dated in the future, from when the server's clock was ahead, keeps nobody told", async () => {
+  await using sql = await SqlFixture.create();
+  const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
+  const good = await sql.openBatch({ markets: [BUY], at: inHours(-0.5) });
+  await good.page(BUY, [offer()]);
+  await good.load();
+  const ahead = await sql.openBatch({ markets: [BUY, SELL], at: inHours(1) });
+  await ahead.page(BUY, [offer({ id: "2" })]);
+  await ahead.lose(SELL);
+  await ahead.load();
+  assert.deepEqual(await news(sql), [], "not the newest batch");
+  await sql.rows("select p2p.raise_incident('no_good_batch', '', 'no batch', 'a:1:x', -3600)");
+  assert.deepEqual(await news(sql), [
+    "+no_good_batch  no batch",
+    "-no_good_batch  a batch was loaded",
+  ]);
+});
+
 Deno.test("retention clears away what is over, and a database has one name", async () => {
   await using sql = await SqlFixture.create();
   await batchAt(sql, 0, true);

@@ -36,6 +36,22 @@ async function age(sql: SqlFixture, minutes: number): Promise<void> {
   );
 }
 
+Deno.test("a clock that jumps while a batch is planned opens none that nobody serves", async () => {
+  await using sql = await fixture();
+  await sql.rows(
+    `create function public.jump() returns trigger language plpgsql security definer as $$
+     begin
+       update p2p.ops_workers set lease_expires_at = now() - interval '1 day';
+       return null;
+     end $$`,
+  );
+  await sql.rows(
+    "create trigger jump after insert on p2p.ops_batch_runs execute function public.jump()",
+  );
+  await assert.rejects(sql.join({ due: due(0) }), /the lease of worker .* has run out/);
+  assert.deepEqual(await sql.rows("select from p2p.ops_batch_runs"), []);
+});
+
 Deno.test("a batch is opened for a due time, joined by others, and done when it is loaded", async () => {
   await using sql = await fixture();
   const at = due(0);

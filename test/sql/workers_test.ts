@@ -76,6 +76,8 @@ Deno.test("remembered_access: what the newest worker of a name had learned", asy
     breaker_memory: null,
     is_new: true,
   });
+  await sql.rows("update p2p.ops_worker_exchanges set updated_at = now() + interval '15 minutes'");
+  assert.deepEqual((await remembered("a"))["seconds_ago"], 0, "the clock has stepped back");
 });
 
 Deno.test("views: who is at work, what was due, what became of each market", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Alerts } from "../../src/alerts/alerts.ts";
 import type { Database, Row } from "../../src/database/connection.ts";
 import { DEADLINES } from "../../src/deadlines.ts";
-import { DatabaseTimeout } from "../../src/database/errors.ts";
+import { DatabaseTimeout, explain } from "../../src/database/errors.ts";
 import { DatabaseError } from "../../src/errors.ts";
 import { PatientDatabase } from "../../src/extract/patient_database.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -115,4 +115,14 @@ Deno.test("a full disk is told; it is over with the next page that is stored", a
   assert.deepEqual(scene.told, ["disk_full begins"], "reading a row proves nothing");
   scene.patient.hasRoom();
   assert.deepEqual(scene.told, ["disk_full begins", "disk_full is over"]);
+});
+
+Deno.test("who had to give way in a deadlock tries again; people are not told that the database is lost", async () => {
+  const deadlock = Object.assign(new Error("deadlock detected"), { code: "40P01" });
+  const scene = new Scene((before) =>
+    before < 2 ? Promise.reject(explain(deadlock, "here")) : Promise.resolve([{ a: 1 }])
+  );
+  assert.deepEqual(await scene.patient.call("select", []), [{ a: 1 }]);
+  assert.deepEqual(scene.clock.waits, [200, 1000]);
+  assert.deepEqual(scene.told, []);
 });
