@@ -1,5 +1,7 @@
 -- Whether a worker lives: its lease holds, and it has not left. This is the one place that decides it.
 -- A server that was down is no fault of theirs: for ten seconds after its start every lease of its last hour holds.
+-- A lease lasts seconds: one that ends in more than a minute was given while the clock was ahead. Who lives has a new one
+-- with its next beat; who died then must not hold its markets until that time comes.
 -- Changes nothing; p_server_started is for tests.
 create or replace function p2p.is_alive(
   p_lease_expires_at timestamptz,
@@ -14,6 +16,7 @@ as $function$
   select p_doing <> 'gone'
     and (
       p_lease_expires_at > clock_timestamp()
+      and p_lease_expires_at < clock_timestamp() + interval '60 seconds'
       or p_lease_expires_at > p_server_started - interval '1 hour'
       and p_server_started > clock_timestamp() - interval '10 seconds'
     )

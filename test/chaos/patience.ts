@@ -5,6 +5,9 @@ const PATIENCE_SECONDS = 15;
 
 /** Whether a session of the suite was lost, or not let in. */
 export function isOurLoss(error: unknown): boolean {
+  if (error instanceof SuppressedError) {
+    return isOurLoss(error.error) && isOurLoss(error.suppressed);
+  }
   const text = String(error);
   return /CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ENOENT|Connection refused|terminating connection/i
     .test(text) ||

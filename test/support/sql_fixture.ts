@@ -167,7 +167,7 @@ export class SqlFixture implements AsyncDisposable {
       beat.name ?? worker,
       beat.purpose ?? "run",
       beat.doing ?? "fetching",
-      beat.leaseSeconds ?? 3600,
+      beat.leaseSeconds ?? 55,
       JSON.stringify(exchanges),
     );
   }
