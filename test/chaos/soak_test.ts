@@ -2,11 +2,11 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { soak } from "./soak.ts";
 
-Deno.test("six batches of three workers with faults: every invariant holds", async () => {
+Deno.test("three batches of three workers with faults: every invariant holds", async () => {
   const logFolder = await Deno.makeTempDir({ prefix: "p2p-soak-test-" });
   const lines: string[] = [];
   const report = await soak({
-    batches: 6,
+    batches: 3,
     workers: 3,
     seed: 7,
     tickSeconds: 2,
@@ -21,7 +21,7 @@ Deno.test("six batches of three workers with faults: every invariant holds", asy
     say: (line) => lines.push(line),
   });
   deepStrictEqual(report.broken, [], `${lines.join("\n")}\nlogs of the workers: ${logFolder}`);
-  ok(Object.keys(report.faults).length >= 3, `faults: ${Deno.inspect(report.faults)}`);
-  ok((report.statuses["completed"] ?? 0) >= 3, `batches: ${Deno.inspect(report.statuses)}`);
+  ok(Object.keys(report.faults).length >= 2, `faults: ${Deno.inspect(report.faults)}`);
+  ok((report.statuses["completed"] ?? 0) >= 2, `batches: ${Deno.inspect(report.statuses)}`);
   await Deno.remove(logFolder, { recursive: true });
 });

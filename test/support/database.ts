@@ -42,7 +42,8 @@ export async function testDatabase(
   const name = `test_${crypto.randomUUID().replaceAll("-", "")}`;
   await administer(
     `create database ${name}` +
-      (from === "migrated" ? ` template ${TEMPLATE}` : " template template0"),
+      (from === "migrated" ? ` template ${TEMPLATE}` : " template template0") +
+      " strategy file_copy",
   );
   const url = urlOf(name);
   const database = new Database(url, { applicationName: "test" });

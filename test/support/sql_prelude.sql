@@ -67,7 +67,7 @@ begin
   );
 
   perform p2p.beat(
-    'test', 'test', '0.0.0', 'run', 'fetching', 3600,
+    'test', 'test', '0.0.0', 'run', 'fetching', 55,
     '[{"exchange": "binance", "filter": [{"fiat": "*", "asset": "*"}], "rate_per_minute": 1000000, "breaker": "closed"}]'
   );
 

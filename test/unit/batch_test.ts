@@ -171,7 +171,7 @@ Deno.test("every market is fetched, claimed as many a call as fetchers wait", as
   assert.equal(scene.pagesStored, 5);
   assert.equal(scene.calls[1], "claim 2");
   assert.deepEqual(scene.calls.filter((call) => !call.startsWith("claim")), [
-    ...["fetching", "give back", "loading", "load b", "done"],
+    ...["fetching", "give back", "loading", "load b", "done", "tell idle"],
   ]);
   assert.deepEqual(scene.reasons, [undefined]);
   assert.equal(scene.clock.sleeping, 0, "nothing waits any more");
@@ -210,7 +210,7 @@ for (const outcome of ["held", "done", "late", "paused"] as const) {
     const scene = new Scene(1);
     scene.joined = { outcome, detail: "because" };
     assert.deepEqual(await scene.run(), { outcome, detail: "because" });
-    assert.deepEqual(scene.calls, []);
+    assert.deepEqual(scene.calls, ["tell idle"], "join_batch said that it fetches");
   });
 }
 
@@ -220,7 +220,7 @@ Deno.test("a claim that fails ends the batch with that error, and nothing is loa
   scene.claimMarkets = () => Promise.reject(broken);
   await assert.rejects(scene.run(3), broken);
   assert(!scene.calls.includes("load b"));
-  assert.equal(scene.calls.at(-1), "give back", "others need not wait for the lease");
+  assert.deepEqual(scene.calls.slice(-2), ["give back", "tell idle"], "nobody waits for it");
   assert.equal(scene.clock.sleeping, 0);
 });
 
