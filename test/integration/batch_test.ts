@@ -143,17 +143,21 @@ Deno.test("with every fault on, all that could be had is there and all else is a
   await using test = await testDatabase();
   const { database } = test;
   const lostForEver = new Set<string>();
-  let dice = 0;
+  // By page and attempt, so that the same faults come in whatever order the fetchers ask.
+  const attempts = new Map<string, number>();
   const simulator = await startSimulator({
     offers: 3000,
     now: () => MORNING,
     faults: { malformedOffers: 0.05, awkwardOffers: 0.15 },
-    faultFor: ({ search, number }) => {
+    faultFor: ({ search }) => {
       if (search === undefined) return undefined;
       const page = `${search.fiat}/${search.asset} ${search.side} ${search.page}`;
       if (lostForEver.has(page)) return { kind: "serverError" };
-      dice = (dice * 1103515245 + 12345 + number) % 2 ** 31;
-      return faultByChance({ ...MODEST_RATES, timeout: 0.003, oversized: 0.001 }, dice / 2 ** 31);
+      const attempt = (attempts.get(page) ?? 0) + 1;
+      attempts.set(page, attempt);
+      const chance = createHash("md5").update(`${page} ${attempt}`).digest().readUInt32LE() /
+        2 ** 32;
+      return faultByChance({ ...MODEST_RATES, timeout: 0.003, oversized: 0.001 }, chance);
     },
   });
   // For ever: one in the middle, one first page, the last two pages of a market.
