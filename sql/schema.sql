@@ -964,6 +964,7 @@ COMMENT ON FUNCTION p2p.rule_completeness(p_batch_id uuid) IS 'Quality rule: sha
 CREATE FUNCTION p2p.rule_crossed_median(p_batch_id uuid) RETURNS p2p.rule_finding
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
+    SET enable_nestloop TO 'off'
     AS …;
 
 COMMENT ON FUNCTION p2p.rule_crossed_median(p_batch_id uuid) IS 'Quality rule: pairs of books whose medians are crossed';
@@ -971,6 +972,8 @@ COMMENT ON FUNCTION p2p.rule_crossed_median(p_batch_id uuid) IS 'Quality rule: p
 CREATE FUNCTION p2p.rule_duplicate_offers(p_batch_id uuid) RETURNS p2p.rule_finding
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
+    SET enable_indexscan TO 'off'
+    SET enable_sort TO 'off'
     AS …;
 
 COMMENT ON FUNCTION p2p.rule_duplicate_offers(p_batch_id uuid) IS 'Quality rule: ads that stand in the snapshot more than once';
@@ -999,6 +1002,8 @@ COMMENT ON FUNCTION p2p.rule_price_anomaly(p_batch_id uuid) IS 'Quality rule: me
 CREATE FUNCTION p2p.rule_promoted_share(p_batch_id uuid) RETURNS p2p.rule_finding
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
+    SET enable_indexscan TO 'off'
+    SET enable_sort TO 'off'
     AS …;
 
 COMMENT ON FUNCTION p2p.rule_promoted_share(p_batch_id uuid) IS 'Quality rule: share of promoted offers in the larger books';
@@ -1006,6 +1011,7 @@ COMMENT ON FUNCTION p2p.rule_promoted_share(p_batch_id uuid) IS 'Quality rule: s
 CREATE FUNCTION p2p.rule_rejected_share(p_batch_id uuid) RETURNS p2p.rule_finding
     LANGUAGE plpgsql STABLE
     SET search_path TO 'p2p', 'pg_temp'
+    SET enable_indexscan TO 'off'
     AS …;
 
 COMMENT ON FUNCTION p2p.rule_rejected_share(p_batch_id uuid) IS 'Quality rule: share of the items that could not be offers';
