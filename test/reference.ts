@@ -1,4 +1,4 @@
-// `deno task reference`: writes docs/reference.md, deploy/p2p-ingest.1 and the README's table of variables anew.
+// `deno task reference`: writes docs/reference.md, deploy/p2p-ingest.1 and the README's tables of variables and numbers anew.
 import { referenceFiles } from "./support/reference.ts";
 
 for (const [path, text] of await referenceFiles()) {

@@ -26,6 +26,10 @@ export function figure(value: number): string {
   });
 }
 
+/** Without its unit: counts in full, all else in three digits. */
+export const shown = (value: number, unit: Finding["unit"]): string =>
+  unit === "" ? value.toLocaleString("en") : figure(value);
+
 /**
  * A markdown table that is also readable in a terminal.
  * @param texts columns that are aligned to the left; the others are numbers
@@ -57,17 +61,16 @@ export function summary(findings: readonly Finding[]): string {
     findings.map((finding) => {
       const { scenario, what, value, unit, spread, target } = finding;
       const met = isMet(finding);
-      const shown = (number: number) => unit === "" ? number.toLocaleString("en") : figure(number);
       return [
         scenario,
         what,
-        `${shown(value)} ${unit}`.trim(),
-        spread === undefined ? "" : spread.map(shown).join(" – "),
+        `${shown(value, unit)} ${unit}`.trim(),
+        spread === undefined ? "" : spread.map((each) => shown(each, unit)).join(" – "),
         target === undefined
           ? ""
           : "atMost" in target
-          ? `≤ ${shown(target.atMost)}`
-          : `≥ ${shown(target.atLeast)}`,
+          ? `≤ ${shown(target.atMost, unit)}`
+          : `≥ ${shown(target.atLeast, unit)}`,
         met === undefined ? "" : met ? "yes" : "**no**",
       ];
     }),

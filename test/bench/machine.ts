@@ -1,4 +1,5 @@
 import type { Database } from "../../src/database/connection.ts";
+import { VERSION } from "../../src/version.ts";
 
 /** Where a benchmark ran, a line each. */
 export type Machine = Readonly<Record<string, string>>;
@@ -18,6 +19,7 @@ export async function describeMachine(database: Database): Promise<Machine> {
   );
   const load = Deno.loadavg();
   return {
+    program: VERSION,
     processor: `${navigator.hardwareConcurrency} cores, ${await modelOfProcessor()}`,
     memory: gigabytes(Deno.systemMemoryInfo().total),
     disk: `${gigabytes(total)}, ${gigabytes(free)} free (of the folder for temporary files)`,

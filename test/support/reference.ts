@@ -1,4 +1,4 @@
-/** docs/reference.md, the man page and the README's table of variables, from the definitions of the program. */
+/** docs/reference.md, the man page and the README's tables of variables and numbers, from where they are defined. */
 import { formatMessage, type Message } from "@optique/core/message";
 import { getDocPageSync } from "@optique/core/parser";
 import { formatUsage, formatUsageTerm } from "@optique/core/usage";
@@ -7,6 +7,7 @@ import { loadConfig, SECRETS } from "../../src/config.ts";
 import { EXIT, EXIT_MEANINGS } from "../../src/errors.ts";
 import { VARIABLES } from "../../src/variables.ts";
 import { VERSION } from "../../src/version.ts";
+import { type BenchResults, withNumbers } from "./numbers.ts";
 
 const NAME = "p2p-ingest";
 
@@ -304,9 +305,12 @@ export async function referenceFiles(): Promise<ReadonlyMap<string, string>> {
   const schema = await Deno.readTextFile(file("sql/schema.sql"));
   const readme = await Deno.readTextFile(file("README.md"));
   const metrics = await Deno.readTextFile(file("docs/metrics.md"));
+  const numbers: BenchResults = JSON.parse(
+    await Deno.readTextFile(file("docs/bench-results.json")),
+  );
   return new Map([
     ["docs/reference.md", await formatted(referencePage(schema, metrics))],
     ["deploy/p2p-ingest.1", manPage()],
-    ["README.md", await formatted(withVariables(readme))],
+    ["README.md", await formatted(withNumbers(withVariables(readme), numbers))],
   ]);
 }
