@@ -573,6 +573,7 @@ CREATE FUNCTION p2p.load_batch(p_batch_id uuid) RETURNS p2p.ops_batch_runs
     SET search_path TO 'p2p', 'pg_temp'
     SET work_mem TO '64MB'
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS …;
 
 COMMENT ON FUNCTION p2p.load_batch(p_batch_id uuid) IS 'Makes facts of the stored pages of a batch; safe to call again';
