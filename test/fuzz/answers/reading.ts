@@ -3,6 +3,7 @@
  * stand on it, and which of those nobody may lose.
  */
 import type { ExchangeCode } from "./base.ts";
+import { storable } from "../../support/storable.ts";
 import type { Answer } from "./mutate.ts";
 
 /** A number of a document, with the characters that it was written with. */
@@ -194,11 +195,6 @@ function methodsOf(list: unknown): readonly string[] | undefined {
 
 function isOr(value: unknown, expected: string): boolean {
   return value === undefined || value === null || value === expected;
-}
-
-/** What the database keeps of a text. */
-export function storable(text: string): string {
-  return text.replaceAll("\0", "\ufffd").toWellFormed();
 }
 
 /** Text that could be any other JSON value is none. */
