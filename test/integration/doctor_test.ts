@@ -3,6 +3,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { VERSION } from "../../src/version.ts";
 import { testDatabase, urlAs } from "../support/database.ts";
+import { freePort } from "../support/ports.ts";
 import { type Ended, runProgram, type Variables } from "../support/program.ts";
 import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
@@ -35,11 +36,6 @@ async function only(sql: SqlFixture): Promise<Finding> {
   const findings = await diagnose(sql);
   strictEqual(findings.length, 1, JSON.stringify(findings));
   return findings[0] as Finding;
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** doctor, as people run it; the exchange answers unless the test says otherwise. */
