@@ -1,5 +1,5 @@
 /** Values that are not what stands there usually, as JSON text. */
-import type { Dice } from "../../chaos/random.ts";
+import type { Dice } from "../../support/random.ts";
 
 const DIGITS_60 = "123456789012345678901234567890.12345678901234567890123456789";
 
