@@ -3,7 +3,7 @@ import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
-import { isUpToDate, planMigration } from "../database/migrate.ts";
+import { isUpToDate, planMigration } from "../database/migration_plan.ts";
 import { tlsOf } from "../database/tls.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { defaultDataDir } from "../embedded/cluster.ts";
