@@ -128,8 +128,6 @@ const ANSWERS: readonly [FaultName, ...FaultName[]] = [
   "awkwardOffers",
 ];
 
-export const FAULT_KINDS: readonly string[] = [...new Set(Object.values(KINDS).flat())];
-
 function plan(dice: Dice, workers: number, lastSeconds: number, isHeavy: boolean): PlannedFault {
   const group = isHeavy ? "server" : dice.pick(GROUPS);
   const kind = dice.pick<string>(KINDS[group]);

@@ -225,7 +225,7 @@ function numberOf(value: unknown): string | undefined {
 }
 
 /** The digits of a number as PostgreSQL writes them; undefined where it is none that a parser reads. */
-export function decimalOf(text: string): string | undefined {
+function decimalOf(text: string): string | undefined {
   const [, sign, whole = "", part = "", exponent = "0"] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d\d?))?$/.exec(text) ?? [];
   if (sign === undefined) return undefined;
