@@ -1,7 +1,7 @@
-import { parseTime } from "../cli/time.ts";
 import { AnswerError, isObject, type JsonObject, kindOf, shownValue } from "../exchange/answer.ts";
 import { type Exchange, type Side, SIDES } from "../exchange/exchange.ts";
 import { MAX_BODY_BYTES } from "../extract/body.ts";
+import { parseTime } from "../time.ts";
 import { memberText } from "./member_text.ts";
 
 /** A body whose every quote is escaped takes twice its size. */
