@@ -203,21 +203,6 @@ Deno.test("a user without the role of a worker, and one who may not make tempora
   deepStrictEqual(await diagnose(sql), []);
 });
 
-Deno.test("diagnose tells whoever may call it, and has not the role, which grant is missing", async () => {
-  await using sql = await healthy();
-  await sql.database.runScript(
-    `grant execute on all functions in schema p2p to p2p_reader;
-     grant select on all tables in schema p2p to p2p_reader`,
-    20,
-  );
-  const reader = SqlFixture.connect(urlAs("reader", sql.url));
-  await using _ = reader;
-  const [finding] = await reader.rows("select * from p2p.diagnose() where topic = 'rights'");
-  strictEqual(finding?.["state"], "bad");
-  strictEqual(finding?.["finding"], "test_reader has not the role of a worker");
-  match(String(finding?.["mend"]), /^as \w+: grant p2p_worker to test_reader;$/);
-});
-
 Deno.test("a function that was changed, or dropped, and what the release did to it", async (t) => {
   await using sql = await healthy();
   const program = async (...args: string[]) => {
@@ -271,25 +256,6 @@ Deno.test("a function that was changed, or dropped, and what the release did to 
     await program("migrate");
     deepStrictEqual(await diagnose(sql), []);
   });
-});
-
-Deno.test("dropped and created again: the text is the shipped one, but the worker may not use it", async () => {
-  await using sql = await healthy();
-  for (const object of ["function p2p.load_depth(uuid)", "view p2p.object_states"]) {
-    const text = String(await sql.value("select p2p.live_definition($1)", object));
-    await sql.database.runScript(`drop ${object}; ${text}`, 20);
-  }
-  await sql.rows("revoke execute on function p2p.load_depth(uuid) from public");
-  const findings = await sql.rows("select * from p2p.diagnose() where state <> 'ok'");
-  deepStrictEqual(findings.map((row) => [row["topic"], row["state"], row["finding"]]), [
-    [
-      "rights",
-      "bad",
-      "p2p_worker may not use function p2p.load_depth(uuid), view p2p.object_states",
-    ],
-  ]);
-  await sql.database.runScript(String(findings[0]?.["mend"]).replace("as the owner: ", ""), 20);
-  deepStrictEqual(await diagnose(sql), []);
 });
 
 Deno.test("what doctor itself stands on was dropped: it says so, and migrate makes it again", async (t) => {
@@ -377,46 +343,6 @@ Deno.test("batches: too old, failed, and abandoned", async (t) => {
   });
 });
 
-Deno.test("an exchange that is closed to a worker", async () => {
-  await using sql = await healthy();
-  await sql.beat({
-    worker: "tired:7:1",
-    name: "tired",
-    breaker: "open",
-    breakerReason: "8 requests failed",
-  });
-  const { topic, state, finding, mend } = await only(sql);
-  deepStrictEqual([topic, state], ["workers", "warning"]);
-  match(finding, /^tired sends nothing to binance since \d{4}-.*: 8 requests failed$/);
-  await sql.beat({ worker: "tired:7:1", name: "tired", pausedSeconds: 1800 });
-  match(
-    (await only(sql)).finding,
-    /^tired sends nothing to binance until \d{4}-.*: it asked for a pause \(Retry-After\)$/,
-  );
-  ok((await sql.rows((mend ?? "").replace("it tries by itself; ", ""))).length > 0);
-  await sql.kill("tired:7:1");
-  deepStrictEqual(await diagnose(sql), []);
-});
-
-Deno.test("markets that are not whole, and rules that fail", async () => {
-  await using sql = await healthy();
-  const batch = await sql.openBatch({ markets: [BUY, "VES/BTC BUY"] });
-  await batch.page(BUY, [offer({ id: "1" })]);
-  await batch.lose("VES/BTC BUY");
-  await batch.load();
-  const [markets] = await diagnose(sql, "markets");
-  deepStrictEqual(markets, {
-    topic: "markets",
-    state: "warning",
-    finding: "1 of 2 markets whole in the last batch",
-    mend: "select * from p2p.gaps",
-  });
-  strictEqual((await sql.rows(String(markets?.mend))).length, 1);
-  const [rules] = await diagnose(sql, "rules");
-  match(rules?.finding ?? "", /^failing in the last batch: .*completeness/);
-  ok((await sql.rows(String(rules?.mend))).length > 0);
-});
-
 Deno.test("an optional step that fails is bad, a required one that is switched off is worth a look", async () => {
   await using sql = await healthy();
   await sql.database.runScript(
@@ -466,24 +392,4 @@ Deno.test("rejected offers wait, and batches are paused: worth a look, with what
   strictEqual((await doctor(sql.url)).code, 0, "warnings alone");
   await sql.rows(String(paused?.mend));
   deepStrictEqual(await diagnose(sql, "settings"), []);
-});
-
-Deno.test("triggers that guard rows and keep who changed them: disabled or dropped is bad", async () => {
-  await using sql = await healthy();
-  await sql.rows("alter table p2p.settings disable trigger log_change");
-  const disabled = await only(sql);
-  deepStrictEqual([disabled.topic, disabled.state, disabled.finding], [
-    "triggers",
-    "bad",
-    "trigger log_change on p2p.settings is disabled",
-  ]);
-  await sql.rows(String(disabled.mend));
-  deepStrictEqual(await diagnose(sql), []);
-
-  await sql.rows("drop trigger check_function on p2p.pipeline_steps");
-  const missing = await only(sql);
-  strictEqual(missing.finding, "trigger check_function on p2p.pipeline_steps is missing");
-  const [, statement = ""] = /^in psql: (.*) \\gexec$/.exec(String(missing.mend)) ?? [];
-  await sql.database.runScript(String(await sql.value(statement)), 60);
-  deepStrictEqual(await diagnose(sql), []);
 });
