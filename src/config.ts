@@ -219,8 +219,14 @@ function secretValue(
 
 const LONGEST_SECRET_BYTES = 10_000;
 
+/** Opening one waits for somebody who writes, without a deadline. */
+class PipeError extends Error {
+  override readonly name = "it is a pipe";
+}
+
 /** No further than that: what is named by mistake may be a disk, or have no end at all. */
 function readSecretFile(path: string): string {
+  if (Deno.statSync(path).isFifo) throw new PipeError();
   using file = Deno.openSync(path);
   const buffer = new Uint8Array(LONGEST_SECRET_BYTES + 1);
   let length = 0;

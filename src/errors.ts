@@ -87,3 +87,19 @@ export function describe(error: unknown, depth = 5): string {
     .filter((text) => text !== "" && !message.includes(text));
   return [message, ...new Set(causes)].join(": ");
 }
+
+/** What to do about a certificate of HTTPS that Deno refuses, by a word of its message. */
+const CERTIFICATE_ADVICE = {
+  UnknownIssuer: "is that authority to be trusted, DENO_CERT=<file with its certificate>",
+  Expired: "its owner must renew it, unless the clock of this machine is wrong",
+  "not valid for name": "the URL must name the host as its certificate does",
+} as const;
+
+/** What `fetch` or a connection by TLS threw, with what to do where it is the certificate. */
+export function describeRequest(error: unknown): string {
+  const text = describe(error);
+  const advice = Object.entries(CERTIFICATE_ADVICE).find(([word]) =>
+    text.includes("invalid peer certificate") && text.includes(word)
+  )?.[1];
+  return advice === undefined ? text : `${text} (${advice})`;
+}

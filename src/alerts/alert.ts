@@ -1,4 +1,4 @@
-import { lengthOfTime } from "../length_of_time.ts";
+import { lengthOfTime } from "../time.ts";
 
 /** What only the process itself can see: the database is away, or takes nothing. All else the database decides. */
 export type ProcessAlertKind = "database_lost" | "disk_full";

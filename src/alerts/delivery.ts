@@ -1,6 +1,6 @@
 import pRetry, { AbortError } from "p-retry";
 import { DEADLINES, PATIENCE } from "../deadlines.ts";
-import { describe } from "../errors.ts";
+import { describeRequest } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";
 import { retryAfterSeconds } from "../extract/retry_after.ts";
 import { logger } from "../log.ts";
@@ -64,7 +64,7 @@ export async function sendOnce(
   } catch (error) {
     if (signal?.aborted) throw new DeliveryFailure("the worker was told to stop", false);
     if (deadline.aborted) throw new DeliveryFailure(`no answer within ${timeoutSeconds} s`, true);
-    const reason = withoutSecrets(describe(error), [destination.url, ...secrets]);
+    const reason = withoutSecrets(describeRequest(error), [destination.url, ...secrets]);
     throw new DeliveryFailure(reason, true);
   }
   if (response.ok) return;

@@ -1,6 +1,5 @@
 import { logger } from "../log.ts";
-
-import { lengthOfTime } from "../length_of_time.ts";
+import { lengthOfTime } from "../time.ts";
 import type { Alert } from "./alert.ts";
 
 /** An `error` line when it begins, an `info` line when it is over, in category `alert`. */

@@ -1,7 +1,7 @@
 import { visible } from "../log.ts";
 
 /** Longer texts help nobody in a chat, and services refuse them. */
-export const MOST_CHARACTERS = 1000;
+const MOST_CHARACTERS = 1000;
 
 /** One line without control characters, cut; what is no Unicode becomes U+FFFD. */
 export function cleaned(text: string, most: number = MOST_CHARACTERS): string {

@@ -4,7 +4,7 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { command, constant, option } from "@optique/core/primitives";
 import { integer } from "@optique/core/valueparser";
-import type { Config } from "../config.ts";
+import { type Config, loadConfig } from "../config.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { migrate } from "../database/migrate.ts";
 import { Database } from "../database/connection.ts";
@@ -46,11 +46,11 @@ export const demoCommand = command(
 const MINUTES_BETWEEN_BATCHES = 10;
 
 export async function demo(args: { batches: number; offers: number }): Promise<ExitCode> {
-  const configured = await readEnvironment();
+  const { DATA_DIR } = await readEnvironment();
   const { bold, dim } = style(Deno.stdout);
   using signal = untilStopped();
   // Beside the folder of real data, never inside it.
-  const dataDir = `${resolve(configured.DATA_DIR ?? defaultDataDir())}-demo`;
+  const dataDir = `${resolve(DATA_DIR ?? defaultDataDir())}-demo`;
   const cluster = await startDetached({ dataDir, purpose: "demo", signal });
   await using database = new Database(cluster.url, { applicationName: "p2p-ingest demo" });
   await migrate(database);
@@ -62,7 +62,7 @@ export async function demo(args: { batches: number; offers: number }): Promise<E
     gzip: false, // both ends share two cores here
     signal,
   });
-  const config = demoConfig(configured, simulator.url);
+  const config = demoConfig(simulator.url);
   await using extraction = await Extraction.begin({
     config,
     database,
@@ -98,14 +98,14 @@ ${bold("Stop the database, or throw it away")}
   return finished === undefined ? EXIT.batchIncomplete : exitCodeOf(finished);
 }
 
-function demoConfig(configured: Config, simulatorUrl: string): Config {
-  return {
-    ...configured,
+/** Nothing of what is configured here: other exchanges would be asked without a limit, and people alerted. */
+function demoConfig(simulatorUrl: string): Config {
+  return loadConfig({
     BINANCE_BASE_URL: simulatorUrl,
-    INITIAL_RATE_LIMIT: 1_000_000,
-    MAX_RATE_LIMIT: 1_000_000,
-    RATE_LIMIT_BURST: 1000,
-  };
+    INITIAL_RATE_LIMIT: "1000000",
+    MAX_RATE_LIMIT: "1000000",
+    RATE_LIMIT_BURST: "1000",
+  });
 }
 
 const SHOWN = [

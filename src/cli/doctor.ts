@@ -3,11 +3,11 @@ import { message } from "@optique/core/message";
 import { command, constant } from "@optique/core/primitives";
 import type { Config } from "../config.ts";
 import type { Database } from "../database/connection.ts";
-import { isUpToDate, planMigration } from "../database/migrate.ts";
+import { isUpToDate, planMigration } from "../database/migration_plan.ts";
 import { tlsOf } from "../database/tls.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { defaultDataDir } from "../embedded/cluster.ts";
-import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
+import { asKnown, describeRequest, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { readBody } from "../extract/body.ts";
 import { VERSION } from "../version.ts";
@@ -170,7 +170,7 @@ async function examineExchange(exchange: Exchange, config: Config): Promise<Find
     return {
       topic: "exchange",
       state: "bad",
-      finding: `${who} gives no usable answer: ${describe(error)}`,
+      finding: `${who} gives no usable answer: ${describeRequest(error)}`,
       mend:
         `check ${exchange.code.toUpperCase()}_BASE_URL, proxy and firewall; HTTP 403 or 429 may be a block that ends by itself`,
     };

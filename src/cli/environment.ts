@@ -7,7 +7,8 @@ import {
   loadConfig,
 } from "../config.ts";
 import { Database } from "../database/connection.ts";
-import { migrate, requireSchema } from "../database/migrate.ts";
+import { migrate } from "../database/migrate.ts";
+import { requireSchema } from "../database/migration_plan.ts";
 import {
   type Cluster,
   type ClusterOptions,

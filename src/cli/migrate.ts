@@ -2,14 +2,8 @@ import { object } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { command, constant, flag } from "@optique/core/primitives";
-import {
-  isUpToDate,
-  migrate,
-  type Migrated,
-  type MigrationPlan,
-  type Outcome,
-  planMigration,
-} from "../database/migrate.ts";
+import { migrate, type Migrated, type Outcome } from "../database/migrate.ts";
+import { isUpToDate, type MigrationPlan, planMigration } from "../database/migration_plan.ts";
 import { type ObjectState, readObjectStates } from "../database/object_states.ts";
 import type { SqlFile } from "../database/sql_files.ts";
 import { EXIT, type ExitCode } from "../errors.ts";

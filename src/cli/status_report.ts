@@ -1,6 +1,6 @@
 import type { Database } from "../database/connection.ts";
 import type { Tier } from "../database/tier.ts";
-import { lengthOfTime } from "../length_of_time.ts";
+import { lengthOfTime } from "../time.ts";
 import { visible } from "../log.ts";
 import { renderRecords } from "./table.ts";
 import { style } from "./terminal.ts";

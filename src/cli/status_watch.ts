@@ -2,7 +2,7 @@ import type { Database } from "../database/connection.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { describe, EXIT, type ExitCode, P2pError, UsageError } from "../errors.ts";
 import { systemClock } from "../extract/clock.ts";
-import { lengthOfTime } from "../length_of_time.ts";
+import { lengthOfTime } from "../time.ts";
 import { untilStopped } from "./environment.ts";
 import { Screen } from "./screen.ts";
 import { describeStatus, readStatus, type StatusReport } from "./status_report.ts";

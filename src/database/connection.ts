@@ -4,6 +4,7 @@ import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
 import { codeOf, DatabaseTimeout, explain, isConnectionLost } from "./errors.ts";
+import { Sockets } from "./sockets.ts";
 import { tlsOf } from "./tls.ts";
 
 export type Row = Record<string, unknown>;
@@ -81,11 +82,10 @@ export class Database implements AsyncDisposable {
     this.#explainLoss = options.explainLoss;
     const log = logger("database");
     const { url: plainUrl, ssl } = tlsOf(url);
-    this.#open = () => ({
-      running: 0,
-      hasWaited: false,
-      hasLost: false,
-      sql: postgres(plainUrl, {
+    this.#open = () => {
+      const sockets = new Sockets(2 * this.connections);
+      const sql = postgres(plainUrl, {
+        ...{ socket: sockets.make }, // not in the driver's types
         ssl,
         max: this.connections,
         ...ONE_AT_A_TIME,
@@ -100,8 +100,9 @@ export class Database implements AsyncDisposable {
           ...NOTICES_DEAD_CLIENTS,
           ...(options.isForPeople === true ? {} : OWN_NAMES),
         },
-      }),
-    });
+      });
+      return { sql, sockets, running: 0, hasWaited: false, hasLost: false };
+    };
     this.#pool = this.#open();
   }
 
@@ -156,6 +157,7 @@ export class Database implements AsyncDisposable {
       // Without its cause, the loss of a connection, the error is final: nobody tries again.
       throw isOver ? new DatabaseError(known.message, known.hint) : known;
     } finally {
+      pool.sockets.statementEnded();
       pool.running--;
       this.#endIfDone(pool);
     }
@@ -202,6 +204,7 @@ export class Database implements AsyncDisposable {
 
 interface Pool {
   readonly sql: postgres.Sql;
+  readonly sockets: Sockets;
   /** Statements under way. */
   running: number;
   /** Whether there ever were more of them than connections. */

@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import { ConfigurationError } from "../errors.ts";
 
 /** As libpq knows them; `allow` is taken for `prefer`. */
-export const SSL_MODES = [
+const SSL_MODES = [
   "disable",
   "allow",
   "prefer",

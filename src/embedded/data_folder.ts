@@ -66,11 +66,21 @@ async function requireOurs(root: string): Promise<void> {
       `run p2p-ingest as that user (sudo -u '#${info.uid}' …), or set DATA_DIR to a folder of your own`,
     );
   }
-  if (await exists(layoutOf(root).usersLock)) return;
+  const { usersLock, ownerLock, leavingLock, password, detached, mayCreateRoles } = layoutOf(root);
+  for (const path of [usersLock, ownerLock, leavingLock, password, detached, mayCreateRoles]) {
+    const info = await Deno.lstat(path).catch(() => undefined);
+    if (info?.isSymlink) {
+      throw new ConfigurationError(
+        `${path} is a symbolic link: what p2p-ingest writes there would go elsewhere`,
+        `remove it, and see who else may write to ${root}: p2p-ingest never makes one`,
+      );
+    }
+  }
+  if (await exists(usersLock)) return;
   for await (const entry of Deno.readDir(root)) {
     if (ALWAYS_THERE.has(entry.name)) continue;
     // Another process that starts for the first time may have come between the two looks.
-    if (await exists(layoutOf(root).usersLock)) return;
+    if (await exists(usersLock)) return;
     throw new ConfigurationError(
       `the data folder ${root} is not empty and was not made by p2p-ingest (it holds ${entry.name})`,
       "set DATA_DIR to an empty or a new folder",

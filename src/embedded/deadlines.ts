@@ -24,7 +24,7 @@ export const DEADLINE = {
 } as const;
 
 /** Time between two looks at something that cannot notify us: a lock, a file of the server, a process. */
-export const POLL_MS = 20;
+const POLL_MS = 20;
 
 /**
  * Looks again and again until `look` answers something.

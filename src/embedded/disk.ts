@@ -16,7 +16,7 @@ export function saysDiskFull(text: string): boolean {
 }
 
 /** Free bytes for ordinary users on the disk of a folder; undefined where that cannot be told. */
-export async function freeBytes(folder: string): Promise<number | undefined> {
+async function freeBytes(folder: string): Promise<number | undefined> {
   try {
     const { bavail, bsize } = await statfs(folder);
     return bavail * bsize;

@@ -12,7 +12,7 @@ export interface Server {
   readonly state: "starting" | "ready" | "stopping";
 }
 
-export function postmasterFile(layout: Layout): string {
+function postmasterFile(layout: Layout): string {
   return join(layout.cluster, "postmaster.pid");
 }
 

@@ -63,9 +63,20 @@ export function oneLine(text: string): string {
   return line.length > LONGEST_MESSAGE ? `${line.slice(0, LONGEST_MESSAGE).toWellFormed()}…` : line;
 }
 
+/** A JSON value for messages: as JSON, or what it is where it nests so deep that JSON.stringify dies of it. */
+export function shownValue(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch (error) {
+    if (error instanceof RangeError) return kindOf(value);
+    throw error;
+  }
+}
+
 /** What a JSON value is, for messages. */
 export function kindOf(value: unknown): string {
   if (value === null) return "null";
   if (value === undefined) return "missing";
-  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
+  if (Array.isArray(value)) return "a list";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

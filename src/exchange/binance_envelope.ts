@@ -1,4 +1,11 @@
-import { AnswerError, type JsonObject, oneLine, requireObject, textOf } from "./answer.ts";
+import {
+  AnswerError,
+  type JsonObject,
+  oneLine,
+  requireObject,
+  shownValue,
+  textOf,
+} from "./answer.ts";
 
 /**
  * The envelope of an answer, if it says success: HTTP 200 alone says nothing.
@@ -12,7 +19,7 @@ export function successful(document: unknown): JsonObject {
     throw new AnswerError("unexpected_shape", "the answer has no code");
   }
   const words = textOf(message) ?? textOf(messageDetail) ?? "no message";
-  const shownCode = typeof code === "string" ? code : JSON.stringify(code);
+  const shownCode = typeof code === "string" ? code : shownValue(code);
   throw new AnswerError(
     "refused",
     oneLine(`the exchange answered code ${shownCode}: ${words}`),

@@ -1,4 +1,4 @@
-import { describe } from "../errors.ts";
+import { describeRequest } from "../errors.ts";
 import type { HttpRequest } from "../exchange/exchange.ts";
 import { anonymously } from "../tracing.ts";
 import { VERSION } from "../version.ts";
@@ -102,5 +102,5 @@ function faultOnTheWay(error: unknown, timeoutSeconds: number): RequestFailure {
       undefined,
       options,
     )
-    : new RequestFailure("connection", describe(error), undefined, options);
+    : new RequestFailure("connection", describeRequest(error), undefined, options);
 }

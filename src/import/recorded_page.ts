@@ -1,7 +1,7 @@
-import { parseTime } from "../cli/time.ts";
-import { AnswerError, isObject, type JsonObject, kindOf } from "../exchange/answer.ts";
+import { AnswerError, isObject, type JsonObject, kindOf, shownValue } from "../exchange/answer.ts";
 import { type Exchange, type Side, SIDES } from "../exchange/exchange.ts";
 import { MAX_BODY_BYTES } from "../extract/body.ts";
+import { parseTime } from "../time.ts";
 import { memberText } from "./member_text.ts";
 
 /** A body whose every quote is escaped takes twice its size. */
@@ -227,7 +227,7 @@ function filterOf(line: JsonObject): string | undefined {
 
 /** Not String(): an object with a toString of its own throws there. */
 function wordOf(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : shownValue(value);
 }
 
 interface Answer {
@@ -285,7 +285,7 @@ function itemsOf(answer: unknown, exchange: Exchange): readonly unknown[] {
 }
 
 function shown(value: unknown): string {
-  return short(JSON.stringify(value) ?? String(value));
+  return short(shownValue(value));
 }
 
 /** What stands in a file goes to a terminal, and to the database: control characters do not. */

@@ -20,6 +20,7 @@ export class PageEvents {
   readonly #streams = new Set<Stream>();
   readonly #encoder = new TextEncoder();
   #told: PageEvent | undefined;
+  #isPolling = false;
 
   /**
    * @param look the present state; does not throw
@@ -49,7 +50,7 @@ export class PageEvents {
         this.#streams.add(stream);
         this.#send(stream, this.#encoder.encode("retry: 3000\n\n"));
         if (this.#told !== undefined) this.#send(stream, this.#bytesOf(this.#told));
-        if (this.#streams.size === 1) this.#poll();
+        if (!this.#isPolling) this.#poll(); // the one that a page before this began may be waiting still
       },
       cancel: () => {
         if (own !== undefined) this.#streams.delete(own);
@@ -58,6 +59,7 @@ export class PageEvents {
   }
 
   async #poll(): Promise<void> {
+    this.#isPolling = true;
     let beatAt = this.clock.now() + BEAT_SECONDS * 1000;
     while (this.#streams.size > 0) {
       const event = await this.look();
@@ -70,6 +72,7 @@ export class PageEvents {
       await this.clock.sleep(POLL_SECONDS * 1000, this.signal).catch(() => {});
     }
     this.#told = undefined; // it gets old
+    this.#isPolling = false;
   }
 
   #bytesOf(told: PageEvent | undefined): Uint8Array<ArrayBuffer> {

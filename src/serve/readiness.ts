@@ -1,5 +1,5 @@
 import { withDeadline } from "../database/deadline.ts";
-import { requireSchema } from "../database/migrate.ts";
+import { requireSchema } from "../database/migration_plan.ts";
 import { DEADLINES, LEASE } from "../deadlines.ts";
 import { describe } from "../errors.ts";
 import type { Clock } from "../extract/clock.ts";

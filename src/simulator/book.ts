@@ -38,7 +38,7 @@ function isStable({ asset }: Market): boolean {
 }
 
 /** What one unit of the asset is worth at that tick, between the medians of both sides. */
-export function midPrice(seed: number, market: Market, tick: number): number {
+function midPrice(seed: number, market: Market, tick: number): number {
   const { fiat, asset } = market;
   if (asset.symbol === fiat.code) return walk(seed, OWN_COIN, tick);
   const coin = isStable(market)

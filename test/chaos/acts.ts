@@ -5,7 +5,7 @@ import { holdStatement, holdTable } from "../support/sessions.ts";
 import type { Trouble } from "./exchange.ts";
 import { patiently } from "./patience.ts";
 import type { Installation, Machine } from "./installation.ts";
-import type { Dice } from "./random.ts";
+import type { Dice } from "../support/random.ts";
 import type { PlannedFault } from "./schedule.ts";
 import { type ServerEnd, WORKER } from "./server.ts";
 

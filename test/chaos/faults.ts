@@ -3,7 +3,7 @@ import type { Fault } from "../../src/simulator/fault.ts";
 import { rowsOf } from "../support/batches.ts";
 import type { Direction } from "../support/half_open_proxy.ts";
 import type { ServerEnd } from "./postgres.ts";
-import type { Dice } from "./random.ts";
+import type { Dice } from "../support/random.ts";
 import type { Machine, World } from "./world.ts";
 
 /** One fault from its beginning until everything is mended again; answers what it was, for the log. */

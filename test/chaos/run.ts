@@ -8,7 +8,7 @@ import { Installation, WEBHOOK_SECRET } from "./installation.ts";
 import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
 import { isOurLoss, patiently } from "./patience.ts";
 import type { Pool } from "./pool.ts";
-import { Dice } from "./random.ts";
+import { Dice } from "../support/random.ts";
 import { type PlannedFault, type Schedule, TICK_SECONDS } from "./schedule.ts";
 import { type ChaosServer, PASSWORD } from "./server.ts";
 import { brokenByServed, undisturbed } from "./served.ts";

@@ -2,7 +2,7 @@
 import type { FaultName } from "../../src/simulator/fault.ts";
 import type { Direction } from "../support/half_open_proxy.ts";
 import { type Alteration, ALTERATIONS, type Refusal, REFUSALS } from "./exchange.ts";
-import { Dice } from "./random.ts";
+import { Dice } from "../support/random.ts";
 
 /** When a fault begins: so long after the workers, or as soon as the fleet is at something (or so long after all). */
 export interface Moment {
@@ -127,8 +127,6 @@ const ANSWERS: readonly [FaultName, ...FaultName[]] = [
   "malformedOffers",
   "awkwardOffers",
 ];
-
-export const FAULT_KINDS: readonly string[] = [...new Set(Object.values(KINDS).flat())];
 
 function plan(dice: Dice, workers: number, lastSeconds: number, isHeavy: boolean): PlannedFault {
   const group = isHeavy ? "server" : dice.pick(GROUPS);

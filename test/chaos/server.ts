@@ -11,6 +11,7 @@ import { endRemnants, isAlive } from "../../src/embedded/processes.ts";
 import { installPrograms } from "../../src/embedded/programs.ts";
 import { rowsOf } from "../support/batches.ts";
 import { skipLoudly } from "../support/embedded.ts";
+import { freePort } from "../support/ports.ts";
 import { FASTER } from "./short_times.ts";
 
 export type ServerEnd = "SIGKILL" | "SIGQUIT" | "SIGINT";
@@ -81,8 +82,7 @@ export class ChaosServer implements AsyncDisposable {
     await cluster.close();
     const { uid, gid } = await Deno.stat(layoutOf(this.folder).cluster);
     this.#owner = { uid: uid ?? 0, gid: gid ?? 0 };
-    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    this.#port = listener.addr.port;
+    this.#port = freePort();
     await this.setClock(0);
   }
 

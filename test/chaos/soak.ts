@@ -6,7 +6,7 @@ import { rowsOf } from "../support/batches.ts";
 import type { KnownOffer } from "../support/truth.ts";
 import { pause, schedule } from "./faults.ts";
 import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
-import { Dice } from "./random.ts";
+import { Dice } from "../support/random.ts";
 import { type Machine, World } from "./world.ts";
 
 export interface SoakOptions {

@@ -1,7 +1,7 @@
 import { parse } from "@optique/core/parser";
 import { commands } from "../../src/cli/program.ts";
 import { EXIT } from "../../src/errors.ts";
-import { Dice } from "../chaos/random.ts";
+import { Dice } from "../support/random.ts";
 import { runProgram } from "../support/program.ts";
 import { type Finding, shrink } from "./shrink.ts";
 import { type FuzzOptions, type FuzzReport, Tally } from "./target.ts";

@@ -1,6 +1,6 @@
 import { ENVIRONMENT_NAMES, FILE_NAMES, loadConfig, SECRETS } from "../../src/config.ts";
 import { ConfigurationError, describe } from "../../src/errors.ts";
-import { Dice } from "../chaos/random.ts";
+import { Dice } from "../support/random.ts";
 import { type Finding, shrink } from "./shrink.ts";
 import { type FuzzOptions, type FuzzReport, Tally } from "./target.ts";
 import { oddText } from "./texts.ts";

@@ -8,7 +8,7 @@ import {
   ImportStore,
   type LineProblem,
 } from "../../src/import/import_store.ts";
-import { Dice } from "../chaos/random.ts";
+import { Dice } from "../support/random.ts";
 import { urlAs } from "../support/database.ts";
 import { recorded } from "../support/recordings.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";

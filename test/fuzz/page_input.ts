@@ -2,7 +2,7 @@
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import { Database } from "../../src/database/connection.ts";
 import { DatabaseError, describe } from "../../src/errors.ts";
-import { Dice } from "../chaos/random.ts";
+import { Dice } from "../support/random.ts";
 import { urlAs } from "../support/database.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";

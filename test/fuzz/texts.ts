@@ -1,4 +1,4 @@
-import type { Dice } from "../chaos/random.ts";
+import type { Dice } from "../support/random.ts";
 import { junk, noise } from "./answers/junk.ts";
 
 /** Text as nobody writes it: what JSON can say, control characters, separators, very long. */

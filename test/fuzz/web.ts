@@ -2,7 +2,7 @@
 import { systemClock } from "../../src/extract/clock.ts";
 import { serveHttp } from "../../src/serve/http_server.ts";
 import { openPage } from "../../src/serve/page_routes.ts";
-import { Dice } from "../chaos/random.ts";
+import { Dice } from "../support/random.ts";
 import { urlAs } from "../support/database.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";

@@ -1,6 +1,6 @@
 // A backup by pg_dump, restored by pg_restore: everything is as it was, and work goes on. docs/backup.md says how.
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
-import { isUpToDate, planMigration } from "../../src/database/migrate.ts";
+import { isUpToDate, planMigration } from "../../src/database/migration_plan.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { canDump, contents, dump, restore } from "../support/backup.ts";
 import { isTimescale, type TestDatabase, testDatabase, urlAs } from "../support/database.ts";

@@ -34,6 +34,8 @@ const once429 = (retryAfter: string): Behaviour => async (request, write) =>
 
 const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
 const nested = "[".repeat(100_000) + "]".repeat(100_000);
+/** Objects with numbers for keys: JSON.stringify dies of them. */
+const nestedByNumber = '{"1":'.repeat(100_000) + "1" + "}".repeat(100_000);
 
 const BEHAVIOURS: Record<string, Behaviour> = {
   SAMEPAGE: async (request, write) =>
@@ -66,6 +68,12 @@ const BEHAVIOURS: Record<string, Behaviour> = {
   ),
   TWICEKEY: onePage((r) => pageOf([offer(r, 1)]).replace('"data"', '"data":[],"data"')),
   DEEP: onePage((r) => pageOf([offer(r, 1)]).replace('"data"', `"x":${nested},"data"`)),
+  DEEPCODE: always(`{"code":${nestedByNumber},"message":${nestedByNumber}}`),
+  LONGNUMBER: onePage((r) => pageOf([offer(r, 1)], "9".repeat(1_000_000))),
+  LONGKEY: onePage((r) =>
+    pageOf([offer(r, 1)]).replace('"price"', `"${"k".repeat(2e6)}":1,"price"`)
+  ),
+  LONGID: onePage((r) => pageOf([offer(r, 1), offer(r, "2".repeat(1_000_000))])),
   TRICKLE: async (_, write, closed) => {
     await write("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
     while (!closed.aborted) {
@@ -114,6 +122,10 @@ const EXPECTED: Record<string, [status: string, offers: number, ...lost: string[
   LATIN: ["complete", 1],
   TWICEKEY: ["complete", 1],
   DEEP: ["failed", 0, "unreadable"],
+  DEEPCODE: ["failed", 0, "refused"],
+  LONGNUMBER: ["failed", 0, "unreadable"],
+  LONGKEY: ["complete", 1],
+  LONGID: ["complete", 1],
   TRICKLE: ["failed", 0, "timeout"],
   SLOWHEAD: ["failed", 0, "timeout"],
   CUTOFF: ["failed", 0, "connection"],
@@ -158,8 +170,8 @@ Deno.test("whatever the exchange does, the batch ends with everything accounted 
         Object.keys(SOUND).length,
     );
     strictEqual(batch.offersDuplicate, 40, "two repetitions of SAMEPAGE");
-    strictEqual(batch.offersExtracted, batch.offersInserted + batch.offersDuplicate);
-    strictEqual(batch.offersRejected, 0);
+    strictEqual(batch.offersRejected, 1, "of LONGID");
+    strictEqual(batch.offersExtracted, batch.offersInserted + batch.offersDuplicate + 1);
   });
 
   await t.step("bytes that are no UTF-8 are kept, and said to be altered", async () => {
@@ -172,10 +184,15 @@ Deno.test("whatever the exchange does, the batch ends with everything accounted 
        join p2p.dim_fiat_currencies f using (fiat_id)
        where s.alteration is not null`,
     );
-    deepStrictEqual(rows.map((row) => row["code"]).sort(), ["DEEP", "LATIN", "NOTUTF8"]);
+    deepStrictEqual(rows.map((row) => row["code"]).sort(), [
+      "DEEP",
+      "LATIN",
+      "LONGNUMBER",
+      "NOTUTF8",
+    ]);
     for (const row of rows) {
       const original = row["body_original"] as Uint8Array;
-      if (row["code"] === "DEEP") {
+      if (row["code"] === "DEEP" || row["code"] === "LONGNUMBER") {
         ok(original.length > 200_000, "also what no jsonb can hold is kept");
       } else {
         match(String(row["nickname"]), /^(Jos|Andr)\ufffd$/);

@@ -31,10 +31,25 @@ async function hasPsql(): Promise<boolean> {
 
 Deno.test("demo shows what there is, and leaves a database to look into", async (t) => {
   await withFolder(async (dataDir) => {
+    const asked: string[] = [];
+    await using outside = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      ({ url }) => {
+        asked.push(url);
+        return Response.json({});
+      },
+    );
+    const elsewhere = `http://127.0.0.1:${outside.addr.port}`;
     const demo = await runProgram(["demo", "--batches", "1", "--offers", "2000"], {
       DATA_DIR: dataDir,
+      // Of the service that is configured here; the demo sends without a limit.
+      EXCHANGES: "bybit,binance",
+      BYBIT_BASE_URL: elsewhere,
+      BINANCE_SEARCH_ENDPOINT: `${elsewhere}/search`,
+      ALERT_WEBHOOK_URL: `${elsewhere}/alerts`,
     });
     strictEqual(demo.code, 0, demo.stderr);
+    deepStrictEqual(asked, [], "nobody but its own exchange is asked");
     const here = { DATA_DIR: `${dataDir}-demo` };
 
     await t.step("tables and the ways in are printed", () => {

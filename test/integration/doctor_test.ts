@@ -3,6 +3,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { VERSION } from "../../src/version.ts";
 import { testDatabase, urlAs } from "../support/database.ts";
+import { freePort } from "../support/ports.ts";
 import { type Ended, runProgram, type Variables } from "../support/program.ts";
 import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
@@ -35,11 +36,6 @@ async function only(sql: SqlFixture): Promise<Finding> {
   const findings = await diagnose(sql);
   strictEqual(findings.length, 1, JSON.stringify(findings));
   return findings[0] as Finding;
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** doctor, as people run it; the exchange answers unless the test says otherwise. */
@@ -207,21 +203,6 @@ Deno.test("a user without the role of a worker, and one who may not make tempora
   deepStrictEqual(await diagnose(sql), []);
 });
 
-Deno.test("diagnose tells whoever may call it, and has not the role, which grant is missing", async () => {
-  await using sql = await healthy();
-  await sql.database.runScript(
-    `grant execute on all functions in schema p2p to p2p_reader;
-     grant select on all tables in schema p2p to p2p_reader`,
-    20,
-  );
-  const reader = SqlFixture.connect(urlAs("reader", sql.url));
-  await using _ = reader;
-  const [finding] = await reader.rows("select * from p2p.diagnose() where topic = 'rights'");
-  strictEqual(finding?.["state"], "bad");
-  strictEqual(finding?.["finding"], "test_reader has not the role of a worker");
-  match(String(finding?.["mend"]), /^as \w+: grant p2p_worker to test_reader;$/);
-});
-
 Deno.test("a function that was changed, or dropped, and what the release did to it", async (t) => {
   await using sql = await healthy();
   const program = async (...args: string[]) => {
@@ -275,25 +256,6 @@ Deno.test("a function that was changed, or dropped, and what the release did to 
     await program("migrate");
     deepStrictEqual(await diagnose(sql), []);
   });
-});
-
-Deno.test("dropped and created again: the text is the shipped one, but the worker may not use it", async () => {
-  await using sql = await healthy();
-  for (const object of ["function p2p.load_depth(uuid)", "view p2p.object_states"]) {
-    const text = String(await sql.value("select p2p.live_definition($1)", object));
-    await sql.database.runScript(`drop ${object}; ${text}`, 20);
-  }
-  await sql.rows("revoke execute on function p2p.load_depth(uuid) from public");
-  const findings = await sql.rows("select * from p2p.diagnose() where state <> 'ok'");
-  deepStrictEqual(findings.map((row) => [row["topic"], row["state"], row["finding"]]), [
-    [
-      "rights",
-      "bad",
-      "p2p_worker may not use function p2p.load_depth(uuid), view p2p.object_states",
-    ],
-  ]);
-  await sql.database.runScript(String(findings[0]?.["mend"]).replace("as the owner: ", ""), 20);
-  deepStrictEqual(await diagnose(sql), []);
 });
 
 Deno.test("what doctor itself stands on was dropped: it says so, and migrate makes it again", async (t) => {
@@ -381,46 +343,6 @@ Deno.test("batches: too old, failed, and abandoned", async (t) => {
   });
 });
 
-Deno.test("an exchange that is closed to a worker", async () => {
-  await using sql = await healthy();
-  await sql.beat({
-    worker: "tired:7:1",
-    name: "tired",
-    breaker: "open",
-    breakerReason: "8 requests failed",
-  });
-  const { topic, state, finding, mend } = await only(sql);
-  deepStrictEqual([topic, state], ["workers", "warning"]);
-  match(finding, /^tired sends nothing to binance since \d{4}-.*: 8 requests failed$/);
-  await sql.beat({ worker: "tired:7:1", name: "tired", pausedSeconds: 1800 });
-  match(
-    (await only(sql)).finding,
-    /^tired sends nothing to binance until \d{4}-.*: it asked for a pause \(Retry-After\)$/,
-  );
-  ok((await sql.rows((mend ?? "").replace("it tries by itself; ", ""))).length > 0);
-  await sql.kill("tired:7:1");
-  deepStrictEqual(await diagnose(sql), []);
-});
-
-Deno.test("markets that are not whole, and rules that fail", async () => {
-  await using sql = await healthy();
-  const batch = await sql.openBatch({ markets: [BUY, "VES/BTC BUY"] });
-  await batch.page(BUY, [offer({ id: "1" })]);
-  await batch.lose("VES/BTC BUY");
-  await batch.load();
-  const [markets] = await diagnose(sql, "markets");
-  deepStrictEqual(markets, {
-    topic: "markets",
-    state: "warning",
-    finding: "1 of 2 markets whole in the last batch",
-    mend: "select * from p2p.gaps",
-  });
-  strictEqual((await sql.rows(String(markets?.mend))).length, 1);
-  const [rules] = await diagnose(sql, "rules");
-  match(rules?.finding ?? "", /^failing in the last batch: .*completeness/);
-  ok((await sql.rows(String(rules?.mend))).length > 0);
-});
-
 Deno.test("an optional step that fails is bad, a required one that is switched off is worth a look", async () => {
   await using sql = await healthy();
   await sql.database.runScript(
@@ -470,24 +392,4 @@ Deno.test("rejected offers wait, and batches are paused: worth a look, with what
   strictEqual((await doctor(sql.url)).code, 0, "warnings alone");
   await sql.rows(String(paused?.mend));
   deepStrictEqual(await diagnose(sql, "settings"), []);
-});
-
-Deno.test("triggers that guard rows and keep who changed them: disabled or dropped is bad", async () => {
-  await using sql = await healthy();
-  await sql.rows("alter table p2p.settings disable trigger log_change");
-  const disabled = await only(sql);
-  deepStrictEqual([disabled.topic, disabled.state, disabled.finding], [
-    "triggers",
-    "bad",
-    "trigger log_change on p2p.settings is disabled",
-  ]);
-  await sql.rows(String(disabled.mend));
-  deepStrictEqual(await diagnose(sql), []);
-
-  await sql.rows("drop trigger check_function on p2p.pipeline_steps");
-  const missing = await only(sql);
-  strictEqual(missing.finding, "trigger check_function on p2p.pipeline_steps is missing");
-  const [, statement = ""] = /^in psql: (.*) \\gexec$/.exec(String(missing.mend)) ?? [];
-  await sql.database.runScript(String(await sql.value(statement)), 60);
-  deepStrictEqual(await diagnose(sql), []);
 });

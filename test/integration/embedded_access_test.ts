@@ -185,6 +185,33 @@ Deno.test("a folder that is not ours is refused and stays as it is", async () =>
   });
 });
 
+Deno.test("a link as DATA_DIR is judged by where it leads; a link in the place of a file of ours is refused", async () => {
+  await withDataDir(async (root) => {
+    const [folder, link, elsewhere] = [join(root, "data"), join(root, "link"), join(root, "else")];
+    await Deno.symlink("data", link);
+    await assertRefused(link, /link is not a folder/);
+    await Deno.mkdir(folder);
+    if (IS_ROOT) {
+      await Deno.chown(folder, 65534, null);
+      await assertRefused(link, /data belongs to another user \(id 65534; you are id 0\)/);
+      await Deno.chown(folder, 0, null);
+    }
+    // As somebody could who may write to the folder before us.
+    await Deno.writeTextFile(join(folder, "users.lock"), "");
+    await Deno.writeTextFile(elsewhere, "dear");
+    for (const name of ["owner.lock", "leaving.lock", "password", "detached", "may-create-roles"]) {
+      await Deno.symlink(elsewhere, join(folder, name));
+      await assertRefused(link, new RegExp(`data/${name} is a symbolic link`));
+      await Deno.remove(join(folder, name));
+    }
+    await Deno.remove(join(folder, "users.lock"));
+    await Deno.symlink(join(root, "nowhere"), join(folder, "users.lock"));
+    await assertRefused(link, /data\/users\.lock is a symbolic link/);
+    assert.equal(await Deno.readTextFile(elsewhere), "dear");
+    assert.deepEqual([...Deno.readDirSync(folder)].map((e) => e.name), ["users.lock"]);
+  });
+});
+
 Deno.test("a folder that the server's account cannot reach is named", async () => {
   if (!IS_ROOT) return skipLoudly("the server's account (needs root)");
   await withDataDir(async (closed) => {

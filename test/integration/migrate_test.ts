@@ -1,14 +1,9 @@
 // `migrate`: any number at once, killed anywhere, never half done.
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { Database } from "../../src/database/connection.ts";
-import {
-  migrate,
-  type Migrated,
-  planMigration,
-  RELEASE,
-  type Release,
-  releaseFor,
-} from "../../src/database/migrate.ts";
+import { migrate, type Migrated } from "../../src/database/migrate.ts";
+import { planMigration } from "../../src/database/migration_plan.ts";
+import { RELEASE, type Release, releaseFor } from "../../src/database/release.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase, tierOfTests } from "../support/database.ts";

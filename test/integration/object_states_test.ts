@@ -1,6 +1,7 @@
 // What a DBA changes in the live functions and views: migrate keeps it, `sql` shows it, nothing of it is lost.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { migrate, RELEASE, type Release, releaseFor } from "../../src/database/migrate.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { RELEASE, type Release, releaseFor } from "../../src/database/release.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { isTimescale, type TestDatabase, testDatabase, tierOfTests } from "../support/database.ts";
 import { runProgram } from "../support/program.ts";

@@ -6,16 +6,12 @@ import { testDatabase, urlAs } from "../support/database.ts";
 import { skipLoudly } from "../support/embedded.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { withNotifySocket } from "../support/notify_socket.ts";
+import { freePort } from "../support/ports.ts";
 import { eventually, FAST } from "../support/program.ts";
 import { bundle, canSandbox, startSandboxed } from "../support/sandbox.ts";
 
 const isPossible = await canSandbox();
 if (!isPossible) skipLoudly("the systemd unit's surroundings (needs root and mount)");
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
 
 Deno.test({
   name:

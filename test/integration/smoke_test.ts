@@ -3,14 +3,10 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { testDatabase } from "../support/database.ts";
 import { skipLoudly } from "../support/embedded.ts";
+import { freePort } from "../support/ports.ts";
 import { bundle, v8Flags } from "../support/sandbox.ts";
 
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
 
 /** As the executable: the same code, flags and permissions. */
 const PROGRAM = `#!/bin/sh

@@ -1,6 +1,7 @@
-// What diagnose finds on the server, in rights and in the schedule: each with what mends it, which is then done.
-import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
-import { LOGIN_PASSWORD, LOGINS } from "../support/database.ts";
+// What diagnose finds in the database: each with what mends it, which is then done. test/integration/doctor_test.ts has what
+// the program adds.
+import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { LOGIN_PASSWORD, LOGINS, urlAs } from "../support/database.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -20,14 +21,15 @@ interface Finding {
 }
 
 /** As a worker that connects now: settings of roles and databases are those of new sessions. */
-async function diagnose(sql: SqlFixture): Promise<Finding[]> {
+async function diagnose(sql: SqlFixture, topic?: string): Promise<Finding[]> {
   await using fresh = SqlFixture.connect(sql.url);
   const rows = await fresh.worker.run(
     "select * from p2p.diagnose(10) where state <> 'ok'",
     [],
     20,
   );
-  return rows.map((row) => ({ ...row }) as unknown as Finding);
+  return rows.map((row) => ({ ...row }) as unknown as Finding)
+    .filter((row) => topic === undefined || row.topic === topic);
 }
 
 async function only(sql: SqlFixture): Promise<Finding> {
@@ -168,5 +170,99 @@ Deno.test("due times without a batch, and a service that is not there any more",
   await sql.work("select p2p.leave('worker-1')");
   match((await only(sql)).finding, /^no worker is running: worker-1 was stopped at /);
   await sql.beat({ worker: "worker-2" });
+  deepStrictEqual(await diagnose(sql), []);
+});
+
+Deno.test("diagnose tells whoever may call it, and has not the role, which grant is missing", async () => {
+  await using sql = await healthy();
+  await sql.database.runScript(
+    `grant execute on all functions in schema p2p to p2p_reader;
+     grant select on all tables in schema p2p to p2p_reader`,
+    20,
+  );
+  const reader = SqlFixture.connect(urlAs("reader", sql.url));
+  await using _ = reader;
+  const [finding] = await reader.rows("select * from p2p.diagnose() where topic = 'rights'");
+  strictEqual(finding?.["state"], "bad");
+  strictEqual(finding?.["finding"], "test_reader has not the role of a worker");
+  match(String(finding?.["mend"]), /^as \w+: grant p2p_worker to test_reader;$/);
+});
+
+Deno.test("dropped and created again: the text is the shipped one, but the worker may not use it", async () => {
+  await using sql = await healthy();
+  for (const object of ["function p2p.load_depth(uuid)", "view p2p.object_states"]) {
+    const text = String(await sql.value("select p2p.live_definition($1)", object));
+    await sql.database.runScript(`drop ${object}; ${text}`, 20);
+  }
+  await sql.rows("revoke execute on function p2p.load_depth(uuid) from public");
+  const findings = await sql.rows("select * from p2p.diagnose() where state <> 'ok'");
+  deepStrictEqual(findings.map((row) => [row["topic"], row["state"], row["finding"]]), [
+    [
+      "rights",
+      "bad",
+      "p2p_worker may not use function p2p.load_depth(uuid), view p2p.object_states",
+    ],
+  ]);
+  await sql.database.runScript(String(findings[0]?.["mend"]).replace("as the owner: ", ""), 20);
+  deepStrictEqual(await diagnose(sql), []);
+});
+
+Deno.test("an exchange that is closed to a worker", async () => {
+  await using sql = await healthy();
+  await sql.beat({
+    worker: "tired:7:1",
+    name: "tired",
+    breaker: "open",
+    breakerReason: "8 requests failed",
+  });
+  const { topic, state, finding, mend } = await only(sql);
+  deepStrictEqual([topic, state], ["workers", "warning"]);
+  match(finding, /^tired sends nothing to binance since \d{4}-.*: 8 requests failed$/);
+  await sql.beat({ worker: "tired:7:1", name: "tired", pausedSeconds: 1800 });
+  match(
+    (await only(sql)).finding,
+    /^tired sends nothing to binance until \d{4}-.*: it asked for a pause \(Retry-After\)$/,
+  );
+  ok((await sql.rows((mend ?? "").replace("it tries by itself; ", ""))).length > 0);
+  await sql.kill("tired:7:1");
+  deepStrictEqual(await diagnose(sql), []);
+});
+
+Deno.test("markets that are not whole, and rules that fail", async () => {
+  await using sql = await healthy();
+  const batch = await sql.openBatch({ markets: [BUY, "VES/BTC BUY"] });
+  await batch.page(BUY, [offer({ id: "1" })]);
+  await batch.lose("VES/BTC BUY");
+  await batch.load();
+  const [markets] = await diagnose(sql, "markets");
+  deepStrictEqual(markets, {
+    topic: "markets",
+    state: "warning",
+    finding: "1 of 2 markets whole in the last batch",
+    mend: "select * from p2p.gaps",
+  });
+  strictEqual((await sql.rows(String(markets?.mend))).length, 1);
+  const [rules] = await diagnose(sql, "rules");
+  match(rules?.finding ?? "", /^failing in the last batch: .*completeness/);
+  ok((await sql.rows(String(rules?.mend))).length > 0);
+});
+
+Deno.test("triggers that guard rows and keep who changed them: disabled or dropped is bad", async () => {
+  await using sql = await healthy();
+  await sql.rows("alter table p2p.settings disable trigger log_change");
+  const disabled = await only(sql);
+  deepStrictEqual([disabled.topic, disabled.state, disabled.finding], [
+    "triggers",
+    "bad",
+    "trigger log_change on p2p.settings is disabled",
+  ]);
+  await sql.rows(String(disabled.mend));
+  deepStrictEqual(await diagnose(sql), []);
+
+  await sql.rows("drop trigger check_function on p2p.pipeline_steps");
+  const missing = await only(sql);
+  strictEqual(missing.finding, "trigger check_function on p2p.pipeline_steps is missing");
+  const [, statement = ""] = /^in psql: (.*) \\gexec$/.exec(String(missing.mend)) ?? [];
+  await sql.database.runScript(String(await sql.value(statement)), 60);
   deepStrictEqual(await diagnose(sql), []);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { migrate, RELEASE } from "../../src/database/migrate.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { RELEASE } from "../../src/database/release.ts";
 import { isTimescale } from "../support/database.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase } from "../support/database.ts";

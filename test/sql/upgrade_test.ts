@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { migrate, RELEASE, sha256 } from "../../src/database/migrate.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { RELEASE, sha256 } from "../../src/database/release.ts";
 import type { Database, Row } from "../../src/database/connection.ts";
 import { testDatabase } from "../support/database.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";

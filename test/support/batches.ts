@@ -29,7 +29,7 @@ export function exchangeAt(baseUrl: string): Exchange {
 const KEEP_PACE_SECONDS: readonly number[] = [LEASE.renewSeconds, WATCH.everySeconds];
 
 /** A clock on which waiting takes next to no time, but counts, a long wait longer than a short one; heartbeats and deadlines keep their real pace. */
-export function hastyClock(): Clock {
+function hastyClock(): Clock {
   let skipped = 0;
   return {
     now: () => systemClock.now() + skipped,

@@ -1,6 +1,6 @@
 import { type Browser, chromium } from "playwright-core";
 
-export const CHROMIUM = "/usr/bin/chromium";
+const CHROMIUM = "/usr/bin/chromium";
 
 /**
  * Debian's Chromium, without a window; undefined where it is not installed, which is said loudly.

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { stopCluster } from "../../src/embedded/cluster.ts";
 import type { Block } from "./documents.ts";
+import { freePort } from "./ports.ts";
 
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 
@@ -72,11 +73,6 @@ async function run(
   const { stdout, stderr } = await child.output();
   const text = new TextDecoder();
   return text.decode(stdout) + text.decode(stderr);
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** The machine: an empty data folder, p2p-ingest on the path, its outputs as a document would show them. */

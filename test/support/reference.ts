@@ -109,7 +109,7 @@ const BEGIN = "<!-- variables: deno task reference -->";
 const END = "<!-- end of variables -->";
 
 /** The README with its table of variables made anew. */
-export function withVariables(readme: string): string {
+function withVariables(readme: string): string {
   const [before, rest = ""] = readme.split(BEGIN);
   const [, after] = rest.split(END);
   if (after === undefined) throw new Error(`the README has no ${BEGIN} … ${END}`);
@@ -160,7 +160,7 @@ function metricsTable(page: string): string {
 }
 
 /** @param schema the text of sql/schema.sql @param metrics that of docs/metrics.md */
-export function referencePage(schema: string, metrics: string): string {
+function referencePage(schema: string, metrics: string): string {
   const pages = commandPages();
   return [
     `# Reference\n\nOf version ${VERSION}; made by \`deno task reference\` from the program itself. The same as a man page:\n` +
@@ -218,7 +218,7 @@ function exitCodes(): Entry[] {
 }
 
 /** The man page, for man(7). */
-export function manPage(): string {
+function manPage(): string {
   return [
     `.\\" Made by deno task reference.`,
     `.TH P2P-INGEST 1 "" "p2p-ingest ${VERSION}"`,
@@ -284,7 +284,7 @@ function manSection(page: CommandPage): string[] {
 }
 
 /** The text as `deno fmt` would have it. */
-export async function formatted(markdown: string): Promise<string> {
+async function formatted(markdown: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--line-width", "100", "--ext", "md", "-"],
     stdin: "piped",

@@ -1,6 +1,6 @@
 /** Former releases of the SQL, as they are in databases out there. */
 import { fileURLToPath } from "node:url";
-import { RELEASE, type Release, sha256 } from "../../src/database/migrate.ts";
+import { RELEASE, type Release, sha256 } from "../../src/database/release.ts";
 import type { SqlFile } from "../../src/database/sql_files.ts";
 import type { Database } from "../../src/database/connection.ts";
 

@@ -3,6 +3,7 @@ import { Database } from "../../src/database/connection.ts";
 import { openCluster } from "../../src/embedded/cluster.ts";
 import { migrate } from "../../src/database/migrate.ts";
 import { LOGIN_PASSWORD, LOGINS, TEMPLATE } from "./database.ts";
+import { freePort } from "./ports.ts";
 
 /** A PostgreSQL that tests may fill and break. */
 export interface TestServer extends AsyncDisposable {
@@ -137,11 +138,6 @@ export async function timescaleServer(): Promise<TestServer | undefined> {
       }
     },
   };
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 async function accountOf(name: string): Promise<{ uid: number; gid: number }> {

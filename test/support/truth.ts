@@ -2,6 +2,7 @@
 import type { Database } from "../../src/database/connection.ts";
 import type { BookItem, MarketModel } from "../../src/simulator/market.ts";
 import { rowsOf } from "./batches.ts";
+import { LONGEST_NICKNAME, storable } from "./storable.ts";
 
 export interface KnownOffer {
   readonly id: string;
@@ -33,14 +34,6 @@ export function plainDigits(text: string): string {
   const places = fraction.length - Number(exponent);
   const all = (whole + fraction).padStart(places + 1, "0");
   return places === 0 ? all : `${all.slice(0, -places)}.${all.slice(-places)}`;
-}
-
-/** Characters that are kept; the page has the rest. */
-const LONGEST_NICKNAME = 500;
-
-/** Characters that jsonb cannot hold become U+FFFD. */
-function storable(text: string): string {
-  return text.replaceAll("\0", "\ufffd").toWellFormed();
 }
 
 /** All items of all books that the simulator serves, with their places. */

@@ -1,6 +1,6 @@
 // The same with hypertables, columnstore, continuous aggregates and policies, as docs/backup.md says.
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { isUpToDate, planMigration } from "../../src/database/migrate.ts";
+import { isUpToDate, planMigration } from "../../src/database/migration_plan.ts";
 import { canDump, contents, dump, restore } from "../support/backup.ts";
 import { testDatabase } from "../support/database.ts";
 import { schemaText } from "../support/schema_text.ts";

@@ -1,7 +1,8 @@
 // A database that gains TimescaleDB later: migrate converts it, says before what it will do, loses nothing, and can be
 // killed at any moment. One that lost TimescaleDB is refused, with what mends it.
 import assert from "node:assert/strict";
-import { migrate, planMigration } from "../../src/database/migrate.ts";
+import { migrate } from "../../src/database/migrate.ts";
+import { planMigration } from "../../src/database/migration_plan.ts";
 import { Database } from "../../src/database/connection.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 import { isTimescale, type TestDatabase, testDatabase } from "../support/database.ts";

@@ -1,6 +1,5 @@
 // What the services are sent, and how: order, retries, Retry-After, time-outs, bounds, and never a secret.
 import assert from "node:assert/strict";
-import { configure, type LogRecord, reset } from "@logtape/logtape";
 import type { Alert } from "../../src/alerts/alert.ts";
 import { Delivery, DeliveryFailure, MOST_WAITING, sendOnce } from "../../src/alerts/delivery.ts";
 import { dedupKey, type Destination } from "../../src/alerts/destination.ts";
@@ -9,6 +8,7 @@ import { cleaned, secretsOf, withoutSecrets } from "../../src/alerts/text.ts";
 import { loadConfig } from "../../src/config.ts";
 import { type AlertReceiver, SECRETS, startAlertReceiver } from "../support/alert_receiver.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { recordLog } from "../support/log_records.ts";
 
 const SENDER = { worker: "vm-1", databaseKey: "abc123" };
 
@@ -38,50 +38,38 @@ async function withReceiver(work: (scene: Scene) => Promise<void>): Promise<void
   const config = loadConfig(receiver.variables);
   const clock = new FakeClock({ skips: true });
   const attempts: string[] = [];
-  const records: LogRecord[] = [];
-  await configure({
-    reset: true,
-    sinks: { list: (record) => void records.push(record) },
-    loggers: [
-      { category: ["logtape", "meta"], sinks: [] },
-      { category: ["p2p"], lowestLevel: "debug", sinks: ["list"] },
-    ],
+  await using log = await recordLog("debug");
+  await work({
+    receiver,
+    clock,
+    attempts,
+    destinations: Object.fromEntries(configuredDestinations(config).map((d) => [d.name, d])),
+    get log() {
+      return log.records.map(({ level, message }) => `${level} ${message.join("")}`);
+    },
+    deliver: async (destination, alerts) => {
+      assert(destination !== undefined);
+      const { promise: idle, resolve } = Promise.withResolvers<void>();
+      let left = alerts.length;
+      const delivery: Delivery = new Delivery(destination, {
+        sender: SENDER,
+        clock: {
+          now: () => clock.now(),
+          random: () => 0.5,
+          sleep: (ms, signal) => clock.sleep(ms, signal),
+        },
+        secrets: secretsOf(config),
+        timeoutSeconds: 0.2,
+        onAttempt: (name, outcome) => {
+          attempts.push(`${name} ${outcome}`);
+          if (outcome === "delivered" && --left === delivery.lost) resolve();
+        },
+      });
+      for (const one of alerts) delivery.add(one);
+      await idle;
+      return delivery;
+    },
   });
-  try {
-    await work({
-      receiver,
-      clock,
-      attempts,
-      destinations: Object.fromEntries(configuredDestinations(config).map((d) => [d.name, d])),
-      get log() {
-        return records.map(({ level, message }) => `${level} ${message.join("")}`);
-      },
-      deliver: async (destination, alerts) => {
-        assert(destination !== undefined);
-        const { promise: idle, resolve } = Promise.withResolvers<void>();
-        let left = alerts.length;
-        const delivery: Delivery = new Delivery(destination, {
-          sender: SENDER,
-          clock: {
-            now: () => clock.now(),
-            random: () => 0.5,
-            sleep: (ms, signal) => clock.sleep(ms, signal),
-          },
-          secrets: secretsOf(config),
-          timeoutSeconds: 0.2,
-          onAttempt: (name, outcome) => {
-            attempts.push(`${name} ${outcome}`);
-            if (outcome === "delivered" && --left === delivery.lost) resolve();
-          },
-        });
-        for (const one of alerts) delivery.add(one);
-        await idle;
-        return delivery;
-      },
-    });
-  } finally {
-    await reset();
-  }
 }
 
 Deno.test("each service is sent what it documents, begin and end", async () => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { configure, type LogRecord, reset } from "@logtape/logtape";
 import type { Alert } from "../../src/alerts/alert.ts";
 import { Alerts } from "../../src/alerts/alerts.ts";
 import type { IncidentStore, News } from "../../src/alerts/incident_store.ts";
 import { logSink } from "../../src/alerts/log_sink.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
+import { recordLog } from "../support/log_records.ts";
 
 const incident = (message: string, isOver = false): News => ({
   incidentId: message,
@@ -20,20 +20,11 @@ const shown = ({ kind, message, isOver }: Alert): string =>
   `${isOver ? "-" : "+"}${kind} ${message}`;
 
 Deno.test("an incident is a line of the log, whatever is in it", async () => {
-  const records: LogRecord[] = [];
-  await configure({
-    reset: true,
-    sinks: { list: (record) => void records.push(record) },
-    loggers: [
-      { category: ["logtape", "meta"], sinks: [] },
-      { category: ["p2p", "alert"], lowestLevel: "info", sinks: ["list"] },
-    ],
-  });
+  await using log = await recordLog("info", "alert");
   logSink(incident('must: {"a": 1} {b}'));
   logSink(incident("mended", true));
-  await reset();
   assert.deepEqual(
-    records.map(({ level, message, properties }) =>
+    log.records.map(({ level, message, properties }) =>
       `${level} ${message.join("|")} ${JSON.stringify(properties)}`
     ),
     ['error step_failed: must: {"a": 1} {b} {}', 'info step_failed: mended {"lasted":"90 s"}'],

@@ -111,3 +111,13 @@ Deno.test("a file without an end, or of a disk, is no secret and no memory", () 
     'DATABASE_URL_FILE="/dev/zero" holds more than 10000 bytes: that is no secret of ours',
   );
 });
+
+Deno.test("a pipe without a writer is refused, not waited at", async () => {
+  const folder = await Deno.makeTempDir();
+  await new Deno.Command("mkfifo", { args: [`${folder}/url`] }).output();
+  assert.equal(
+    told({ DATABASE_URL_FILE: `${folder}/url` }),
+    `DATABASE_URL_FILE="${folder}/url" cannot be read (it is a pipe)`,
+  );
+  await Deno.remove(folder, { recursive: true });
+});

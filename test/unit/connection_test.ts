@@ -1,6 +1,7 @@
 // What the pool says at the start of a session, to a server made by hand.
 import assert from "node:assert/strict";
 import { Database } from "../../src/database/connection.ts";
+import { isConnectionLost } from "../../src/database/errors.ts";
 
 const text = new TextDecoder();
 
@@ -44,4 +45,50 @@ Deno.test("a pooler that takes no settings at the start of a session is asked wi
   assert.match(starts[0] ?? "", /tcp_user_timeout\0\d+\0/);
   assert.doesNotMatch(starts[1] ?? "", /tcp_|check_interval/);
   assert.match(starts[1] ?? "", /application_name\0test\0/);
+});
+
+Deno.test("a server that closes before the session begins is asked a few times, not without end", async () => {
+  const read = (connection: Deno.Conn) => connection.read(new Uint8Array(4096));
+  const closing: [mode: string, before: (connection: Deno.Conn) => Promise<unknown>][] = [
+    ["disable", async () => {}],
+    ["disable", read],
+    ["prefer", async () => {}],
+    ["prefer", async (connection) => {
+      await read(connection);
+      await connection.write(new TextEncoder().encode("N")); // no TLS here
+      await read(connection);
+    }],
+  ];
+  for (const [mode, before] of closing) {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    let connections = 0;
+    let isWell = false;
+    const serving = (async () => {
+      for await (const connection of listener) {
+        connections++;
+        if (isWell) {
+          await read(connection);
+          await connection.write(refusal("28P01", "wrong password"));
+        } else await before(connection).catch(() => {});
+        connection.close();
+      }
+    })();
+    {
+      const url = `postgres://u:p@127.0.0.1:${listener.addr.port}/d?sslmode=${mode}`;
+      await using database = new Database(url, { applicationName: "test", connections: 3 });
+      await assert.rejects(database.run("select 1", [], 10), (error) => {
+        assert(isConnectionLost(error), "whoever is patient tries again, after a while");
+        assert.match(String(error), /closes connections before a session begins/);
+        return true;
+      });
+      assert.equal(connections, 6, mode);
+      isWell = mode === "disable";
+      await assert.rejects(
+        database.run("select 1", [], 10),
+        isWell ? /refuses this user/ : /closes connections/,
+      );
+    }
+    listener.close();
+    await serving;
+  }
 });

@@ -1,12 +1,12 @@
 // When the exchange is asked for its markets, and what becomes of its answer; the store is a stand-in.
 import assert from "node:assert/strict";
-import { configure, reset } from "@logtape/logtape";
 import type { Discovery, DiscoveryOptions, Exchange } from "../../src/exchange/exchange.ts";
 import { parseMarketFilter } from "../../src/exchange/market_filter.ts";
 import type { MarketListStore } from "../../src/extract/market_list_store.ts";
 import { refreshMarkets } from "../../src/extract/discovery.ts";
 import type { Presence } from "../../src/extract/presence.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { recordLog } from "../support/log_records.ts";
 import { ExchangeClosed } from "../../src/extract/access.ts";
 import type { Fetcher } from "../../src/extract/fetcher.ts";
 
@@ -183,27 +183,16 @@ Deno.test("being stopped is not noted as a problem of the exchange", async () =>
 });
 
 Deno.test("a discovery that fails is one line of the log: of what is known from before, else none beside the error", async () => {
-  const lines: string[] = [];
-  await configure({
-    reset: true,
-    sinks: { list: ({ level, message }) => void lines.push(`${level} ${message.join("")}`) },
-    loggers: [
-      { category: ["logtape", "meta"], sinks: [] },
-      { category: ["p2p"], lowestLevel: "warning", sinks: ["list"] },
-    ],
-  });
-  try {
-    const found = { problems: [problem(undefined)] };
-    await assert.rejects(
-      refresh({ markets: "*/*", known: [], found }),
-      /none is known from before: no undefined/,
-    );
-    assert.deepEqual(lines, []);
-    await refresh({ markets: "*/*", known: ["VES"], found });
-    assert.deepEqual(lines, [
-      "warning discovery calls failed: 1; what was known from before stays",
-    ]);
-  } finally {
-    await reset();
-  }
+  await using log = await recordLog("warning");
+  const lines = () => log.records.map(({ level, message }) => `${level} ${message.join("")}`);
+  const found = { problems: [problem(undefined)] };
+  await assert.rejects(
+    refresh({ markets: "*/*", known: [], found }),
+    /none is known from before: no undefined/,
+  );
+  assert.deepEqual(lines(), []);
+  await refresh({ markets: "*/*", known: ["VES"], found });
+  assert.deepEqual(lines(), [
+    "warning discovery calls failed: 1; what was known from before stays",
+  ]);
 });

@@ -73,7 +73,7 @@ Deno.test("execute in SQL: only the known ones; nothing that reads files, runs p
 /** Texts with SQL in src/ that something is put into: none of it comes from outside but by `query`. */
 const INTERPOLATED: Readonly<Record<string, readonly string[]>> = {
   "src/cli/quarantine.ts": ["call", "call", "call"],
-  "src/database/migrate.ts": ["table"],
+  "src/database/migration_plan.ts": ["table"],
   "src/database/read_only.ts": ["single"],
   "src/database/tier.ts": ["SERVER_TIER"],
   "src/extract/batch_store.ts": ['calls.join(", ")'],

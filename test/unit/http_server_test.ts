@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { text as bodyOf } from "node:stream/consumers";
-import { configure, type LogRecord, reset } from "@logtape/logtape";
+import type { LogRecord } from "@logtape/logtape";
 import { systemClock } from "../../src/extract/clock.ts";
 import { type HttpServer, type Routes, serveHttp, text } from "../../src/serve/http_server.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
+import { recordLog } from "../support/log_records.ts";
 import { eventually } from "../support/program.ts";
 
 const never = new AbortController().signal;
@@ -27,22 +28,10 @@ async function statusOf(url: string | undefined, ...lines: string[]): Promise<nu
   return Number((await bodyOf(socket)).split(" ")[1]);
 }
 
-async function logged(work: () => Promise<void>): Promise<LogRecord[]> {
-  const records: LogRecord[] = [];
-  await configure({
-    reset: true,
-    sinks: { list: (record) => void records.push(record) },
-    loggers: [
-      { category: ["logtape", "meta"], sinks: [] },
-      { category: ["p2p", "http"], lowestLevel: "info", sinks: ["list"] },
-    ],
-  });
-  try {
-    await work();
-  } finally {
-    await reset();
-  }
-  return records;
+async function logged(work: () => Promise<void>): Promise<readonly LogRecord[]> {
+  await using log = await recordLog("info", "http");
+  await work();
+  return log.records;
 }
 
 Deno.test("paths are exact, methods are GET and HEAD, and nothing is sniffed or shared with other origins", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { requireVersion } from "../../src/database/migrate.ts";
+import { requireVersion } from "../../src/database/migration_plan.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 
 Deno.test("a server older than 15 is refused, and named", () => {

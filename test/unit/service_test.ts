@@ -1,10 +1,10 @@
 // What the service makes of its ticks, and of batches that go wrong.
 import assert from "node:assert/strict";
-import { configure, type LogRecord, reset } from "@logtape/logtape";
 import { ConfigurationError, DatabaseError, ExchangeError } from "../../src/errors.ts";
 import type { BatchOutcome } from "../../src/extract/batch.ts";
 import { cronTicks, dueTime } from "../../src/extract/schedule.ts";
 import { serve } from "../../src/extract/service.ts";
+import { recordLog } from "../support/log_records.ts";
 
 const at = (time: string) => Date.parse(time.length < 13 ? `2026-03-29T${time}Z` : time);
 
@@ -58,16 +58,8 @@ async function served(
   ticks: readonly (readonly Ending[])[],
   isOver = false,
 ): Promise<{ log: string[]; next: string[]; done: string[] }> {
-  const records: LogRecord[] = [];
+  await using log = await recordLog("info");
   const done: string[] = [];
-  await configure({
-    reset: true,
-    sinks: { list: (record) => void records.push(record) },
-    loggers: [
-      { category: ["logtape", "meta"], sinks: [] },
-      { category: ["p2p"], lowestLevel: "info", sinks: ["list"] },
-    ],
-  });
   let endings: Ending[] = [];
   async function* times(): AsyncGenerator<Date> {
     for (const [index, tick] of ticks.entries()) {
@@ -76,26 +68,22 @@ async function served(
       assert.deepEqual(endings, [], "all of it was done");
     }
   }
-  try {
-    await serve({
-      ticks: times(),
-      intervalSeconds: 600,
-      prepare: () => Promise.resolve(void done.push("prepare")),
-      batch: (due) => {
-        done.push(`batch ${due.at.getTime() / 1000}`);
-        const ending = endings.shift();
-        if (ending instanceof Error) return Promise.reject(ending);
-        return Promise.resolve({ outcome: ending, detail: "because" } as BatchOutcome);
-      },
-      afterwards: () => Promise.resolve(void done.push("afterwards")),
-      isOver: () => Promise.resolve(isOver),
-      wallTime: () => 1_000_000, // after the second tick, before the third
-      signal: new AbortController().signal,
-    });
-  } finally {
-    await reset();
-  }
-  const lines = records.map(({ level, message }) => `${level}: ${message.join("")}`);
+  await serve({
+    ticks: times(),
+    intervalSeconds: 600,
+    prepare: () => Promise.resolve(void done.push("prepare")),
+    batch: (due) => {
+      done.push(`batch ${due.at.getTime() / 1000}`);
+      const ending = endings.shift();
+      if (ending instanceof Error) return Promise.reject(ending);
+      return Promise.resolve({ outcome: ending, detail: "because" } as BatchOutcome);
+    },
+    afterwards: () => Promise.resolve(void done.push("afterwards")),
+    isOver: () => Promise.resolve(isOver),
+    wallTime: () => 1_000_000, // after the second tick, before the third
+    signal: new AbortController().signal,
+  });
+  const lines = log.records.map(({ level, message }) => `${level}: ${message.join("")}`);
   const isNext = (line: string) => line.includes("next batch at");
   return { log: lines.filter((line) => !isNext(line)), next: lines.filter(isNext), done };
 }

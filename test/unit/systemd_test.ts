@@ -1,8 +1,8 @@
 // What systemd hears: on a datagram socket, as its own is.
 import assert from "node:assert/strict";
-import { configure, reset } from "@logtape/logtape";
 import { ServiceManager, type SystemdVariables } from "../../src/serve/systemd.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { recordLog } from "../support/log_records.ts";
 import { withNotifySocket } from "../support/notify_socket.ts";
 
 const LOOK = 5000;
@@ -75,32 +75,20 @@ Deno.test("a socket left behind by a process that was killed is in nobody's way"
 });
 
 Deno.test("where systemd is not there, or cannot be reached, the service goes on; the latter is one warning", async () => {
-  const warnings: string[] = [];
-  await configure({
-    reset: true,
-    sinks: { list: (record) => void warnings.push(record.message.join("")) },
-    loggers: [{ category: ["p2p"], sinks: ["list"] }, {
-      category: ["logtape", "meta"],
-      sinks: [],
-    }],
-  });
-  try {
-    const folder = await Deno.makeTempDir({ prefix: "p2p-notify-" });
-    for (
-      const variables of [
-        {},
-        { RUNTIME_DIRECTORY: folder, WATCHDOG_USEC: "1" },
-        { NOTIFY_SOCKET: `${folder}/nobody`, RUNTIME_DIRECTORY: folder },
-        { NOTIFY_SOCKET: `${folder}/nobody` },
-      ]
-    ) {
-      await using manager = ServiceManager.open(variables, new FakeClock());
-      manager.ready({ status: () => "", isAlive: () => true });
-      manager.stopping();
-    }
-    await Deno.remove(folder);
-  } finally {
-    await reset();
+  await using log = await recordLog("debug");
+  const folder = await Deno.makeTempDir({ prefix: "p2p-notify-" });
+  for (
+    const variables of [
+      {},
+      { RUNTIME_DIRECTORY: folder, WATCHDOG_USEC: "1" },
+      { NOTIFY_SOCKET: `${folder}/nobody`, RUNTIME_DIRECTORY: folder },
+      { NOTIFY_SOCKET: `${folder}/nobody` },
+    ]
+  ) {
+    await using manager = ServiceManager.open(variables, new FakeClock());
+    manager.ready({ status: () => "", isAlive: () => true });
+    manager.stopping();
   }
-  assert.equal(warnings.length, 2, warnings.join("\n"));
+  await Deno.remove(folder);
+  assert.equal(log.records.length, 2, Deno.inspect(log.records));
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseTime } from "../../src/cli/time.ts";
+import { parseTime } from "../../src/time.ts";
 
 for (
   const [text, means] of [

@@ -4,7 +4,7 @@ import type { Size } from "./sizes.ts";
 import type { Loads, TierReport, World } from "./tier.ts";
 
 /** Milliseconds that 95 of 100 answers must keep below. */
-export const GOAL = { facts: 500, aggregates: 50 } as const;
+const GOAL = { facts: 500, aggregates: 50 } as const;
 
 function perOffer(size: Size | undefined): string {
   return size === undefined || size.offers === 0 ? "–" : (size.bytes / size.offers).toFixed(1);

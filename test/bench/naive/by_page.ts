@@ -1,6 +1,6 @@
 import type postgres from "postgres";
 import { offersOf } from "./offers.ts";
-import type { Page } from "./pages.ts";
+import { type Batch, type Page, storeEach } from "./pages.ts";
 
 const ADVERTISERS = `
   insert into naive.advertisers (user_no, nickname, is_merchant, user_type, user_grade, user_identity, vip_level)
@@ -66,18 +66,10 @@ export async function byPage(
   pages: readonly Page[],
   connections: number,
 ): Promise<void> {
-  const batch = { id: crypto.randomUUID(), at: new Date() };
-  const left = pages.values();
-  await Promise.all(Array.from({ length: connections }, async () => {
-    for (const page of left) await storePage(sql, page, batch);
-  }));
+  await storeEach(pages, connections, (page, batch) => storePage(sql, page, batch));
 }
 
-async function storePage(
-  sql: postgres.Sql,
-  page: Page,
-  batch: { readonly id: string; readonly at: Date },
-): Promise<void> {
+async function storePage(sql: postgres.Sql, page: Page, batch: Batch): Promise<void> {
   const { fiat, asset, side } = page.market;
   const run = (text: string, parameters: unknown[]): Promise<unknown> =>
     sql.unsafe(text, parameters as postgres.ParameterOrJSON<never>[], { prepare: true });

@@ -12,6 +12,12 @@ export interface Page {
   readonly body: Body;
 }
 
+/** What all pages of a run have in common. */
+export interface Batch {
+  readonly id: string;
+  readonly at: Date;
+}
+
 const ROWS = 20;
 /** Any moment; at one moment the market stands still, so that every reading of an ad says the same. */
 const MOMENT = Date.UTC(2026, 8, 1, 9);
@@ -42,4 +48,17 @@ export function makePages(offers: number, seed: number): Page[] {
     }
   }
   return pages;
+}
+
+/** Stores pages as another batch, so many at once. */
+export async function storeEach(
+  pages: readonly Page[],
+  connections: number,
+  store: (page: Page, batch: Batch) => Promise<void>,
+): Promise<void> {
+  const batch = { id: crypto.randomUUID(), at: new Date() };
+  const left = pages.values();
+  await Promise.all(Array.from({ length: connections }, async () => {
+    for (const page of left) await store(page, batch);
+  }));
 }

@@ -1,6 +1,6 @@
 import type postgres from "postgres";
 import { type Advertiser, type Method, type Offer, offersOf } from "./offers.ts";
-import type { Page } from "./pages.ts";
+import { type Batch, type Page, storeEach } from "./pages.ts";
 
 /** Numbers of the rows that an offer refers to. */
 interface References {
@@ -18,18 +18,10 @@ export async function rowByRow(
   pages: readonly Page[],
   connections: number,
 ): Promise<void> {
-  const batch = { id: crypto.randomUUID(), at: new Date() };
-  const left = pages.values();
-  await Promise.all(Array.from({ length: connections }, async () => {
-    for (const page of left) await storePage(sql, page, batch);
-  }));
+  await storeEach(pages, connections, (page, batch) => storePage(sql, page, batch));
 }
 
-async function storePage(
-  sql: postgres.Sql,
-  page: Page,
-  batch: { readonly id: string; readonly at: Date },
-): Promise<void> {
+async function storePage(sql: postgres.Sql, page: Page, batch: Batch): Promise<void> {
   const observedAt = new Date();
   const offers: { offer: Offer; fiat: number; asset: number; references: References }[] = [];
   for (const offer of offersOf(page)) {

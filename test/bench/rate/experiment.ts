@@ -3,6 +3,7 @@ import { ExchangeClosed } from "../../../src/extract/access.ts";
 import { RequestFailure } from "../../../src/extract/failure.ts";
 import { Fetcher } from "../../../src/extract/fetcher.ts";
 import type { RateOptions } from "../../../src/extract/rate_limiter.ts";
+import { Dice } from "../../support/random.ts";
 import { SimulatedClock } from "../../support/simulated_clock.ts";
 import { type Faults, type Limit, limitAt, LimitedExchange } from "./limited_exchange.ts";
 
@@ -50,7 +51,8 @@ const BUSY_MINUTES = 8;
 
 /** One way of asking one exchange for hours, by the program's own Fetcher in simulated time. */
 export async function run(scene: Scene, way: Way, seed = 1): Promise<Result> {
-  const clock = new SimulatedClock(randomFrom(seed));
+  const dice = new Dice(seed);
+  const clock = new SimulatedClock(() => dice.next());
   const exchange = new LimitedExchange(clock, scene.limit, scene);
   const fetcher = new Fetcher({
     exchange: "simulated",
@@ -118,15 +120,4 @@ async function work(
 function isBusy(scene: Scene, milliseconds: number): boolean {
   return scene.inBatches !== true ||
     milliseconds % (BATCH_MINUTES * MINUTE) < BUSY_MINUTES * MINUTE;
-}
-
-/** mulberry32: the same seed is the same chance. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

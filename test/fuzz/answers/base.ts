@@ -2,7 +2,7 @@
 import { BINANCE } from "../../../src/simulator/binance.ts";
 import { BYBIT } from "../../../src/simulator/bybit.ts";
 import { World } from "../../../src/simulator/market.ts";
-import type { Dice } from "../../chaos/random.ts";
+import type { Dice } from "../../support/random.ts";
 import { copyOf, put, type Tree, treeOf } from "./tree.ts";
 
 export type ExchangeCode = "binance" | "bybit";

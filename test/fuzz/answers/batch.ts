@@ -19,7 +19,7 @@ import type { Answer } from "./mutate.ts";
 import { Wire } from "./wire.ts";
 
 /** What any single answer may take: to be read, and with nine others to be stored; and a whole batch to be loaded. */
-export const SLOWEST = { readSeconds: 5, storeSeconds: 20, loadSeconds: 240 } as const;
+const SLOWEST = { readSeconds: 5, storeSeconds: 20, loadSeconds: 240 } as const;
 
 const PAGES_A_STATEMENT = 10; // as PageWriter
 

@@ -1,5 +1,5 @@
 /** Values that are not what stands there usually, as JSON text. */
-import type { Dice } from "../../chaos/random.ts";
+import type { Dice } from "../../support/random.ts";
 
 const DIGITS_60 = "123456789012345678901234567890.12345678901234567890123456789";
 
@@ -146,9 +146,9 @@ export function noise(dice: Dice, length: number): string {
 
 export function nested(dice: Dice): string {
   const depth = Math.floor(10 ** dice.between(0.5, 5));
-  return dice.next() < 0.5
-    ? "[".repeat(depth) + "]".repeat(depth)
-    : `{"a":`.repeat(depth) + "1" + "}".repeat(depth);
+  if (dice.next() < 0.5) return "[".repeat(depth) + "]".repeat(depth);
+  const key = dice.pick(["a", "1"]); // JSON.stringify dies of numbers as keys
+  return `{"${key}":`.repeat(depth) + "1" + "}".repeat(depth);
 }
 
 function manyMethods(dice: Dice, count: number): string {

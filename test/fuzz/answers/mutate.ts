@@ -1,6 +1,6 @@
 /** Makes answers of an exchange, most of them spoiled, all by chance that comes again with its seed. */
 import { gzipSync } from "node:zlib";
-import type { Dice } from "../../chaos/random.ts";
+import type { Dice } from "../../support/random.ts";
 import { type BaseOffers, type Home, KEYS } from "./base.ts";
 import { junk, nested, noise } from "./junk.ts";
 import { at, copyOf, put, textOf, type Tree } from "./tree.ts";

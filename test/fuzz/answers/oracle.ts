@@ -1,6 +1,7 @@
 /** Compares what became of answers with what they say. */
 import { gunzipSync } from "node:zlib";
 import type { Row } from "../../../src/database/connection.ts";
+import { LONGEST_NICKNAME } from "../../support/storable.ts";
 import { nameOf, type Outcome } from "./batch.ts";
 import type { Answer } from "./mutate.ts";
 import { type Offer, readAnswer, type ReadItem } from "./reading.ts";
@@ -11,9 +12,6 @@ export interface Broken {
   readonly detail: string;
   readonly answer: Answer | undefined;
 }
-
-/** Nicknames and codes of ways to pay are kept up to so many characters. */
-const LONGEST_NICKNAME = 500;
 
 export function judge(answers: readonly Answer[], outcome: Outcome): Broken[] {
   const broken: Broken[] = [];

@@ -3,6 +3,7 @@
  * stand on it, and which of those nobody may lose.
  */
 import type { ExchangeCode } from "./base.ts";
+import { storable } from "../../support/storable.ts";
 import type { Answer } from "./mutate.ts";
 
 /** A number of a document, with the characters that it was written with. */
@@ -196,11 +197,6 @@ function isOr(value: unknown, expected: string): boolean {
   return value === undefined || value === null || value === expected;
 }
 
-/** What the database keeps of a text. */
-export function storable(text: string): string {
-  return text.replaceAll("\0", "\ufffd").toWellFormed();
-}
-
 /** Text that could be any other JSON value is none. */
 function idOf(value: unknown): string | undefined {
   const id = textOf(value);
@@ -229,7 +225,7 @@ function numberOf(value: unknown): string | undefined {
 }
 
 /** The digits of a number as PostgreSQL writes them; undefined where it is none that a parser reads. */
-export function decimalOf(text: string): string | undefined {
+function decimalOf(text: string): string | undefined {
   const [, sign, whole = "", part = "", exponent = "0"] =
     /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d\d?))?$/.exec(text) ?? [];
   if (sign === undefined) return undefined;

@@ -1,4 +1,4 @@
-import { Dice } from "../../chaos/random.ts";
+import { Dice } from "../../support/random.ts";
 import { type Finding, shrink } from "../shrink.ts";
 import { type FuzzOptions, type FuzzReport, Tally } from "../target.ts";
 import { BaseOffers, EXCHANGES, type Home } from "./base.ts";
