@@ -10,9 +10,15 @@ interface SentOffer {
   readonly id: string;
   readonly price: string;
   readonly available: string;
+  readonly tradable: string;
   readonly min: string;
   readonly max: string;
   readonly advertiser: string;
+  /** In the last month. */
+  readonly orders: number | null;
+  /** Percent. */
+  readonly completion: number | null;
+  readonly positive: number | null;
 }
 
 type Json = { readonly [key: string]: unknown };
@@ -22,6 +28,10 @@ const parseDigits = JSON.parse as (
   text: string,
   reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
 ) => Json;
+
+function numberOf(value: unknown, times: number): number | null {
+  return value === undefined || value === null ? null : Number((Number(value) * times).toFixed(9));
+}
 
 const read = new WeakMap<Sent, readonly SentOffer[]>();
 
@@ -37,9 +47,13 @@ function offersOf(sent: Sent): readonly SentOffer[] {
       id: String(adv["advNo"]),
       price: plainDigits(String(adv["price"])),
       available: plainDigits(String(adv["surplusAmount"])),
+      tradable: plainDigits(String(adv["tradableQuantity"])),
       min: plainDigits(String(adv["minSingleTransAmount"])),
       max: plainDigits(String(adv["maxSingleTransAmount"])),
       advertiser: String(advertiser["userNo"]),
+      orders: numberOf(advertiser["monthOrderCount"], 1),
+      completion: numberOf(advertiser["monthFinishRate"], 100),
+      positive: numberOf(advertiser["positiveRate"], 100),
     }),
   );
   read.set(sent, offers);
@@ -63,7 +77,9 @@ function keyOf(row: Row): string {
 
 const FACTS = `
   select o.batch_id, o.offer_external_id as id, o.price::text as price, o.available_amount::text as available,
-    o.min_limit::text as min, o.max_limit::text as max, a.advertiser_id as advertiser,
+    o.tradable_quantity::text as tradable, o.min_limit::text as min, o.max_limit::text as max,
+    a.advertiser_id as advertiser, o.total_orders_count as orders, o.completion_rate::float8 as completion,
+    o.positive_rate::float8 as positive,
     f.currency_code || '/' || c.symbol || ' ' || o.trade_type as market
   from p2p.fact_offers o
   join p2p.dim_advertisers a using (advertiser_sk)
