@@ -172,13 +172,33 @@ const OF_CLOSED_BATCHES: Readonly<Record<string, string>> = {
         = (d.extraction_timestamp, d.exchange_id, d.fiat_id, d.crypto_id, 'SELL')
     where (
         d.total_offers_count, d.total_available_volume, d.min_price, d.max_price, d.top10_total_volume,
-        round(d.weighted_avg_price, 6), round(d.median_price, 6), round(d.top10_avg_price, 6), round(d.price_std_dev, 6),
-        d.best_ask, d.best_bid, d.spread_absolute
+        round(d.weighted_avg_price, 6), round(d.median_price, 6), round(d.top10_avg_price, 6), d.best_ask, d.best_bid, d.spread_absolute
       ) is distinct from (
         coalesce(m.offers, 0)::integer, coalesce(m.volume, 0), m.prices[1], m.prices[m.offers], m.top10_volume,
-        round(m.weighted, 6), round(m.median, 6), round(m.top10_price, 6), round(m.deviation, 6),
-        buy.prices[1], sell.prices[sell.offers], buy.prices[1] - sell.prices[sell.offers]
-      )`,
+        round(m.weighted, 6), round(m.median, 6), round(m.top10_price, 6), buy.prices[1], sell.prices[sell.offers], buy.prices[1] - sell.prices[sell.offers]
+      )
+      -- Of a large number it has few places.
+      or abs(coalesce(d.price_std_dev, 0) - coalesce(m.deviation, 0)) > coalesce(m.deviation, 0) / 1000000 + 0.000001`,
+
+  "depth says whether its book is whole": `
+    select bm.batch_id, bm.market_id, bm.status, d.is_complete
+    from p2p.fact_market_depth d
+    join p2p.dim_markets m using (exchange_id, fiat_id, crypto_id, trade_type)
+    left join p2p.ops_batch_markets bm on (bm.batch_id, bm.market_id) = (d.batch_id, m.market_id)
+    where d.is_complete is distinct from (bm.status = 'complete')`,
+
+  "every lost page is written down once": `
+    select bm.batch_id, bm.market_id, lost.page, count(e.error_id)
+    from p2p.ops_batch_markets bm
+    join p2p.dim_markets m using (market_id)
+    join p2p.dim_fiat_currencies f using (fiat_id)
+    join p2p.dim_cryptocurrencies c using (crypto_id)
+    cross join unnest(bm.lost_pages) as lost (page)
+    left join p2p.ops_extraction_errors e
+      on (e.batch_id, e.exchange_id, e.fiat_code, e.crypto_symbol, e.trade_type, e.page_number)
+        = (bm.batch_id, m.exchange_id, f.currency_code, c.symbol, m.trade_type, lost.page)
+    group by 1, 2, 3
+    having count(e.error_id) <> 1`,
 
   "a complete book has its row of depth": `
     select bm.batch_id, bm.market_id

@@ -90,6 +90,45 @@ function same(sent: SentOffer, stored: Row): boolean {
   return (Object.keys(sent) as (keyof SentOffer)[]).every((key) => sent[key] === stored[key]);
 }
 
+/** Pages of which one is not what its text says. Each text is asked for once: the same text is stored as the same body. */
+const OTHER_BODIES = `
+  with sent as (
+    select decode(one ->> 'sha256', 'hex') as sha256, one ->> 'text' as text
+    from jsonb_array_elements($1::text::jsonb) as one
+  )
+  select s.batch_id, s.market_id, s.page_number, 'is not its text' as why
+  from sent
+  join lateral (
+    select *
+    from p2p.stg_responses s
+    where s.body_sha256 = sent.sha256
+      and s.alteration is null
+    limit 1
+  ) as s on s.body <> sent.text::jsonb
+  union all
+  select min(s.batch_id::text)::uuid, s.market_id, s.page_number, 'one text, several bodies'
+  from p2p.stg_responses s
+  group by s.body_sha256, s.market_id, s.page_number
+  having count(distinct s.body) > 1`;
+
+/** How many texts are compared. */
+const MOST_TEXTS = 100;
+
+async function otherBodies(
+  database: Database,
+  served: ReadonlyMap<string, Sent>,
+): Promise<Row[]> {
+  // jsonb holds no U+0000, nor a half of a surrogate pair.
+  const plain = [...served].filter(([, { text }]) => !/\\u(0000|d[89a-f])/i.test(text));
+  const step = Math.max(1, plain.length / MOST_TEXTS);
+  const some = Array.from(
+    { length: Math.min(plain.length, MOST_TEXTS) },
+    (_, i) => plain[Math.floor(i * step)],
+  ).flatMap((one) => one === undefined ? [] : [one]);
+  const texts = some.map(([key, { text }]) => ({ sha256: key.split(" ").at(-1), text }));
+  return await rowsOf(database, OTHER_BODIES, JSON.stringify(texts));
+}
+
 /** Every page that is stored was sent so; every offer of them is a fact, with the digits of one of its readings; and nothing else is. */
 export async function brokenByServed(
   database: Database,
@@ -124,6 +163,10 @@ export async function brokenByServed(
   }
   return [
     { invariant: "every page that is stored was sent so", rows: unsent },
+    {
+      invariant: "a stored page says what its text says",
+      rows: await otherBodies(database, served),
+    },
     { invariant: "every good offer of a stored page is a fact", rows: lost },
     { invariant: "every fact was sent, digit for digit", rows: invented },
   ].filter(({ rows }) => rows.length > 0);
