@@ -172,10 +172,16 @@ const OF_CLOSED_BATCHES: Readonly<Record<string, string>> = {
         = (d.extraction_timestamp, d.exchange_id, d.fiat_id, d.crypto_id, 'SELL')
     where (
         d.total_offers_count, d.total_available_volume, d.min_price, d.max_price, d.top10_total_volume,
-        round(d.weighted_avg_price, 6), round(d.median_price, 6), round(d.top10_avg_price, 6), d.best_ask, d.best_bid, d.spread_absolute
+        round(d.weighted_avg_price, 6), round(d.median_price, 6), round(d.top10_avg_price, 6), d.best_ask, d.best_bid,
+        d.spread_absolute, round(d.spread_percentage, 6)
       ) is distinct from (
         coalesce(m.offers, 0)::integer, coalesce(m.volume, 0), m.prices[1], m.prices[m.offers], m.top10_volume,
-        round(m.weighted, 6), round(m.median, 6), round(m.top10_price, 6), buy.prices[1], sell.prices[sell.offers], buy.prices[1] - sell.prices[sell.offers]
+        round(m.weighted, 6), round(m.median, 6), round(m.top10_price, 6), buy.prices[1],
+        sell.prices[sell.offers], buy.prices[1] - sell.prices[sell.offers],
+        round(
+          (buy.prices[1] - sell.prices[sell.offers]) * 200 / (buy.prices[1] + sell.prices[sell.offers]),
+          6
+        )
       )
       -- Of a large number it has few places.
       or abs(coalesce(d.price_std_dev, 0) - coalesce(m.deviation, 0)) > coalesce(m.deviation, 0) / 1000000 + 0.000001`,
