@@ -43,3 +43,15 @@ Deno.test("what hangs is told with its input, also where it lets nothing else ru
   assert.equal(await Deno.readTextFile(`${folder}/fuzz-findings/hang.txt`), "that");
   await Deno.remove(folder, { recursive: true });
 });
+
+Deno.test("a number that is none is refused, not run as nothing", async () => {
+  for (
+    const [program, option] of [["./main.ts", "--cases"], ["../chaos/chaos.ts", "--schedules"]]
+  ) {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", import.meta.resolve(String(program)), `${option}=1e3`],
+    }).output();
+    assert.equal(code, 64);
+    assert.match(new TextDecoder().decode(stderr), /is a whole number, not "1e3"/);
+  }
+});
