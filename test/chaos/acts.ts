@@ -7,7 +7,7 @@ import { patiently } from "./patience.ts";
 import type { Installation, Machine } from "./installation.ts";
 import type { Dice } from "../support/random.ts";
 import type { PlannedFault } from "./schedule.ts";
-import { type ServerEnd, WORKER } from "./server.ts";
+import { LATE_COMMITS, type ServerEnd, WORKER } from "./server.ts";
 
 export type Act = (there: Installation, fault: PlannedFault, dice: Dice) => Promise<number>;
 
@@ -45,6 +45,7 @@ const stopWorker: Act = async (there, fault) => {
     machinesOf(there, fault).map(async (machine) => {
       machine.wasTold = true;
       const { process } = machine;
+      await process?.ready; // one that is still being started dies of it
       if (process?.kill("SIGTERM")) {
         hits++;
         const deadline = setTimeout(() => process.kill("SIGKILL"), 15_000);
@@ -236,58 +237,80 @@ const stallDisk: Act = alone(async (there, { seconds }) => {
 
 const exhaust: Act = alone(async (there, { seconds }) => {
   const { server } = there;
+  const told = () =>
+    there.machines.flatMap(({ logs }) => logs.flat()).join("").split("too many connections").length;
+  const before = told();
   await server.ask(`alter role ${WORKER} connection limit 0`);
   try {
     for (const pid of await backends(there, "true")) {
       await server.ask(`select pg_terminate_backend(${pid})`);
     }
-    const told = () => there.machines.flatMap(({ logs }) => logs.flat()).join("");
-    return await lasting(seconds, () => told().split("too many connections").length - 1);
+    return await lasting(seconds, () => told() - before);
   } finally {
     await server.ask(`alter role ${WORKER} connection limit -1`);
   }
 });
 
-/** Every commit takes long, as on a disk that is slow to sync. */
+/** Every commit takes long, as on a disk that is slow to sync; a server that does not sync would not delay it. */
 const slowCommits: Act = alone(async (there, { seconds }) => {
-  await there.server.ask("alter system set commit_delay = 60000");
-  await there.server.ask("alter system set commit_siblings = 0");
+  for (const [name, value] of Object.entries(LATE_COMMITS)) {
+    await there.server.ask(`alter system set ${name} = ${value}`);
+  }
   await there.server.ask("select pg_reload_conf()");
   try {
-    await pause(seconds);
+    let hits = 0;
+    const look = async (): Promise<number> => {
+      const began = performance.now();
+      await there.server.ask("select pg_logical_emit_message(true, 'chaos', 'a commit')");
+      if (performance.now() - began > 50) hits++;
+      return hits;
+    };
+    await every(seconds, async () => void await look());
+    return await lasting(0, look);
   } finally {
-    await there.server.ask("alter system reset commit_delay");
-    await there.server.ask("alter system reset commit_siblings");
-    await there.server.ask("select pg_reload_conf()");
+    await there.server.commitAtOnce();
   }
-  return 1;
 });
 
 type Way = "databaseProxy" | "exchangeProxy";
 
-/** A fault of the network; what flowed or was tried while it lasted was hit. */
-const network =
-  (way: Way, spoil: (proxy: HalfOpenProxy, fault: PlannedFault) => void): Act =>
-  async (there, fault) => {
-    const proxies = machinesOf(there, fault).map((machine) => machine[way]);
-    const before = proxies.map(({ accepted, connections }) => accepted - connections);
-    for (const proxy of proxies) spoil(proxy, fault);
-    const hits = await lasting(
-      fault.seconds,
-      () => proxies.filter(({ accepted }, i) => accepted > (before[i] ?? 0)).length,
-    );
-    for (const proxy of proxies) proxy.pass();
-    return hits;
-  };
+/** A fault of the network. @param isHit of a proxy, by what it had carried when the fault began */
+const network = (
+  way: Way,
+  spoil: (proxy: HalfOpenProxy, fault: PlannedFault) => void,
+  isHit: (proxy: HalfOpenProxy, before: { accepted: number; bytesToServer: number }) => boolean,
+): Act =>
+async (there, fault) => {
+  const proxies = machinesOf(there, fault).map((machine) => machine[way]);
+  const before = proxies.map(({ accepted, bytesToServer, connections }) => ({
+    accepted: accepted - connections,
+    bytesToServer,
+  }));
+  for (const proxy of proxies) spoil(proxy, fault);
+  const hits = await lasting(
+    fault.seconds,
+    () => proxies.filter((proxy, i) => isHit(proxy, before[i] ?? proxy)).length,
+  );
+  for (const proxy of proxies) proxy.pass();
+  return hits;
+};
+
+/** Something was sent while it lasted. */
+const spoiled = (way: Way, spoil: (proxy: HalfOpenProxy, fault: PlannedFault) => void): Act =>
+  network(way, spoil, (proxy, before) => proxy.bytesToServer > before.bytesToServer);
+
+/** There was a connection to break, or somebody tried to make one. */
+const broken = (way: Way, spoil: (proxy: HalfOpenProxy) => void): Act =>
+  network(way, spoil, (proxy, before) => proxy.accepted > before.accepted);
 
 const halfOpen = (way: Way): Act =>
-  network(
+  spoiled(
     way,
     (proxy, fault) => proxy.freeze(...(fault.way === "both ways" ? [] : [fault.way as Direction])),
   );
-const cut = (way: Way): Act => network(way, (proxy) => proxy.cut());
-const slow = (way: Way): Act => network(way, (proxy) => proxy.latencyMs = 60);
-const throttled = (way: Way): Act => network(way, (proxy) => proxy.bytesPerSecond = 100_000);
+const cut = (way: Way): Act => broken(way, (proxy) => proxy.cut());
+const slow = (way: Way): Act => spoiled(way, (proxy) => proxy.latencyMs = 60);
+const throttled = (way: Way): Act => spoiled(way, (proxy) => proxy.bytesPerSecond = 100_000);
 
 /** Requests meet it while it lasts; then, if none did, the next one. */
 const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, fault, dice) => {
@@ -325,8 +348,9 @@ const jumpWorker: Act = async (there, fault) => {
   const machines = machinesOf(there, fault);
   for (const machine of machines) machine.setClock(fault.jumpSeconds * 1000);
   await pause(fault.seconds);
+  const hits = machines.filter(({ isRunning }) => isRunning).length;
   for (const machine of machines) machine.setClock(0);
-  return machines.length;
+  return hits;
 };
 
 const jumpDatabase: Act = alone(async (there, { jumpSeconds, seconds }) => {
@@ -344,9 +368,9 @@ const jumpDatabase: Act = alone(async (there, { jumpSeconds, seconds }) => {
 
 /** The book moves while it is read. */
 const moveOn: Act = async (there, { seconds, jumpSeconds }) => {
+  const before = there.scribe.sent.size;
   there.passTime(Math.abs(jumpSeconds));
-  await pause(seconds);
-  return 1;
+  return await lasting(seconds, () => there.scribe.sent.size - before);
 };
 
 export const ACTS: Readonly<Record<string, Act>> = {
@@ -367,10 +391,10 @@ export const ACTS: Readonly<Record<string, Act>> = {
   "commits late": slowCommits,
   "database half open": halfOpen("databaseProxy"),
   "database cut": cut("databaseProxy"),
-  "database connections dead": network("databaseProxy", (proxy) => proxy.abandon()),
+  "database connections dead": broken("databaseProxy", (proxy) => proxy.abandon()),
   "database slow": slow("databaseProxy"),
   "database throttled": throttled("databaseProxy"),
-  "exchange refuses": network("exchangeProxy", (proxy) => proxy.refuse()),
+  "exchange refuses": broken("exchangeProxy", (proxy) => proxy.refuse()),
   "exchange half open": halfOpen("exchangeProxy"),
   "exchange cut": cut("exchangeProxy"),
   "exchange slow": slow("exchangeProxy"),

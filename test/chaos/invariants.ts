@@ -131,6 +131,81 @@ const OF_CLOSED_BATCHES: Readonly<Record<string, string>> = {
         or (r.status <> 'completed') <> (r.error_summary is not null)
       )`,
 
+  "depth is what its offers say": `
+    with offers as (
+      select o.*, case o.trade_type when 'BUY' then o.price else -o.price end as worse
+      from p2p.fact_offers o
+    ),
+    books as (
+      select
+        extraction_timestamp,
+        exchange_id,
+        fiat_id,
+        crypto_id,
+        trade_type,
+        count(*) as offers,
+        sum(available_amount) as volume,
+        sum(price * available_amount) / nullif(sum(available_amount), 0) as weighted,
+        array_agg(price order by price) as prices,
+        (array_agg(price order by worse))[1:10] as best_prices,
+        (array_agg(available_amount order by worse, available_amount desc))[1:10] as best_amounts,
+        sqrt(greatest(avg(price * price) - avg(price) * avg(price), 0)) as deviation
+      from offers
+      group by 1, 2, 3, 4, 5
+    ),
+    meant as (
+      select
+        b.*,
+        (prices[(offers + 1) / 2] + prices[offers / 2 + 1]) / 2 as median,
+        (select avg(price) from unnest(best_prices) as price) as top10_price,
+        (select sum(amount) from unnest(best_amounts) as amount) as top10_volume
+      from books b
+    )
+    select d.batch_id, to_jsonb(d) as depth, to_jsonb(m) - '{prices,best_prices,best_amounts}'::text[] as meant
+    from p2p.fact_market_depth d
+    left join meant m using (extraction_timestamp, exchange_id, fiat_id, crypto_id, trade_type)
+    left join meant buy
+      on (buy.extraction_timestamp, buy.exchange_id, buy.fiat_id, buy.crypto_id, buy.trade_type)
+        = (d.extraction_timestamp, d.exchange_id, d.fiat_id, d.crypto_id, 'BUY')
+    left join meant sell
+      on (sell.extraction_timestamp, sell.exchange_id, sell.fiat_id, sell.crypto_id, sell.trade_type)
+        = (d.extraction_timestamp, d.exchange_id, d.fiat_id, d.crypto_id, 'SELL')
+    where (
+        d.total_offers_count, d.total_available_volume, d.min_price, d.max_price, d.top10_total_volume,
+        round(d.weighted_avg_price, 6), round(d.median_price, 6), round(d.top10_avg_price, 6), d.best_ask, d.best_bid,
+        d.spread_absolute, round(d.spread_percentage, 6)
+      ) is distinct from (
+        coalesce(m.offers, 0)::integer, coalesce(m.volume, 0), m.prices[1], m.prices[m.offers], m.top10_volume,
+        round(m.weighted, 6), round(m.median, 6), round(m.top10_price, 6), buy.prices[1],
+        sell.prices[sell.offers], buy.prices[1] - sell.prices[sell.offers],
+        round(
+          (buy.prices[1] - sell.prices[sell.offers]) * 200 / (buy.prices[1] + sell.prices[sell.offers]),
+          6
+        )
+      )
+      -- Of a large number it has few places.
+      or abs(coalesce(d.price_std_dev, 0) - coalesce(m.deviation, 0)) > coalesce(m.deviation, 0) / 1000000 + 0.000001`,
+
+  "depth says whether its book is whole": `
+    select bm.batch_id, bm.market_id, bm.status, d.is_complete
+    from p2p.fact_market_depth d
+    join p2p.dim_markets m using (exchange_id, fiat_id, crypto_id, trade_type)
+    left join p2p.ops_batch_markets bm on (bm.batch_id, bm.market_id) = (d.batch_id, m.market_id)
+    where d.is_complete is distinct from (bm.status = 'complete')`,
+
+  "every lost page is written down once": `
+    select bm.batch_id, bm.market_id, lost.page, count(e.error_id)
+    from p2p.ops_batch_markets bm
+    join p2p.dim_markets m using (market_id)
+    join p2p.dim_fiat_currencies f using (fiat_id)
+    join p2p.dim_cryptocurrencies c using (crypto_id)
+    cross join unnest(bm.lost_pages) as lost (page)
+    left join p2p.ops_extraction_errors e
+      on (e.batch_id, e.exchange_id, e.fiat_code, e.crypto_symbol, e.trade_type, e.page_number)
+        = (bm.batch_id, m.exchange_id, f.currency_code, c.symbol, m.trade_type, lost.page)
+    group by 1, 2, 3
+    having count(e.error_id) <> 1`,
+
   "a complete book has its row of depth": `
     select bm.batch_id, bm.market_id
     from p2p.ops_batch_runs r
@@ -146,6 +221,18 @@ const OF_CLOSED_BATCHES: Readonly<Record<string, string>> = {
             = (m.exchange_id, m.fiat_id, m.crypto_id, m.trade_type)
           and d.is_complete
       )`,
+};
+
+/** True of a fleet that works in the calm: what its end would clean up. */
+const AT_WORK: Readonly<Record<string, string>> = {
+  "a session that waits for its client holds no lock": `
+    select a.pid, a.state, l.locktype, l.mode, a.query
+    from pg_stat_activity a
+    join pg_locks l using (pid)
+    where a.datname = current_database()
+      and a.application_name like 'p2p-ingest%'
+      and a.state like 'idle%'
+      and a.state_change < clock_timestamp() - interval '0.1 seconds'`,
 };
 
 /** True when all workers have stopped by themselves. */
@@ -202,21 +289,37 @@ export interface InvariantOptions {
   readonly isOver: boolean;
 }
 
+/** Rows of the invariants of a fleet at work that do not hold. */
+export async function brokenAtWork(database: Database): Promise<Broken[]> {
+  return await broken(database, AT_WORK);
+}
+
+async function broken(
+  database: Database,
+  queries: Readonly<Record<string, string>>,
+): Promise<Broken[]> {
+  const all: Broken[] = [];
+  for (const [invariant, query] of Object.entries(queries)) {
+    all.push({ invariant, rows: await rowsOf(database, query) });
+  }
+  return all.filter(({ rows }) => rows.length > 0);
+}
+
 /** Rows of all invariants that do not hold. */
 export async function brokenInvariants(
   database: Database,
   { tickSeconds, isOver }: InvariantOptions,
 ): Promise<Broken[]> {
-  const queries = { ...ALWAYS, ...OF_CLOSED_BATCHES, ...(isOver ? AT_THE_END : {}) };
-  const broken: Broken[] = [];
-  for (const [invariant, query] of Object.entries(queries)) {
-    broken.push({ invariant, rows: await rowsOf(database, query) });
-  }
-  broken.push({
-    invariant: "every due time has its batch or says why not",
-    rows: await rowsOf(database, DUE_TIMES, tickSeconds),
+  const all = await broken(database, {
+    ...ALWAYS,
+    ...OF_CLOSED_BATCHES,
+    ...(isOver ? AT_THE_END : {}),
   });
-  return broken.filter(({ rows }) => rows.length > 0);
+  const rows = await rowsOf(database, DUE_TIMES, tickSeconds);
+  if (rows.length > 0) {
+    all.push({ invariant: "every due time has its batch or says why not", rows });
+  }
+  return all;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Processes of workers that wait to be used: a start of Deno takes longer than a batch. */
 import { fileURLToPath } from "node:url";
 import { TextLineStream } from "./lines.ts";
-import type { Command, Ended } from "./session.ts";
+import type { Answer, Command } from "./session.ts";
 
 const SESSION = fileURLToPath(import.meta.resolve("./session.ts"));
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
@@ -9,6 +9,8 @@ const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 /** A process, with at most one session of the service at a time. */
 export class PooledProcess {
   readonly exited: Promise<Deno.CommandStatus>;
+  /** Resolves when it takes signals as a service does, or is gone. */
+  readonly ready: Promise<unknown>;
   /** What the present session has written to its log. */
   log: string[] = [];
   /** Sessions that it has served. */
@@ -20,6 +22,7 @@ export class PooledProcess {
   #isAlive = true;
   #isDoomed = false;
   #session: PromiseWithResolvers<number | undefined> | undefined;
+  readonly #isReady = Promise.withResolvers<void>();
   readonly #encoder = new TextEncoder();
 
   constructor() {
@@ -41,6 +44,7 @@ export class PooledProcess {
       await this.#stdin.close().catch(() => {});
       return status;
     });
+    this.ready = Promise.race([this.#isReady.promise, this.exited]);
   }
 
   get pid(): number {
@@ -88,9 +92,13 @@ export class PooledProcess {
       new TextLineStream(),
     );
     for await (const line of lines) {
-      const { code } = JSON.parse(line) as Ended;
+      const answer = JSON.parse(line) as Answer;
+      if ("isReady" in answer) {
+        this.#isReady.resolve();
+        continue;
+      }
       this.memories.push(await this.memory());
-      this.#session?.resolve(code);
+      this.#session?.resolve(answer.code);
     }
   }
 

@@ -5,7 +5,7 @@ import { rowsOf } from "../support/batches.ts";
 import { expectedOffers } from "../support/truth.ts";
 import { ACTS, isAt, pause } from "./acts.ts";
 import { Installation, WEBHOOK_SECRET } from "./installation.ts";
-import { type Broken, brokenInvariants, brokenTruth } from "./invariants.ts";
+import { type Broken, brokenAtWork, brokenInvariants, brokenTruth } from "./invariants.ts";
 import { isOurLoss, patiently } from "./patience.ts";
 import type { Pool } from "./pool.ts";
 import { Dice } from "../support/random.ts";
@@ -63,6 +63,7 @@ class Run {
     await supervising;
     if (isCalm) {
       await this.#incidentsEnd();
+      this.#broken.push(...await patiently(() => brokenAtWork(there.watch)));
       await this.#stop();
       if (await this.#isLeft()) {
         for (const machine of there.machines) machine.start();
@@ -205,7 +206,7 @@ class Run {
     if (!isInTime || codes.some(({ code }) => code !== 0)) {
       this.#break("workers that are told to stop end with 0, soon", codes);
     }
-    for (const { databaseProxy } of there.machines) databaseProxy.cut(); // of dead ones, whom nobody ends
+    for (const { databaseProxy } of there.machines) databaseProxy.cutAbandoned(); // nobody else ends those
   }
 
   /**

@@ -10,9 +10,15 @@ interface SentOffer {
   readonly id: string;
   readonly price: string;
   readonly available: string;
+  readonly tradable: string;
   readonly min: string;
   readonly max: string;
   readonly advertiser: string;
+  /** In the last month. */
+  readonly orders: number | null;
+  /** Percent. */
+  readonly completion: number | null;
+  readonly positive: number | null;
 }
 
 type Json = { readonly [key: string]: unknown };
@@ -22,6 +28,10 @@ const parseDigits = JSON.parse as (
   text: string,
   reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
 ) => Json;
+
+function numberOf(value: unknown, times: number): number | null {
+  return value === undefined || value === null ? null : Number((Number(value) * times).toFixed(9));
+}
 
 const read = new WeakMap<Sent, readonly SentOffer[]>();
 
@@ -37,9 +47,13 @@ function offersOf(sent: Sent): readonly SentOffer[] {
       id: String(adv["advNo"]),
       price: plainDigits(String(adv["price"])),
       available: plainDigits(String(adv["surplusAmount"])),
+      tradable: plainDigits(String(adv["tradableQuantity"])),
       min: plainDigits(String(adv["minSingleTransAmount"])),
       max: plainDigits(String(adv["maxSingleTransAmount"])),
       advertiser: String(advertiser["userNo"]),
+      orders: numberOf(advertiser["monthOrderCount"], 1),
+      completion: numberOf(advertiser["monthFinishRate"], 100),
+      positive: numberOf(advertiser["positiveRate"], 100),
     }),
   );
   read.set(sent, offers);
@@ -63,7 +77,9 @@ function keyOf(row: Row): string {
 
 const FACTS = `
   select o.batch_id, o.offer_external_id as id, o.price::text as price, o.available_amount::text as available,
-    o.min_limit::text as min, o.max_limit::text as max, a.advertiser_id as advertiser,
+    o.tradable_quantity::text as tradable, o.min_limit::text as min, o.max_limit::text as max,
+    a.advertiser_id as advertiser, o.total_orders_count as orders, o.completion_rate::float8 as completion,
+    o.positive_rate::float8 as positive,
     f.currency_code || '/' || c.symbol || ' ' || o.trade_type as market
   from p2p.fact_offers o
   join p2p.dim_advertisers a using (advertiser_sk)
@@ -72,6 +88,45 @@ const FACTS = `
 
 function same(sent: SentOffer, stored: Row): boolean {
   return (Object.keys(sent) as (keyof SentOffer)[]).every((key) => sent[key] === stored[key]);
+}
+
+/** Pages of which one is not what its text says. Each text is asked for once: the same text is stored as the same body. */
+const OTHER_BODIES = `
+  with sent as (
+    select decode(one ->> 'sha256', 'hex') as sha256, one ->> 'text' as text
+    from jsonb_array_elements($1::text::jsonb) as one
+  )
+  select s.batch_id, s.market_id, s.page_number, 'is not its text' as why
+  from sent
+  join lateral (
+    select *
+    from p2p.stg_responses s
+    where s.body_sha256 = sent.sha256
+      and s.alteration is null
+    limit 1
+  ) as s on s.body <> sent.text::jsonb
+  union all
+  select min(s.batch_id::text)::uuid, s.market_id, s.page_number, 'one text, several bodies'
+  from p2p.stg_responses s
+  group by s.body_sha256, s.market_id, s.page_number
+  having count(distinct s.body) > 1`;
+
+/** How many texts are compared. */
+const MOST_TEXTS = 100;
+
+async function otherBodies(
+  database: Database,
+  served: ReadonlyMap<string, Sent>,
+): Promise<Row[]> {
+  // jsonb holds no U+0000, nor a half of a surrogate pair.
+  const plain = [...served].filter(([, { text }]) => !/\\u(0000|d[89a-f])/i.test(text));
+  const step = Math.max(1, plain.length / MOST_TEXTS);
+  const some = Array.from(
+    { length: Math.min(plain.length, MOST_TEXTS) },
+    (_, i) => plain[Math.floor(i * step)],
+  ).flatMap((one) => one === undefined ? [] : [one]);
+  const texts = some.map(([key, { text }]) => ({ sha256: key.split(" ").at(-1), text }));
+  return await rowsOf(database, OTHER_BODIES, JSON.stringify(texts));
 }
 
 /** Every page that is stored was sent so; every offer of them is a fact, with the digits of one of its readings; and nothing else is. */
@@ -108,6 +163,10 @@ export async function brokenByServed(
   }
   return [
     { invariant: "every page that is stored was sent so", rows: unsent },
+    {
+      invariant: "a stored page says what its text says",
+      rows: await otherBodies(database, served),
+    },
     { invariant: "every good offer of a stored page is a fact", rows: lost },
     { invariant: "every fact was sent, digit for digit", rows: invented },
   ].filter(({ rows }) => rows.length > 0);

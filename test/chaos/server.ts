@@ -23,6 +23,9 @@ const TEMPLATE = "chaos_template";
 const FAKETIME = `/usr/lib/${Deno.build.arch}-linux-gnu/faketime/libfaketime.so.1`;
 const DISK_BYTES = 512 * 1024 * 1024;
 
+/** Settings with which every commit takes 60 ms. */
+export const LATE_COMMITS = { fsync: "on", commit_delay: 60_000, commit_siblings: 0 } as const;
+
 /** Waits in SQL that are not the caller's: as short as the worker's. */
 const SHORT_WAITS: Readonly<Record<string, readonly string[]>> = {
   "functions/is_alive.sql": ["10 seconds", "60 seconds"],
@@ -247,8 +250,11 @@ export class ChaosServer implements AsyncDisposable {
   async calm(): Promise<void> {
     await this.setClock(0);
     await this.ask(`alter role ${WORKER} connection limit -1`);
-    await this.ask("alter system reset commit_delay");
-    await this.ask("alter system reset commit_siblings");
+    await this.commitAtOnce();
+  }
+
+  async commitAtOnce(): Promise<void> {
+    for (const name of Object.keys(LATE_COMMITS)) await this.ask(`alter system reset ${name}`);
     await this.ask("select pg_reload_conf()");
   }
 

@@ -24,10 +24,8 @@ export type Command =
   /** The machine's clock jumps: from now on it is so far from the true one. */
   | { readonly kind: "clock"; readonly milliseconds: number };
 
-/** What it answers: a line when a session has ended. */
-export interface Ended {
-  readonly code: number;
-}
+/** What it answers: a line when it listens to signals, and one when a session has ended. */
+export type Answer = { readonly isReady: true } | { readonly code: number };
 
 let jumped = 0;
 const TrueDate = Date;
@@ -107,7 +105,7 @@ async function run(
     code = error instanceof P2pError ? error.exitCode : EXIT.bug;
   }
   running = undefined;
-  console.log(JSON.stringify({ code } satisfies Ended));
+  console.log(JSON.stringify({ code } satisfies Answer));
   return code;
 }
 
@@ -115,6 +113,8 @@ Deno.addSignalListener("SIGTERM", async () => {
   stop();
   Deno.exit(await (running ?? EXIT.done));
 });
+
+console.log(JSON.stringify({ isReady: true } satisfies Answer));
 
 const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(
   new TextLineStream(),

@@ -25,3 +25,33 @@ for (const [name, cases] of Object.entries(CASES)) {
     await Deno.remove(folder, { recursive: true });
   });
 }
+
+Deno.test("what hangs is told with its input, also where it lets nothing else run", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "p2p-fuzz-test-" });
+  const watchdog = import.meta.resolve("./watchdog.ts");
+  const program = `import { Watchdog } from "${watchdog}";
+    using watchdog = new Watchdog();
+    { using _ = watchdog.watch("what ends", 0.1, () => "this"); }
+    using _ = watchdog.watch("a loop", 0.2, () => "that");
+    for (;;);`;
+  const { signal, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", program],
+    cwd: folder,
+  }).output();
+  assert.equal(signal, "SIGKILL");
+  assert.match(new TextDecoder().decode(stdout), /BROKEN: a loop hangs: no end after 0.2 s/);
+  assert.equal(await Deno.readTextFile(`${folder}/fuzz-findings/hang.txt`), "that");
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a number that is none is refused, not run as nothing", async () => {
+  for (
+    const [program, option] of [["./main.ts", "--cases"], ["../chaos/chaos.ts", "--schedules"]]
+  ) {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", import.meta.resolve(String(program)), `${option}=1e3`],
+    }).output();
+    assert.equal(code, 64);
+    assert.match(new TextDecoder().decode(stderr), /is a whole number, not "1e3"/);
+  }
+});

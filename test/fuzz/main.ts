@@ -3,6 +3,7 @@
 // and names seed and file of the smallest input, where a promise is broken. See docs/fuzzing.md.
 import { parseArgs } from "node:util";
 import { configureLog } from "../../src/log.ts";
+import { wholeNumber } from "../support/whole_number.ts";
 import { startTestServer } from "../support/servers.ts";
 import { TARGETS } from "./targets.ts";
 
@@ -17,7 +18,8 @@ if (unknown.length > 0) {
   console.error(`no target ${unknown.join(", ")}; there are ${Object.keys(TARGETS).join(", ")}`);
   Deno.exit(64);
 }
-const seed = Number(values.seed);
+const seed = wholeNumber("seed", values.seed);
+const wanted = values.cases === undefined ? undefined : wholeNumber("cases", values.cases);
 await configureLog("error", "text");
 const folder = await Deno.makeTempDir({ prefix: "p2p-fuzz-" });
 await Deno.chmod(folder, 0o755);
@@ -29,7 +31,7 @@ let found = 0;
     const target = TARGETS[name];
     if (target === undefined) continue;
     const began = performance.now();
-    const cases = Number(values.cases ?? target.cases);
+    const cases = wanted ?? target.cases;
     console.log(`\n── ${name}: ${cases} cases, seed ${seed} ──`);
     const say = (line: string): void =>
       console.log(`${new Date().toISOString().slice(11, 19)} ${line}`);

@@ -1,8 +1,11 @@
 // The embedded database as a user meets it: demo, look around, stop; and the service on it.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { Database } from "../../src/database/connection.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { findRunning, stopCluster } from "../../src/embedded/cluster.ts";
 import { isAlive } from "../../src/embedded/processes.ts";
+import { rowsOf } from "../support/batches.ts";
+import { endLeases, pagesStored } from "../support/sessions.ts";
 import { eventually, FAST, Program, runProgram } from "../support/program.ts";
 
 /** A folder that the server may enter, whoever it runs as; its servers end with it. */
@@ -165,28 +168,62 @@ Deno.test("db without an embedded database says so", async () => {
 });
 
 Deno.test("run: ends with 69 when its own server is killed, and a new start goes on", async () => {
-  const simulator = await startSimulator({ offers: 1500, latencyMs: 300 });
+  const asked: string[] = [];
+  let latencyMs = 300;
+  const simulator = await startSimulator({
+    offers: 1500,
+    faultFor: ({ search }) => {
+      if (search === undefined) return undefined;
+      asked.push(`${search.fiat}/${search.asset} ${search.side} ${search.page}`);
+      return { kind: "slow", overMs: latencyMs };
+    },
+  });
   try {
     await withFolder(async (dataDir) => {
       const variables = {
         DATA_DIR: dataDir,
         BINANCE_BASE_URL: simulator.url,
         MARKETS: "VES/*,ARS/*",
-        MAX_WORKERS: "1",
+        MAX_WORKERS: "2",
         LOG_FORMAT: "text",
         ...FAST,
       };
+      const connect = async (): Promise<Database> => {
+        const { code, stdout, stderr } = await runProgram(["db", "url"], variables);
+        strictEqual(code, 0, stderr);
+        return new Database(stdout.trim(), { applicationName: "test" });
+      };
       await using service = new Program(["run"], variables);
-      await eventually("searches", () => simulator.stats.requests > 10 ? true : undefined);
+      await eventually("searches", () => asked.length > 0 ? true : undefined);
       const server = await findRunning(dataDir);
       ok(server !== undefined);
+      let batchId: string;
+      {
+        await using database = await connect();
+        batchId = await pagesStored(database, 3);
+      }
       Deno.kill(server.pid, "SIGKILL");
       const { code, stderr } = await service.ended;
       strictEqual(code, 69, stderr);
       match(stderr, /^error: the database at \S+ cannot be reached: [^\n]*\n$/m);
 
-      const again = await runProgram(["query", "--csv", "select 1 as one"], variables);
-      deepStrictEqual([again.code, again.stdout], [0, "one\r\n1\r\n"], again.stderr);
+      strictEqual((await runProgram(["db", "start"], variables)).code, 0);
+      await using database = await connect();
+      const stored = await rowsOf(
+        database,
+        `select f.currency_code || '/' || c.symbol || ' ' || m.trade_type || ' ' || s.page_number as page
+         from p2p.stg_responses s join p2p.dim_markets m using (market_id)
+         join p2p.dim_fiat_currencies f using (fiat_id) join p2p.dim_cryptocurrencies c using (crypto_id)`,
+      );
+      ok(stored.length >= 3, "what was stored is there");
+      await endLeases(database);
+      latencyMs = 0;
+      const before = asked.length;
+      const again = await runProgram(["once", "--json"], variables);
+      strictEqual(again.code, 0, again.stderr);
+      strictEqual(JSON.parse(again.stdout).batch_id, batchId, "it goes on with its batch");
+      const askedAgain = asked.slice(before);
+      deepStrictEqual(stored.filter(({ page }) => askedAgain.includes(String(page))), []);
     });
   } finally {
     await simulator.close();

@@ -98,6 +98,15 @@ export class HalfOpenProxy implements AsyncDisposable {
     this.#pairs.clear();
   }
 
+  /** Resets the connections that were abandoned. */
+  cutAbandoned(): void {
+    for (const pair of this.#pairs) {
+      if (pair.held === undefined) continue;
+      reset(pair);
+      this.#pairs.delete(pair);
+    }
+  }
+
   /** Resets all connections, and each new one as soon as it comes. */
   refuse(): void {
     this.#refuses = true;

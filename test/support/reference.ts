@@ -7,7 +7,7 @@ import { loadConfig, SECRETS } from "../../src/config.ts";
 import { EXIT, EXIT_MEANINGS } from "../../src/errors.ts";
 import { VARIABLES } from "../../src/variables.ts";
 import { VERSION } from "../../src/version.ts";
-import { type BenchResults, withNumbers } from "./numbers.ts";
+import { type BenchResults, withNumbers } from "./bench_numbers.ts";
 
 const NAME = "p2p-ingest";
 

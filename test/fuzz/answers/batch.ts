@@ -16,6 +16,7 @@ import { urlAs } from "../../support/database.ts";
 import { type MarketName, SqlFixture, WORKER } from "../../support/sql_fixture.ts";
 import { type ExchangeCode, EXCHANGES } from "./base.ts";
 import type { Answer } from "./mutate.ts";
+import type { Watchdog } from "../watchdog.ts";
 import { Wire } from "./wire.ts";
 
 /** What any single answer may take: to be read, and with nine others to be stored; and a whole batch to be loaded. */
@@ -52,7 +53,7 @@ export class FuzzDatabase implements AsyncDisposable {
   readonly #alerts = new Alerts([], systemClock);
   readonly #store: BatchStore;
 
-  private constructor(readonly sql: SqlFixture) {
+  private constructor(readonly sql: SqlFixture, readonly watchdog: Watchdog) {
     this.#database = new Database(urlAs("worker", sql.url), { applicationName: "fuzz" });
     const patient = new PatientDatabase(
       this.#database,
@@ -64,8 +65,8 @@ export class FuzzDatabase implements AsyncDisposable {
     this.#store = new BatchStore(patient, worker, new Metrics());
   }
 
-  static async create(): Promise<FuzzDatabase> {
-    return new FuzzDatabase(await SqlFixture.create());
+  static async create(watchdog: Watchdog): Promise<FuzzDatabase> {
+    return new FuzzDatabase(await SqlFixture.create(), watchdog);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -96,6 +97,7 @@ export class FuzzDatabase implements AsyncDisposable {
     try {
       await this.#store_all(batchId, answers, markets, pages, slow);
       const began = performance.now();
+      using _ = this.#watch("loading", SLOWEST.loadSeconds, answers);
       await this.#store.loadBatch(batchId);
       noteSlow(slow, answers, "loading", began, SLOWEST.loadSeconds);
     } catch (error) {
@@ -143,10 +145,12 @@ export class FuzzDatabase implements AsyncDisposable {
           const market = markets.get(name);
           if (market === undefined) throw new Error(`no market ${name}`);
           const began = performance.now();
+          using _ = this.#watch("reading", SLOWEST.readSeconds, [answer]);
           read.push(await this.#read(answer, market, last.get(name) === answer));
           noteSlow(slow, [answer], "reading", began, SLOWEST.readSeconds);
         }
         const began = performance.now();
+        using _ = this.#watch("storing", SLOWEST.storeSeconds, some);
         const outcomes = await this.#store.storePages(batchId, read);
         noteSlow(slow, some, "storing", began, SLOWEST.storeSeconds);
         some.forEach((answer, i) => {
@@ -156,6 +160,11 @@ export class FuzzDatabase implements AsyncDisposable {
         });
       }
     }));
+  }
+
+  /** What is slow is a finding; what does not end would never be one. */
+  #watch(what: string, slowestSeconds: number, answers: readonly Answer[]): Disposable {
+    return this.watchdog.watch(what, 4 * slowestSeconds, () => textOfAnswers(answers));
   }
 
   async #read(
@@ -249,6 +258,22 @@ export function nameOf(
   { fiat, asset, side }: { fiat: string; asset: string; side: string },
 ): MarketName {
   return `${fiat}/${asset} ${side}` as MarketName;
+}
+
+/** For people: what to feed it with to see the same. */
+export function textOfAnswers(answers: readonly Answer[]): string {
+  return answers.map((answer) => {
+    const { done, status, headers, page, exchange, body } = answer;
+    return JSON.stringify({
+      exchange,
+      market: nameOf(answer),
+      page,
+      status,
+      headers,
+      done,
+      body: new TextDecoder().decode(body),
+    });
+  }).join("\n");
 }
 
 /** As the fetcher does. */

@@ -2,7 +2,8 @@ import { Dice } from "../../support/random.ts";
 import { type Finding, shrink } from "../shrink.ts";
 import { type FuzzOptions, type FuzzReport, Tally } from "../target.ts";
 import { BaseOffers, EXCHANGES, type Home } from "./base.ts";
-import { FuzzDatabase, nameOf } from "./batch.ts";
+import { Watchdog } from "../watchdog.ts";
+import { FuzzDatabase, textOfAnswers } from "./batch.ts";
 import { type Answer, makeAnswer } from "./mutate.ts";
 import { type Broken, judge } from "./oracle.ts";
 
@@ -14,13 +15,14 @@ const MOST_FINDINGS = 20;
 
 /** Answers of both exchanges through reader, store_page and load_batch. */
 export async function fuzzAnswers({ cases, seed, say }: FuzzOptions): Promise<FuzzReport> {
+  using watchdog = new Watchdog();
   const base = await BaseOffers.read(Deno.env.get("CAPTURES_DIR"));
   const findings = new Map<string, Finding>();
   const seen = new Tally();
   const began = performance.now();
   let done = 0;
   for (let batch = 0; done < cases && findings.size < MOST_FINDINGS;) {
-    await using database = await FuzzDatabase.create();
+    await using database = await FuzzDatabase.create(watchdog);
     for (let i = 0; i < BATCHES_A_DATABASE && done < cases; i++, batch++) {
       const answers = makeBatch(base, seed, batch, Math.min(BATCH, cases - done));
       const outcome = await database.run(answers);
@@ -34,7 +36,7 @@ export async function fuzzAnswers({ cases, seed, say }: FuzzOptions): Promise<Fu
       for (const [what, broken] of news) {
         if (findings.has(what) || findings.size >= MOST_FINDINGS) continue;
         say(`batch ${batch}: ${what}; looking for the smallest input`);
-        const finding = await smallest(answers, broken);
+        const finding = await smallest(answers, broken, watchdog);
         findings.set(what, finding);
         say(`${finding.detail.slice(0, 500)}\n${finding.input.slice(0, 1500)}`);
       }
@@ -66,8 +68,12 @@ function makeBatch(base: BaseOffers, seed: number, batch: number, count: number)
 }
 
 /** Fewer answers, then less of the body of the one that is left. */
-async function smallest(answers: readonly Answer[], broken: Broken): Promise<Finding> {
-  await using database = await FuzzDatabase.create();
+async function smallest(
+  answers: readonly Answer[],
+  broken: Broken,
+  watchdog: Watchdog,
+): Promise<Finding> {
+  await using database = await FuzzDatabase.create(watchdog);
   const fails = async (some: readonly Answer[]): Promise<boolean> => {
     if (some.length === 0) return false;
     return judge(some, await database.run(some)).some(({ what }) => what === broken.what);
@@ -90,18 +96,5 @@ async function smallest(answers: readonly Answer[], broken: Broken): Promise<Fin
       left = [withBody(await shrink(parts, (some) => fails([withBody(some)]), 120))];
     }
   }
-  const input = left.map((one) => {
-    const { done, status, headers, page, exchange, body } = one;
-    const text = new TextDecoder().decode(body);
-    return JSON.stringify({
-      exchange,
-      market: nameOf(one),
-      page,
-      status,
-      headers,
-      done,
-      body: text,
-    });
-  }).join("\n");
-  return { what: broken.what, detail: broken.detail, input };
+  return { what: broken.what, detail: broken.detail, input: textOfAnswers(left) };
 }
