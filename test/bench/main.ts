@@ -33,6 +33,9 @@ async function main(args: readonly string[]): Promise<number> {
   const where = await machine();
   const findings: Finding[] = [];
   const broken: Broken[] = [];
+  if (only === undefined) {
+    console.log("# Results\n\nOne run of all benchmarks; [bench.md](bench.md) says what each is.");
+  }
   for (const [name, { about, run, inAll }] of Object.entries(SCENARIOS)) {
     const given = only === undefined ? inAll : only === name ? options : undefined;
     if (given === undefined) continue;

@@ -14,7 +14,7 @@ import { systemClock } from "../../../src/extract/clock.ts";
 import { PatientDatabase } from "../../../src/extract/patient_database.ts";
 import { Metrics } from "../../../src/serve/metrics.ts";
 import { wholeNumbers } from "../arguments.ts";
-import { type Finding, repeated } from "../finding.ts";
+import { figure, type Finding, repeated, table } from "../finding.ts";
 import { BenchServer } from "../server.ts";
 import { insertPages, makeBareTables, prepareRows } from "./bare.ts";
 import { PageSource } from "./pages.ts";
@@ -209,25 +209,26 @@ function report(rounds: readonly Round[]): void {
         ((first?.bytes ?? 0) / 1e6).toFixed(0)
       } MB\n`,
   );
-  const title = (name: string): string => name.padEnd(30);
-  const columns = [...rounds.map((_, i) => i === 0 ? "first" : `warm ${i}`), "median", "least"];
-  console.log(title("") + columns.map((name) => name.padStart(10)).join(""));
-  const row = (name: string, of: (round: Round) => number): void => {
+  const row = (name: string, of: (round: Round) => number): string[] => {
     const all = rounds.map(of);
     const warm = all.slice(1);
-    const cells = [...all, repeated(warm).value, Math.min(...warm)];
-    console.log(title(name) + cells.map((cell) => cell.toFixed(2).padStart(10)).join(""));
+    return [name, ...[...all, repeated(warm).value, Math.min(...warm)].map(figure)];
   };
-  for (const [unit, words] of [["seconds", "s"], ["cpu", "server CPU s"]] as const) {
-    row(`limit: pages, ${words}`, (round) => round.barePages[unit]);
-    row(`limit: typed rows, ${words}`, (round) => round.bareRows[unit]);
-    row(`stage, ${words}`, (round) => round.stage[unit]);
-    row(`load, ${words}`, (round) => round.load[unit]);
-    row(`(stage + load) ÷ limit, ${words}`, whole(unit));
-    console.log();
-  }
-  row("typed rows", (round) => round.rows);
-  for (const { step } of first?.steps ?? []) {
-    row(`  ${step}, s`, ({ steps }) => steps.find((one) => one.step === step)?.seconds ?? NaN);
-  }
+  const costs = ([["seconds", "s"], ["cpu", "server CPU s"]] as const).flatMap(([unit, words]) => [
+    row(`limit: pages, ${words}`, (round) => round.barePages[unit]),
+    row(`limit: typed rows, ${words}`, (round) => round.bareRows[unit]),
+    row(`stage, ${words}`, (round) => round.stage[unit]),
+    row(`load, ${words}`, (round) => round.load[unit]),
+    row(`(stage + load) ÷ limit, ${words}`, whole(unit)),
+  ]);
+  const steps = (first?.steps ?? []).map(({ step }) =>
+    row(
+      `load: ${step}, s`,
+      ({ steps }) => steps.find((one) => one.step === step)?.seconds ?? NaN,
+    )
+  );
+  console.log(table(
+    ["", ...rounds.map((_, i) => i === 0 ? "first" : `next ${i}`), "median", "least"],
+    [...costs, row("typed rows", (round) => round.rows), ...steps],
+  ));
 }
