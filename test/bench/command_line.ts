@@ -13,7 +13,7 @@ export interface CommandLine {
 export const USAGE = [
   "deno task bench [scenario [its options]] [--json FILE]",
   "",
-  "Without a scenario: all but those marked *, meant for 25 minutes on two idle cores. Options are shown with their defaults.",
+  "Without a scenario: all but those marked *, 16 minutes on two idle cores. Options are shown with their defaults.",
   "",
   ...Object.entries(SCENARIOS).flatMap(([name, { about, usage, inAll }]) => [
     `  ${(name + (inAll === undefined ? " *" : "")).padEnd(13)}${about}`,

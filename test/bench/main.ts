@@ -27,7 +27,7 @@ async function main(args: readonly string[]): Promise<number> {
     return EXIT.done;
   }
   await configureLog("warning", "text");
-  if (jsonFile !== undefined) await Deno.writeTextFile(jsonFile, ""); // better now than after 25 minutes
+  if (jsonFile !== undefined) await Deno.writeTextFile(jsonFile, ""); // better now than after a quarter of an hour
   const began = performance.now();
   const at = new Date().toISOString();
   const where = await machine();
