@@ -573,7 +573,6 @@ CREATE FUNCTION p2p.load_batch(p_batch_id uuid) RETURNS p2p.ops_batch_runs
     SET search_path TO 'p2p', 'pg_temp'
     SET work_mem TO '64MB'
     SET jit TO 'off'
-    SET plan_cache_mode TO 'force_custom_plan'
     AS …;
 
 COMMENT ON FUNCTION p2p.load_batch(p_batch_id uuid) IS 'Makes facts of the stored pages of a batch; safe to call again';
@@ -1344,6 +1343,7 @@ CREATE FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) RETUR
     SET search_path TO 'p2p', 'pg_temp'
     SET work_mem TO '64MB'
     SET jit TO 'off'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS …;
 
 COMMENT ON FUNCTION p2p.watched_values(p_batch_id uuid, p_only_needed boolean) IS 'What stands on the watched pages of a batch, by page, path and JSON type';

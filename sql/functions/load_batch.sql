@@ -16,7 +16,6 @@ language plpgsql
 set search_path = p2p, pg_temp
 set work_mem = '64MB'
 set jit = off
-set plan_cache_mode = force_custom_plan -- from the sixth load of a session on, plans that know no values would be kept, slower ones
 as $function$
 declare
   v_began timestamptz := clock_timestamp();
