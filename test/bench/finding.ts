@@ -27,8 +27,20 @@ export function figure(value: number): string {
 }
 
 /** Without its unit: counts in full, all else in three digits. */
-export const shown = (value: number, unit: Finding["unit"]): string =>
+const shown = (value: number, unit: Finding["unit"]): string =>
   unit === "" ? value.toLocaleString("en") : figure(value);
+
+/** What was measured, with its unit. */
+export const amountOf = ({ value, unit }: Finding): string =>
+  `${shown(value, unit)} ${unit}`.trim();
+
+/** Empty without a target. */
+export function goalOf({ target, unit }: Finding): string {
+  if (target === undefined) return "";
+  return "atMost" in target
+    ? `≤ ${shown(target.atMost, unit)}`
+    : `≥ ${shown(target.atLeast, unit)}`;
+}
 
 /**
  * A markdown table that is also readable in a terminal.
@@ -59,18 +71,14 @@ export function summary(findings: readonly Finding[]): string {
   return table(
     ["scenario", "what", "number", "spread", "target", "met"],
     findings.map((finding) => {
-      const { scenario, what, value, unit, spread, target } = finding;
+      const { scenario, what, unit, spread } = finding;
       const met = isMet(finding);
       return [
         scenario,
         what,
-        `${shown(value, unit)} ${unit}`.trim(),
+        amountOf(finding),
         spread === undefined ? "" : spread.map((each) => shown(each, unit)).join(" – "),
-        target === undefined
-          ? ""
-          : "atMost" in target
-          ? `≤ ${shown(target.atMost, unit)}`
-          : `≥ ${shown(target.atLeast, unit)}`,
+        goalOf(finding),
         met === undefined ? "" : met ? "yes" : "**no**",
       ];
     }),

@@ -1,4 +1,5 @@
-import { type Finding, isMet, shown, table } from "../bench/finding.ts";
+import { amountOf, type Finding, goalOf, isMet, table } from "../bench/finding.ts";
+import { withBlock } from "./marked_block.ts";
 
 /** What `deno task bench --json` writes, as far as the README shows it. */
 export interface BenchResults {
@@ -20,9 +21,6 @@ const SHOWN = ["naive", "fleet"];
  */
 export function withNumbers(readme: string, results: BenchResults): string {
   if (results.broken.length > 0) throw new Error("a scenario broke off: run the benchmarks again");
-  const [before, rest = ""] = readme.split(BEGIN);
-  const [, after] = rest.split(END);
-  if (after === undefined) throw new Error(`the README has no ${BEGIN} … ${END}`);
   const { program, processor, memory, PostgreSQL } = results.machine;
   const findings = results.findings.filter((finding) =>
     finding.target !== undefined || SHOWN.includes(finding.scenario)
@@ -30,24 +28,12 @@ export function withNumbers(readme: string, results: BenchResults): string {
   const rows = findings.map((finding) => [
     finding.scenario,
     finding.what,
-    `${shown(finding.value, finding.unit)} ${finding.unit}`.trim(),
-    goalOf(finding),
+    amountOf(finding),
+    isMet(finding) === false ? `**missed:** ${goalOf(finding)}` : goalOf(finding),
   ]);
-  return [
-    before + BEGIN,
-    `Version ${program}, ${
-      results.at.slice(0, 10)
-    }: ${processor}, ${memory}; PostgreSQL ${PostgreSQL}.`,
-    table(["scenario", "what", "number", "goal"], rows, 2),
-    END + after,
-  ].join("\n\n");
-}
-
-function goalOf(finding: Finding): string {
-  const { target, unit } = finding;
-  if (target === undefined) return "";
-  const goal = "atMost" in target
-    ? `≤ ${shown(target.atMost, unit)}`
-    : `≥ ${shown(target.atLeast, unit)}`;
-  return isMet(finding) ? goal : `**missed:** ${goal}`;
+  const where = `Version ${program}, ${
+    results.at.slice(0, 10)
+  }: ${processor}, ${memory}; PostgreSQL ${PostgreSQL}.`;
+  const numbers = table(["scenario", "what", "number", "goal"], rows, 2);
+  return withBlock(readme, BEGIN, END, `${where}\n\n${numbers}`);
 }

@@ -8,6 +8,7 @@ import { EXIT, EXIT_MEANINGS } from "../../src/errors.ts";
 import { VARIABLES } from "../../src/variables.ts";
 import { VERSION } from "../../src/version.ts";
 import { type BenchResults, withNumbers } from "./bench_numbers.ts";
+import { withBlock } from "./marked_block.ts";
 
 const NAME = "p2p-ingest";
 
@@ -110,10 +111,7 @@ const END = "<!-- end of variables -->";
 
 /** The README with its table of variables made anew. */
 function withVariables(readme: string): string {
-  const [before, rest = ""] = readme.split(BEGIN);
-  const [, after] = rest.split(END);
-  if (after === undefined) throw new Error(`the README has no ${BEGIN} … ${END}`);
-  return `${before}${BEGIN}\n\n${variableTable()}\n${END}${after}`;
+  return withBlock(readme, BEGIN, END, variableTable().trimEnd());
 }
 
 /** Tables and views of the dump, with their comments. */
