@@ -207,6 +207,7 @@ CREATE TABLE p2p.ops_batch_runs (
     due_at timestamp with time zone,
     fetch_until timestamp with time zone,
     loader_id text,
+    is_cut_short boolean DEFAULT false NOT NULL,
     CONSTRAINT ops_batch_runs_check CHECK (((status = 'running'::text) = (batch_end_time IS NULL))),
     CONSTRAINT ops_batch_runs_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'partial'::text, 'failed'::text])))
 );
@@ -238,6 +239,8 @@ COMMENT ON COLUMN p2p.ops_batch_runs.due_at IS 'When the schedule wanted it; NUL
 COMMENT ON COLUMN p2p.ops_batch_runs.fetch_until IS 'The deadline: from then on no market is begun';
 
 COMMENT ON COLUMN p2p.ops_batch_runs.loader_id IS 'The worker that ended the fetching, to load; NULL while markets are fetched';
+
+COMMENT ON COLUMN p2p.ops_batch_runs.is_cut_short IS 'Its workers were told to stop before all was fetched: how complete it is says nothing of the exchange, and tells nobody';
 
 CREATE FUNCTION p2p.close_batch(p_batch_id uuid) RETURNS p2p.ops_batch_runs
     LANGUAGE plpgsql

@@ -28,6 +28,16 @@ as $function$
     order by r.batch_start_time desc
     limit 1
   ),
+  -- What a stop cut short is incomplete, and that is no news.
+  newest_judged as (
+    select r.*
+    from p2p.ops_batch_runs r
+    where r.imported_from is null
+      and r.status <> 'running'
+      and not r.is_cut_short
+    order by r.batch_start_time desc
+    limit 1
+  ),
   newest_good as (
     select r.*
     from p2p.ops_batch_runs r
@@ -47,11 +57,11 @@ as $function$
   data_completeness as (
     select
       'p2p_data_completeness_ratio' as metric,
-      'Share of the planned markets that the newest ended batch fetched whole' as help,
+      'Share of the planned markets that the newest ended batch fetched whole, of those that no stop cut short' as help,
       '{}'::jsonb as labels,
       -- All of them not due: nothing is missing.
-      coalesce(e.markets_completed::double precision / nullif(e.markets_expected, 0), (e.status = 'completed')::integer) as value
-    from newest_ended e
+      coalesce(j.markets_completed::double precision / nullif(j.markets_expected, 0), (j.status = 'completed')::integer) as value
+    from newest_judged j
   ),
   active_workers as (
     select
@@ -122,12 +132,12 @@ as $function$
   quality_check_failed as (
     select
       'p2p_quality_check_failed',
-      '1 where the newest ended batch breaks the rule so badly; a rule that is itself broken is as bad as it can be',
+      '1 where the newest ended batch that no stop cut short breaks the rule so badly; a rule that is itself broken is as bad as it can be',
       jsonb_build_object('rule', s.rule, 'severity', s.severity),
       count(*) filter (where case q.result when 'broken' then s.most else q.result end = s.severity)
-    from newest_ended e
+    from newest_judged j
     cross join severities s
-    left join p2p.ops_data_quality q on q.batch_id = e.batch_id and q.metric_name = s.rule
+    left join p2p.ops_data_quality q on q.batch_id = j.batch_id and q.metric_name = s.rule
     group by s.rule, s.severity
   ),
   pipeline_step as (

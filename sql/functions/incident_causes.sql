@@ -11,7 +11,7 @@ stable
 set search_path = p2p, pg_temp
 as $function$
   with last_batch as (
-    select r.batch_id, r.error_summary, p2p.failures_in_a_row(r.batch_id) as failures
+    select r.batch_id, r.is_cut_short, r.error_summary, p2p.failures_in_a_row(r.batch_id) as failures
     from p2p.ops_batch_runs r
     where r.status <> 'running'
       and r.imported_from is null
@@ -66,7 +66,8 @@ as $function$
       or we.paused_until > clock_timestamp()
     group by e.code
   )
-  select a.kind, '', a.message, true
+  -- What a stop left out is no news.
+  select a.kind, '', a.message, not (b.is_cut_short and a.kind = 'completeness')
   from last_batch b
   cross join p2p.batch_alerts(b.batch_id) as a
   union all

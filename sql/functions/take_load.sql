@@ -4,7 +4,8 @@
 --   fetch   there are markets that it may claim; also where it gave up an exchange, and serves another
 --   wait    others fetch, or load: ask again
 --   others  it gave up, and others go on: it need not wait
---   load    it is the loader: fetching is ended, what was not fetched is deferred with the reason, and load_batch is next
+--   load    it is the loader: fetching is ended, what was not fetched is deferred with the reason, and load_batch is next;
+--           where it was told to stop, the batch is cut short
 --   closed  the batch is over
 -- Exactly one of several becomes the loader. One that dies, or is idle, is replaced: load_batch may be called again.
 -- After the deadline markets that live workers have in hand are waited for, ten seconds at most. Only who stops leaves the
@@ -185,7 +186,9 @@ begin
   end if;
 
   update p2p.ops_batch_runs r
-  set loader_id = p_worker_id
+  set
+    loader_id = p_worker_id,
+    is_cut_short = r.is_cut_short or (v_is_stopping and v_is_in_time and v_left.is_any)
   where r.batch_id = p_batch_id;
 
   return 'load';

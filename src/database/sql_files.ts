@@ -34,6 +34,7 @@ import migration0019 from "../../sql/migrations/0019_fleet.sql" with { type: "te
 import migration0020 from "../../sql/migrations/0020_bybit.sql" with { type: "text" };
 import migration0021 from "../../sql/migrations/0021_incidents.sql" with { type: "text" };
 import migration0022 from "../../sql/migrations/0022_page.sql" with { type: "text" };
+import migration0023 from "../../sql/migrations/0023_cut_short.sql" with { type: "text" };
 import timescaledb0001 from "../../sql/timescaledb/migrations/0001_hypertables.sql" with {
   type: "text",
 };
@@ -357,6 +358,7 @@ export const MIGRATIONS: readonly SqlFile[] = [
   { name: "migrations/0020_bybit.sql", body: migration0020 },
   { name: "migrations/0021_incidents.sql", body: migration0021 },
   { name: "migrations/0022_page.sql", body: migration0022 },
+  { name: "migrations/0023_cut_short.sql", body: migration0023 },
   {
     name: "timescaledb/migrations/0001_hypertables.sql",
     body: timescaledb0001,

@@ -203,6 +203,7 @@ Deno.test("SIGTERM of the only one: what came is loaded, the rest deferred, and 
       "select distinct reason from p2p.ops_batch_markets where status = 'deferred'",
     );
     deepStrictEqual(reasons.map(({ reason }) => reason), ["the worker was told to stop"]);
+    deepStrictEqual(await rowsOf(test.database, "select kind from p2p.incidents"), [], "no alarm");
   });
 });
 

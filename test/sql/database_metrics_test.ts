@@ -78,6 +78,12 @@ Deno.test("a partial batch, and one under way", async () => {
   const deferred = await metrics(sql);
   assert.equal(deferred.get("p2p_deferred_markets"), 1);
   assert.equal(deferred.get("p2p_failed_batches_in_a_row"), 2);
+  await sql.rows("update p2p.ops_batch_runs set is_cut_short = true where batch_id = $1", third.id);
+  await sql.rows("delete from p2p.ops_data_quality where batch_id = $1", second.id);
+  const stopped = await metrics(sql);
+  assert.equal(stopped.get("p2p_data_completeness_ratio"), 0.5, "of the one before the stop");
+  assert.equal(stopped.get("p2p_quality_check_failed{rule=completeness,severity=error}"), 0);
+  assert.equal(stopped.get("p2p_failed_batches_in_a_row"), 2);
 });
 
 Deno.test("pauses, skipped due times, live changes, failed steps, broken rules; imports are no news", async () => {

@@ -132,6 +132,27 @@ Deno.test("what a worker left untold another one tells, the end as well, and nev
   assert.deepEqual(await news(sql, b), []);
 });
 
+Deno.test("a batch that a stop cut short neither begins nor ends an incident of completeness; the next does", async () => {
+  await using sql = await SqlFixture.create();
+  const cutShort = async (minute: number): Promise<void> => {
+    await batchAt(sql, minute, false);
+    await sql.rows(
+      "update p2p.ops_batch_runs set is_cut_short = true where batch_start_time = (select max(batch_start_time) from p2p.ops_batch_runs)",
+    );
+  };
+  await cutShort(0);
+  assert.deepEqual(await news(sql), []);
+  await batchAt(sql, 10, false);
+  assert.deepEqual(await news(sql), ["+completeness  completeness is 0.5000, limit 0.99"]);
+  await cutShort(20);
+  assert.deepEqual((await news(sql)).map((line) => line.split(" ")[0]), ["+batch_failed"]);
+  await batchAt(sql, 30, true);
+  assert.deepEqual((await news(sql)).map((line) => line.split(" ")[0]), [
+    "-completeness",
+    "-batch_failed",
+  ]);
+});
+
 Deno.test("a step that fails: told, and over when it works; a load that checked nothing ends nothing else", async () => {
   await using sql = await SqlFixture.create();
   await batchAt(sql, 0, false);

@@ -164,6 +164,10 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
         "select distinct reason from p2p.ops_batch_markets where status = 'deferred'",
       );
       assert.deepEqual(reasons, expected === "load" ? ["the worker was told to stop"] : []);
+      assert.equal(
+        await sql.value("select is_cut_short from p2p.ops_batch_runs"),
+        expected === "load",
+      );
     });
   }
   await t.step("what others have in hand is theirs to finish", async () => {
@@ -222,6 +226,20 @@ Deno.test("after the deadline one loads also where all have given up; who stops 
   assert.equal(await sql.takeLoad(batchId, WORKER, "told to stop"), "others");
   assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 429"), "load");
   assert.equal(await sql.takeLoad(batchId, THREE, "HTTP 429"), "others");
+  assert.equal(await sql.value("select is_cut_short from p2p.ops_batch_runs"), false);
+});
+
+Deno.test("the deadline, not the stop after it, cut a batch short; nor does a stop that leaves nothing out", async () => {
+  for (const isLate of [true, false]) {
+    await using sql = await SqlFixture.create();
+    const batchId = await opened(sql, [BUY], [WORKER]);
+    await sql.claim(batchId);
+    if (isLate) await pastDeadline(sql, 1);
+    else await (await sql.batch(batchId)).page(BUY, []);
+    await sql.beat({ doing: "stopping" });
+    assert.equal(await sql.takeLoad(batchId, WORKER, "told to stop"), "load");
+    assert.equal(await sql.value("select is_cut_short from p2p.ops_batch_runs"), false);
+  }
 });
 
 Deno.test("who gives up one exchange goes on with what there is of another", async () => {
