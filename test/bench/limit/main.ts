@@ -13,7 +13,7 @@ import { MarketListStore } from "../../../src/extract/market_list_store.ts";
 import { systemClock } from "../../../src/extract/clock.ts";
 import { PatientDatabase } from "../../../src/extract/patient_database.ts";
 import { Metrics } from "../../../src/serve/metrics.ts";
-import { wholeNumbers } from "../arguments.ts";
+import { wholeNumbers } from "../../support/options.ts";
 import { figure, type Finding, repeated, table } from "../finding.ts";
 import { BenchServer } from "../server.ts";
 import { insertPages, makeBareTables, prepareRows } from "./bare.ts";
