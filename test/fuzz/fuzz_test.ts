@@ -47,8 +47,8 @@ Deno.test("what hangs is told with its input, also where it lets nothing else ru
 Deno.test("a number that is none is refused, not run as nothing", async () => {
   const programs = {
     "./main.ts": "--cases",
-    "../chaos/chaos.ts": "--schedules",
-    "../chaos/main.ts": "--batches",
+    "../chaos/chaos_main.ts": "--schedules",
+    "../chaos/soak_main.ts": "--batches",
   };
   await Promise.all(
     Object.entries(programs).map(async ([program, option]) => {
