@@ -1714,7 +1714,7 @@ COMMENT ON COLUMN p2p.best_prices.best_bid IS 'Highest price to sell the asset a
 
 COMMENT ON COLUMN p2p.best_prices.spread_percent IS 'best_ask - best_bid, of their middle; negative ones are real on this market';
 
-COMMENT ON COLUMN p2p.best_prices.age IS 'Since the snapshot; since the older one where the two sides are of different ones';
+COMMENT ON COLUMN p2p.best_prices.age IS 'Since the snapshot; since the older one where the two sides are of different ones. A market that is no longer listed keeps its last';
 
 CREATE TABLE p2p.change_log (
     change_id bigint NOT NULL,
@@ -3455,7 +3455,7 @@ CREATE VIEW p2p.mv_latest_market_state AS
      LEFT JOIN p2p.dim_advertisers a ON ((a.advertiser_sk = f.advertiser_sk)))
      LEFT JOIN payment_names p ON ((p.payment_set_id = f.payment_set_id)));
 
-COMMENT ON VIEW p2p.mv_latest_market_state IS 'Every offer of the newest loaded snapshot of each market';
+COMMENT ON VIEW p2p.mv_latest_market_state IS 'Every offer of the newest loaded snapshot of each market. One that is no longer listed, or not fetched since, keeps its last: extraction_timestamp tells';
 
 CREATE TABLE p2p.schema_objects (
     name text NOT NULL,
@@ -3963,7 +3963,7 @@ CREATE VIEW p2p.prices_by_payment_method AS
      JOIN p2p.dim_payment_methods pm USING (payment_method_id))
      JOIN p2p.dim_exchanges e ON ((e.exchange_id = p.exchange_id)));
 
-COMMENT ON VIEW p2p.prices_by_payment_method IS 'What each way to pay costs in the newest snapshot of each market; an offer counts for every method it takes';
+COMMENT ON VIEW p2p.prices_by_payment_method IS 'What each way to pay costs in the newest snapshot of each market (one that is no longer listed keeps its last); an offer counts for every method it takes';
 
 COMMENT ON COLUMN p2p.prices_by_payment_method.market IS 'e.g. VES/USDT BUY';
 

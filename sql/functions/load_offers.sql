@@ -7,12 +7,13 @@ set search_path = p2p, pg_temp
 as $function$
 declare
   v_batch p2p.ops_batch_runs := (select r from p2p.ops_batch_runs r where r.batch_id = p_batch_id);
+  v_gone bigint[];
   v_deleted integer := 0;
   v_written integer;
 begin
   -- Looked for before it is deleted: from a packed chunk a delete would first unpack the whole day, for nothing.
-  if exists (
-    select
+  v_gone := array(
+    select f.offer_id
     from p2p.fact_offers f
     where f.extraction_timestamp = v_batch.batch_start_time
       and not exists (
@@ -20,14 +21,12 @@ begin
         from pg_temp.offer_numbers o
         where o.offer_id = f.offer_id
       )
-  ) then
+  );
+
+  if v_gone <> '{}' then
     delete from p2p.fact_offers f
     where f.extraction_timestamp = v_batch.batch_start_time
-      and not exists (
-        select
-        from pg_temp.offer_numbers o
-        where o.offer_id = f.offer_id
-      );
+      and f.offer_id = any (v_gone);
     get diagnostics v_deleted = row_count;
   end if;
 

@@ -50,6 +50,6 @@ comment on view p2p.best_prices is 'The best prices of each pair (fiat/asset) in
 comment on column p2p.best_prices.best_ask is 'Lowest price to buy the asset at; NULL where nobody sells it';
 comment on column p2p.best_prices.best_bid is 'Highest price to sell the asset at; NULL where nobody buys it';
 comment on column p2p.best_prices.spread_percent is 'best_ask - best_bid, of their middle; negative ones are real on this market';
-comment on column p2p.best_prices.age is 'Since the snapshot; since the older one where the two sides are of different ones';
+comment on column p2p.best_prices.age is 'Since the snapshot; since the older one where the two sides are of different ones. A market that is no longer listed keeps its last';
 
 grant select on p2p.best_prices to p2p_reader;

@@ -66,6 +66,6 @@ cross join lateral (
 left join p2p.dim_advertisers a on a.advertiser_sk = f.advertiser_sk
 left join payment_names p on p.payment_set_id = f.payment_set_id;
 
-comment on view p2p.mv_latest_market_state is 'Every offer of the newest loaded snapshot of each market';
+comment on view p2p.mv_latest_market_state is 'Every offer of the newest loaded snapshot of each market. One that is no longer listed, or not fetched since, keeps its last: extraction_timestamp tells';
 
 grant select on p2p.mv_latest_market_state to p2p_reader;

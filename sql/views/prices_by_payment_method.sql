@@ -61,7 +61,7 @@ from prices p
 join p2p.dim_payment_methods pm using (payment_method_id)
 join p2p.dim_exchanges e on e.exchange_id = p.exchange_id;
 
-comment on view p2p.prices_by_payment_method is 'What each way to pay costs in the newest snapshot of each market; an offer counts for every method it takes';
+comment on view p2p.prices_by_payment_method is 'What each way to pay costs in the newest snapshot of each market (one that is no longer listed keeps its last); an offer counts for every method it takes';
 comment on column p2p.prices_by_payment_method.market is 'e.g. VES/USDT BUY';
 comment on column p2p.prices_by_payment_method.best_price is 'Best for the taker: the lowest to BUY, the highest to SELL';
 comment on column p2p.prices_by_payment_method.median_price is 'A price that was asked: the lower one of the two in the middle';

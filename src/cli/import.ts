@@ -3,15 +3,14 @@ import { message } from "@optique/core/message";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, flag, option } from "@optique/core/primitives";
 import { integer, string } from "@optique/core/valueparser";
-import type { Database } from "../database/connection.ts";
-import { outdatedWindows, refreshAggregates, type Refreshed } from "../database/refresh.ts";
+import { outdatedWindows, refreshTouched } from "../database/refresh.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { importFiles } from "../import/importer.ts";
 import { ImportStore } from "../import/import_store.ts";
 import { requireFiles, sizeOf } from "../import/source.ts";
 import { knownExchanges, openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
-import { ImportReport, type TimeRange } from "./import_report.ts";
+import { ImportReport } from "./import_report.ts";
 import { describeRefresh } from "./refresh_report.ts";
 import { print, tell } from "./terminal.ts";
 
@@ -84,7 +83,9 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     observer: report,
   }).finally(() => store.end());
   report.end(read, signal.aborted);
-  const refreshed = await refreshTouched(database, report.covered, before, signal);
+  const { covered } = report;
+  const times = covered === undefined ? [] : [covered.from, covered.to];
+  const refreshed = await refreshTouched(database, times, before, signal);
   print(
     args.json
       ? JSON.stringify({ ...report.document(), refreshed: refreshed ?? null }) + "\n"
@@ -98,16 +99,4 @@ export async function runImport(args: ImportArguments): Promise<ExitCode> {
     );
   }
   return report.isWhole ? EXIT.done : EXIT.batchIncomplete;
-}
-
-/** Continuous aggregates do not see what is written to old times until they are refreshed there. */
-async function refreshTouched(
-  database: Database,
-  touched: TimeRange | undefined,
-  before: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<Refreshed | undefined> {
-  if (touched === undefined) return undefined;
-  const { from, to: until } = touched;
-  return await refreshAggregates(database, { from, until, before, signal });
 }

@@ -10,7 +10,7 @@ const TOLD = 20;
 const LISTED = 100;
 const PROGRESS_MILLISECONDS = 100;
 
-export interface TimeRange {
+interface TimeRange {
   readonly from: Date;
   readonly to: Date;
 }

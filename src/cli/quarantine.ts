@@ -11,7 +11,7 @@ import { examples, jsonFlag } from "./help.ts";
 import { replayQuarantine } from "./quarantine_replay.ts";
 import { renderRecords } from "./table.ts";
 import { print, style, tell } from "./terminal.ts";
-import { time } from "./time.ts";
+import { time } from "./time_option.ts";
 
 /** Which offers; none of both is all of them. */
 const choice = {

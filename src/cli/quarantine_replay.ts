@@ -1,7 +1,9 @@
 import type { Database, Row } from "../database/connection.ts";
 import { codeOf } from "../database/errors.ts";
+import { outdatedWindows, refreshTouched } from "../database/refresh.ts";
 import { DEADLINES } from "../deadlines.ts";
 import { BatchError, describe, EXIT, type ExitCode } from "../errors.ts";
+import { describeRefresh } from "./refresh_report.ts";
 import { renderRecords } from "./table.ts";
 import { print, StatusLine, style, tell } from "./terminal.ts";
 
@@ -38,6 +40,7 @@ export async function replayQuarantine(
     [reason ?? null, batch ?? null, since ?? null, until ?? null],
     DEADLINES.statementSeconds,
   );
+  const before = await outdatedWindows(database);
   const outcomes: Outcome[] = [];
   try {
     using progress = Deno.stderr.isTerminal() ? new StatusLine() : undefined;
@@ -47,7 +50,12 @@ export async function replayQuarantine(
       outcomes.push(await replayOne(database, row, reason ?? null));
     }
   } finally {
-    print(json ? JSON.stringify(reportOf(outcomes)) + "\n" : describeOutcomes(outcomes));
+    const times = outcomes.filter(({ outcome }) => outcome === "loaded")
+      .map(({ started }) => new Date(started));
+    const refreshed = await refreshTouched(database, times, before, signal);
+    const document = { ...reportOf(outcomes), refreshed: refreshed ?? null };
+    print(json ? JSON.stringify(document) + "\n" : describeOutcomes(outcomes));
+    if (refreshed !== undefined) tell(describeRefresh(refreshed));
   }
   const left = batches.length - outcomes.length;
   if (batches.length === 0) tell("nothing of it is in quarantine\n");
@@ -93,7 +101,7 @@ function startOf(row: Row): string {
 const total = (outcomes: readonly Outcome[], name: "repaired" | "still_rejected") =>
   outcomes.reduce((sum, outcome) => sum + outcome[name], 0);
 
-function reportOf(outcomes: readonly Outcome[]): unknown {
+function reportOf(outcomes: readonly Outcome[]): Record<string, unknown> {
   return {
     repaired: total(outcomes, "repaired"),
     still_rejected: total(outcomes, "still_rejected"),

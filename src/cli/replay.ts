@@ -17,7 +17,7 @@ import { examples, jsonFlag } from "./help.ts";
 import { describePreview, previewDocument } from "./preview_report.ts";
 import { replayBatches } from "./replay_run.ts";
 import { print } from "./terminal.ts";
-import { time } from "./time.ts";
+import { time } from "./time_option.ts";
 
 export const replayCommand = command(
   "replay",

@@ -1,6 +1,6 @@
 import type { Database } from "../database/connection.ts";
 import { loadAgain, type ReplayableBatch } from "../database/replay.ts";
-import { outdatedWindows, refreshAggregates, type Refreshed } from "../database/refresh.ts";
+import { outdatedWindows, refreshTouched } from "../database/refresh.ts";
 import { BatchError, EXIT, type ExitCode } from "../errors.ts";
 import { logger } from "../log.ts";
 import { describeRefresh } from "./refresh_report.ts";
@@ -46,7 +46,9 @@ export async function replayBatches(
       progress.end(outcomes);
     }
   }
-  const refreshed = await refreshTouched(database, outcomes, before, signal);
+  const times = outcomes.filter(({ outcome }) => outcome === "loaded")
+    .map((each) => new Date(each.batch_start_time));
+  const refreshed = await refreshTouched(database, times, before, signal);
   const left = batches.slice(outcomes.length);
   const next = left.length === 0 ? undefined : commandFor(left, isAskedByName);
   if (json) {
@@ -69,24 +71,6 @@ export async function replayBatches(
     outcome === "failed" || (outcome === "skipped" && isAskedByName)
   );
   return isIncomplete || next !== undefined ? EXIT.batchIncomplete : EXIT.done;
-}
-
-/** Continuous aggregates do not see what is written to old facts until they are refreshed there. */
-async function refreshTouched(
-  database: Database,
-  outcomes: readonly Outcome[],
-  before: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<Refreshed | undefined> {
-  const times = outcomes.filter(({ outcome }) => outcome === "loaded")
-    .map((each) => Date.parse(each.batch_start_time));
-  if (times.length === 0) return undefined;
-  return await refreshAggregates(database, {
-    from: new Date(Math.min(...times)),
-    until: new Date(Math.max(...times)),
-    before,
-    signal,
-  });
 }
 
 async function replayOne(database: Database, batch: ReplayableBatch): Promise<Outcome> {

@@ -68,6 +68,27 @@ export async function refreshAggregates(
   return { aggregates, seconds: passed(), left: windows.length - done, reason };
 }
 
+/**
+ * Continuous aggregates do not see what is written to old facts until they are refreshed there.
+ * @param times of the batches that were written; none: nothing is to be done
+ * @param before what `outdatedWindows` said before that
+ */
+export async function refreshTouched(
+  database: Database,
+  times: readonly Date[],
+  before: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<Refreshed | undefined> {
+  if (times.length === 0) return undefined;
+  const milliseconds = times.map((time) => time.getTime());
+  return await refreshAggregates(database, {
+    from: new Date(Math.min(...milliseconds)),
+    until: new Date(Math.max(...milliseconds)),
+    before,
+    signal,
+  });
+}
+
 /** What is to be refreshed as things stand, whoever made it so: to be taken before facts are written. */
 export async function outdatedWindows(database: Database): Promise<ReadonlySet<string>> {
   return new Set((await windowsOf(database)).map(({ statement }) => statement));

@@ -3,7 +3,7 @@
 // one to a hundred, at an exchange that takes its time.
 import { parseArgs } from "node:util";
 import { UsageError } from "../../src/errors.ts";
-import { wholeNumbers } from "./arguments.ts";
+import { wholeNumbers } from "../support/options.ts";
 import { figure, type Finding, table } from "./finding.ts";
 import { completed, once, SOME_MARKETS, startSimulator } from "./processes.ts";
 import { BenchDatabase, BenchServer } from "./server.ts";

@@ -1,8 +1,9 @@
 // deno-lint-ignore-file no-console
 // `deno task bench`: every scenario, each with its tables, and at the end one table of what they found. Markdown goes to
 // stdout, how far it is to stderr. `deno task bench <scenario> [its options]`: one of them. See docs/bench.md.
-import { describe, EXIT, P2pError, UsageError } from "../../src/errors.ts";
+import { describe, EXIT, P2pError } from "../../src/errors.ts";
 import { configureLog } from "../../src/log.ts";
+import { isWrongCommandLine } from "../support/options.ts";
 import { readCommandLine, USAGE } from "./command_line.ts";
 import { type Finding, isMet, summary } from "./finding.ts";
 import { describeMachine, type Machine } from "./machine.ts";
@@ -44,7 +45,7 @@ async function main(args: readonly string[]): Promise<number> {
     try {
       findings.push(...await run(given));
     } catch (error) {
-      if (error instanceof UsageError || isParseError(error)) throw error;
+      if (isWrongCommandLine(error)) throw error;
       console.error(error, error instanceof SuppressedError ? error.suppressed : "");
       broken.push({ scenario: name, error: reasonOf(error) });
     }
@@ -75,16 +76,10 @@ function reasonOf(error: unknown): string {
   return error instanceof SuppressedError ? reasonOf(error.suppressed) : describe(error);
 }
 
-/** Of node's parseArgs: an option that a scenario does not have. */
-function isParseError(error: unknown): error is Error {
-  return error instanceof Error && "code" in error &&
-    String(error.code).startsWith("ERR_PARSE_ARGS");
-}
-
 try {
   Deno.exit(await main(Deno.args));
 } catch (error) {
-  if (!(error instanceof P2pError) && !isParseError(error)) throw error;
+  if (!(error instanceof P2pError) && !isWrongCommandLine(error)) throw error;
   console.error(`${error.message}\n\n${USAGE}`);
   Deno.exit(error instanceof P2pError ? error.exitCode : EXIT.usage);
 }

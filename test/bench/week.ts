@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import type { Database } from "../../src/database/connection.ts";
 import { liveNormally, ONE_BOOK, ruleRates, WORLD } from "../support/normal_week.ts";
-import { wholeNumbers } from "./arguments.ts";
+import { wholeNumbers } from "../support/options.ts";
 import { type Finding, table } from "./finding.ts";
 import { BenchDatabase, BenchServer } from "./server.ts";
 

@@ -1,5 +1,6 @@
 /** Processes of workers that wait to be used: a start of Deno takes longer than a batch. */
 import { fileURLToPath } from "node:url";
+import { memoryOf } from "../support/memory.ts";
 import { TextLineStream } from "./lines.ts";
 import type { Answer, Command } from "./session.ts";
 
@@ -82,9 +83,8 @@ export class PooledProcess {
   }
 
   /** Resident memory, bytes. */
-  async memory(): Promise<number> {
-    const status = await Deno.readTextFile(`/proc/${this.pid}/status`).catch(() => "");
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  memory(): Promise<number> {
+    return memoryOf(this.pid, "VmRSS");
   }
 
   async #hear(): Promise<void> {

@@ -9,9 +9,9 @@ import { Extraction } from "../../src/cli/extraction.ts";
 import { loadConfig } from "../../src/config.ts";
 import { describe, EXIT, P2pError } from "../../src/errors.ts";
 import { systemClock } from "../../src/extract/clock.ts";
-import { serve } from "../../src/extract/service.ts";
 import { configureLog } from "../../src/log.ts";
 import { TextLineStream } from "./lines.ts";
+import { serveTicking } from "./ticking.ts";
 
 /** What a session is told. */
 export type Command =
@@ -37,20 +37,6 @@ globalThis.Date = class extends TrueDate {
     return TrueDate.now() + jumped;
   }
 } as DateConstructor;
-
-/** The newest due time that has passed, at once, and then each as it comes. */
-async function* ticks(intervalSeconds: number, signal: AbortSignal): AsyncGenerator<Date> {
-  const interval = intervalSeconds * 1000;
-  for (let told: number | undefined; !signal.aborted;) {
-    const due = Math.floor(Date.now() / interval) * interval;
-    if (due !== told) yield new Date(told = due);
-    else {
-      // A clock that has jumped is noticed within a tick.
-      const left = Math.min(interval, due + interval - Date.now());
-      await systemClock.sleep(left, signal).catch(() => {});
-    }
-  }
-}
 
 async function session(
   environment: Record<string, string>,
@@ -78,15 +64,7 @@ async function session(
     return "batchId" in joined ? { ...joined, secondsLeft: joined.secondsLeft * FASTER } : joined;
   };
   await extraction.presence.register("idle");
-  await serve({
-    ticks: ticks(tickSeconds, signal),
-    intervalSeconds: tickSeconds * FASTER,
-    prepare: (due) => extraction.requireMarkets(due),
-    batch: (due) => extraction.batch(due),
-    afterwards: () => extraction.refreshMarkets(),
-    isOver: () => Promise.resolve(false),
-    signal,
-  });
+  await serveTicking(extraction, tickSeconds, signal, tickSeconds * FASTER);
 }
 
 let stopping = new AbortController();

@@ -1,5 +1,6 @@
 /** A worker of the soak: a process of its own, its log in a file. */
 import { fileURLToPath } from "node:url";
+import { memoryOf } from "../support/memory.ts";
 
 const WORKER = fileURLToPath(import.meta.resolve("./worker.ts"));
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
@@ -51,9 +52,8 @@ export class WorkerProcess {
   }
 
   /** Resident memory, bytes. */
-  async memory(): Promise<number> {
-    const status = await Deno.readTextFile(`/proc/${this.pid}/status`).catch(() => "");
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+  memory(): Promise<number> {
+    return memoryOf(this.pid, "VmRSS");
   }
 
   async #log(): Promise<void> {

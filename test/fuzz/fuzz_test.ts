@@ -45,13 +45,18 @@ Deno.test("what hangs is told with its input, also where it lets nothing else ru
 });
 
 Deno.test("a number that is none is refused, not run as nothing", async () => {
-  for (
-    const [program, option] of [["./main.ts", "--cases"], ["../chaos/chaos.ts", "--schedules"]]
-  ) {
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", import.meta.resolve(String(program)), `${option}=1e3`],
-    }).output();
-    assert.equal(code, 64);
-    assert.match(new TextDecoder().decode(stderr), /is a whole number, not "1e3"/);
-  }
+  const programs = {
+    "./main.ts": "--cases",
+    "../chaos/chaos_main.ts": "--schedules",
+    "../chaos/soak_main.ts": "--batches",
+  };
+  await Promise.all(
+    Object.entries(programs).map(async ([program, option]) => {
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", import.meta.resolve(program), `${option}=1e3`],
+      }).output();
+      assert.equal(code, 64);
+      assert.match(new TextDecoder().decode(stderr), /is a whole number from 1 on, not "1e3"/);
+    }),
+  );
 });

@@ -3,23 +3,28 @@
 // and names seed and file of the smallest input, where a promise is broken. See docs/fuzzing.md.
 import { parseArgs } from "node:util";
 import { configureLog } from "../../src/log.ts";
-import { wholeNumber } from "../support/whole_number.ts";
+import { UsageError } from "../../src/errors.ts";
 import { startTestServer } from "../support/servers.ts";
+import { readOrExit, wholeNumbers } from "../support/options.ts";
 import { TARGETS } from "./targets.ts";
 
-const { values, positionals } = parseArgs({
-  args: Deno.args,
-  allowPositionals: true,
-  options: { cases: { type: "string" }, seed: { type: "string", default: "1" } },
+const { names, seed, wanted } = readOrExit(() => {
+  const { values, positionals } = parseArgs({
+    args: Deno.args,
+    allowPositionals: true,
+    options: { cases: { type: "string" }, seed: { type: "string", default: "1" } },
+  });
+  const unknown = positionals.filter((name) => !Object.hasOwn(TARGETS, name));
+  if (unknown.length > 0) {
+    const known = Object.keys(TARGETS).join(", ");
+    throw new UsageError(`no target ${unknown.join(", ")}; there are ${known}`);
+  }
+  return {
+    names: positionals.length > 0 ? positionals : Object.keys(TARGETS),
+    seed: wholeNumbers(values, { seed: 0 }).seed,
+    wanted: values.cases === undefined ? undefined : wholeNumbers(values, { cases: 1 }).cases,
+  };
 });
-const names = positionals.length > 0 ? positionals : Object.keys(TARGETS);
-const unknown = names.filter((name) => !(name in TARGETS));
-if (unknown.length > 0) {
-  console.error(`no target ${unknown.join(", ")}; there are ${Object.keys(TARGETS).join(", ")}`);
-  Deno.exit(64);
-}
-const seed = wholeNumber("seed", values.seed);
-const wanted = values.cases === undefined ? undefined : wholeNumber("cases", values.cases);
 await configureLog("error", "text");
 const folder = await Deno.makeTempDir({ prefix: "p2p-fuzz-" });
 await Deno.chmod(folder, 0o755);

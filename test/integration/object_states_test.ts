@@ -228,10 +228,9 @@ Deno.test("a dropped object is made again; the worker does not mind a missing vi
   deepStrictEqual(await stateOf(test, "views/merchant_daily.sql"), ["shipped", false, false]);
 });
 
-Deno.test("a view that loses a column is made anew with its grants", async () => {
-  await using test = await testDatabase();
-  await test.database.runScript("grant select on p2p.merchant_daily to p2p_worker", 60);
-  const release = next(
+/** The next release, whose view merchant_daily has a column less. */
+const withoutAvgVolume = () =>
+  next(
     (body) =>
       body.replace("  d.volume_sum / d.snapshots as avg_volume,\n", "").replace(
         /comment on column p2p\.merchant_daily\.avg_volume.*\n/,
@@ -239,7 +238,11 @@ Deno.test("a view that loses a column is made anew with its grants", async () =>
       ),
     "views/merchant_daily.sql",
   );
-  deepStrictEqual((await migrate(test.database, release)).objects, [
+
+Deno.test("a view that loses a column is made anew with its grants", async () => {
+  await using test = await testDatabase();
+  await test.database.runScript("grant select on p2p.merchant_daily to p2p_worker", 60);
+  deepStrictEqual((await migrate(test.database, withoutAvgVolume())).objects, [
     { name: "views/merchant_daily.sql", outcome: "applied" },
   ]);
   strictEqual(
@@ -254,15 +257,10 @@ Deno.test("a view that loses a column is made anew with its grants", async () =>
 Deno.test("what depends on a view is never dropped: migrate fails whole and names it", async () => {
   await using test = await testDatabase();
   await test.database.runScript("create view public.mine as select * from p2p.merchant_daily", 60);
-  const release = next(
-    (body) =>
-      body.replace("  d.volume_sum / d.snapshots as avg_volume,\n", "").replace(
-        /comment on column p2p\.merchant_daily\.avg_volume.*\n/,
-        "",
-      ),
-    "views/merchant_daily.sql",
+  const error = await migrate(test.database, withoutAvgVolume()).then(
+    () => undefined,
+    (thrown) => thrown,
   );
-  const error = await migrate(test.database, release).then(() => undefined, (thrown) => thrown);
   match(
     String(error),
     /sql\/views\/merchant_daily\.sql: .*depend[^]*view public\.mine depends on view p2p\.merchant_daily/,

@@ -1,7 +1,8 @@
 // Rejected offers from their arrival to their repair, as a DBA does it: look, mend the function, replay.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { rowsOf, valueOf } from "../support/batches.ts";
+import { rowsOf } from "../support/batches.ts";
 import { testDatabase, urlAs } from "../support/database.ts";
+import { changeFunction, PARSER, PRICE } from "../support/live_functions.ts";
 import { FAST, runProgram } from "../support/program.ts";
 import { searchAnswer, SqlFixture } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
@@ -75,18 +76,11 @@ Deno.test("offers that were rejected are repaired by a function change and a rep
   match((await quarantine("show")).stdout, /^price is not a number: VES[^]*"price": "1\.234,50"/);
 
   // The DBA, in psql.
-  const definition = await valueOf(
+  await changeFunction(
     test.database,
-    "select pg_get_functiondef('p2p.parse_binance_search_v1'::regproc)",
-  );
-  const read = "i.adv ->> 'price' as price";
-  ok(definition.includes(read));
-  await test.database.runScript(
-    definition.replace(
-      read,
-      `replace(regexp_replace(i.adv ->> 'price', '\\.(?=.*,)', '', 'g'), ',', '.') as price`,
-    ),
-    20,
+    PARSER,
+    PRICE,
+    `replace(regexp_replace(i.adv ->> 'price', '\\.(?=.*,)', '', 'g'), ',', '.') as price`,
   );
 
   const replayed = await quarantine("replay", "--json");
@@ -181,15 +175,11 @@ Deno.test("a function that raises stops the replay with its words and 75; what w
   await using sql = await SqlFixture.create();
   const first = await sql.loadBatch("2026-03-01 10:00+00", { [BUY]: [offer({ price: "0" })] });
   const second = await sql.loadBatch("2026-03-01 10:10+00", { [BUY]: [offer({ price: "0" })] });
-  const parser = String(
-    await sql.value("select pg_get_functiondef('p2p.parse_binance_search_v1'::regproc)"),
-  );
-  await sql.database.runScript(
-    parser.replace(
-      "i.adv ->> 'price' as price",
-      `case when s.batch_id = '${second.id}' then (1 / (s.page_number - 1))::text else '7' end as price`,
-    ),
-    20,
+  await changeFunction(
+    sql.database,
+    PARSER,
+    PRICE,
+    `case when s.batch_id = '${second.id}' then (1 / (s.page_number - 1))::text else '7' end as price`,
   );
   const { code, stdout, stderr } = await runProgram(["quarantine", "replay", "--json"], {
     DATABASE_URL: sql.url,

@@ -1,6 +1,7 @@
 // `replay` as users run it: for real, as a dry run, interrupted, and with whatever a person can get wrong.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { urlAs } from "../support/database.ts";
+import { PARSER, PRICE } from "../support/live_functions.ts";
 import { type Ended, eventually, Program, runProgram } from "../support/program.ts";
 import { holdTable, someoneWaits } from "../support/sessions.ts";
 import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
@@ -31,8 +32,6 @@ async function withBatches(work: (world: World) => Promise<void>): Promise<void>
   await work({ sql, batches, replay });
 }
 
-const PRICE = "i.adv ->> 'price' as price";
-
 /** A shipped function with one thing changed. */
 async function changed(sql: SqlFixture, name: string, from: string, to: string): Promise<string> {
   const body = String(
@@ -43,7 +42,7 @@ async function changed(sql: SqlFixture, name: string, from: string, to: string):
 }
 
 const doubled = (sql: SqlFixture) =>
-  changed(sql, "parse_binance_search_v1", PRICE, "i.adv ->> 'minSingleTransAmount' as price");
+  changed(sql, PARSER, PRICE, "i.adv ->> 'minSingleTransAmount' as price");
 
 /** Installs without telling schema_objects: live, as a DBA does. */
 async function install(sql: SqlFixture, text: string): Promise<void> {
@@ -144,7 +143,7 @@ Deno.test("a batch whose SQL fails is named, the others go on, exit 75", async (
       sql,
       await changed(
         sql,
-        "parse_binance_search_v1",
+        PARSER,
         PRICE,
         "(case i.adv ->> 'advNo' when '9' then (i.adv ->> 'advNo')::integer / 0 else 7 end)::text as price",
       ),

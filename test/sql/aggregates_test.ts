@@ -5,6 +5,7 @@ import { migrate } from "../../src/database/migrate.ts";
 import { refreshAggregates } from "../../src/database/refresh.ts";
 import { differences, TRUTH } from "../support/aggregate_truth.ts";
 import { testDatabase } from "../support/database.ts";
+import { changeFunction, PARSER, PRICE } from "../support/live_functions.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";
 import { type MarketName, SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { type Item, offer } from "../support/sql_offer.ts";
@@ -83,15 +84,6 @@ async function randomBatch(sql: SqlFixture, next: Random, at: string): Promise<T
   return batch;
 }
 
-/** The parser of this database now reads one thing differently. */
-async function changeParser(sql: SqlFixture, from: string, to: string): Promise<void> {
-  const body = String(
-    await sql.value("select pg_get_functiondef('p2p.parse_binance_search_v1'::regproc)"),
-  );
-  assert.ok(body.includes(from));
-  await sql.database.runScript(body.replace(from, to), 20);
-}
-
 for (const seed of [1, 2, 3]) {
   Deno.test(`batches in any order, loaded again, with changed SQL: seed ${seed}`, async () => {
     await using sql = await SqlFixture.create();
@@ -112,12 +104,13 @@ for (const seed of [1, 2, 3]) {
     assert.deepEqual(await sql.dump(), before, "loading again writes nothing");
 
     // An hour, a day: who changed their name within it, differently now.
-    await changeParser(
-      sql,
-      "i.adv ->> 'price' as price",
+    await changeFunction(
+      sql.database,
+      PARSER,
+      PRICE,
       "nullif(i.adv ->> 'price', '35.50') as price",
     );
-    await changeParser(sql, "'nickName'", "'userNo'");
+    await changeFunction(sql.database, PARSER, "'nickName'", "'userNo'");
     for (const batch of batches.filter(() => next(2) === 0)) {
       await batch.load();
       if (next(3) === 0) await check(sql, "between");
@@ -138,7 +131,7 @@ Deno.test("a load that fails changes nothing, and the next one makes it good", a
      insert into p2p.pipeline_steps (name, position, function, is_required, comment) values ('fails', 500, 'public.fails', true, 'x')`,
     20,
   );
-  await changeParser(sql, "i.adv ->> 'price' as price", "'77' as price");
+  await changeFunction(sql.database, PARSER, PRICE, "'77' as price");
   await assert.rejects(first.load(), /step fails failed/);
   await check(sql, "after a failed load again");
   const third = await sql.openBatch({ markets: [BUY], at: "2026-03-01 12:00+00" });

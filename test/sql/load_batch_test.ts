@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { changeFunction, PARSER } from "../support/live_functions.ts";
 import { searchAnswer, SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -22,15 +23,6 @@ async function twoBatches(sql: SqlFixture): Promise<readonly [TestBatch, TestBat
   return [first, second];
 }
 
-/** The parser of this database now reads one thing differently. */
-async function changeParser(sql: SqlFixture, from: string, to: string): Promise<void> {
-  const body = String(
-    await sql.value("select pg_get_functiondef('p2p.parse_binance_search_v1'::regproc)"),
-  );
-  assert.ok(body.includes(from));
-  await sql.database.runScript(body.replace(from, to), 20);
-}
-
 const dumpWithout = (dump: Map<string, string[]>, batch: TestBatch): Map<string, string[]> =>
   new Map([...dump].map(([table, rows]) => [
     table,
@@ -52,8 +44,9 @@ Deno.test("after a changed parser the facts of the batch follow, those of others
   await using sql = await SqlFixture.create();
   const [first, second] = await twoBatches(sql);
   const before = await sql.dump();
-  await changeParser(
-    sql,
+  await changeFunction(
+    sql.database,
+    PARSER,
     "i.adv ->> 'price' as price",
     "i.adv ->> 'minSingleTransAmount' as price",
   );
@@ -102,7 +95,12 @@ Deno.test("offers that the changed SQL rejects are taken out", async () => {
   await using sql = await SqlFixture.create();
   const [first] = await twoBatches(sql);
   const before = await sql.dump();
-  await changeParser(sql, "i.adv ->> 'surplusAmount' as", "nullif(i.adv ->> 'price', '36.5') as");
+  await changeFunction(
+    sql.database,
+    PARSER,
+    "i.adv ->> 'surplusAmount' as",
+    "nullif(i.adv ->> 'price', '36.5') as",
+  );
   const run = await first.load();
   assert.deepEqual(
     await sql.values(

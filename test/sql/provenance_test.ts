@@ -1,30 +1,19 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { changeFunction, PARSER } from "../support/live_functions.ts";
 import { searchAnswer, SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
 const BUY = "VES/USDT BUY";
-const PARSER = "function p2p.parse_binance_search_v1(uuid)";
+const IDENTITY = "function p2p.parse_binance_search_v1(uuid)";
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
-
-/** The parser of this database now says `to` where it said `from`. */
-async function changeFunction(
-  sql: SqlFixture,
-  name: string,
-  from: string,
-  to: string,
-): Promise<void> {
-  const body = String(await sql.value(`select pg_get_functiondef('p2p.${name}'::regproc)`));
-  assert.ok(body.includes(from));
-  await sql.database.runScript(body.replace(from, to), 20);
-}
 
 async function loaded(sql: SqlFixture, at: string): Promise<TestBatch> {
   return await sql.loadBatch(at, { [BUY]: [offer({ id: "1" }), offer({ id: "2" })] });
 }
 
-const history = (sql: SqlFixture, identity = PARSER) =>
+const history = (sql: SqlFixture, identity = IDENTITY) =>
   sql.rows(
     `select state, to_char(first_batch at time zone 'UTC', 'HH24:MI') as first, to_char(last_batch at time zone 'UTC', 'HH24:MI') as last,
        loads::integer, batches::integer
@@ -35,7 +24,7 @@ const definition = (sql: SqlFixture, batch: TestBatch) =>
   sql.value(
     "select definition from p2p.batch_sql where batch_id = $1 and identity = $2",
     batch.id,
-    PARSER,
+    IDENTITY,
   );
 
 Deno.test("a changed function is another version; the batches before keep theirs", async () => {
@@ -47,7 +36,7 @@ Deno.test("a changed function is another version; the batches before keep theirs
   ]);
   assert.equal(await sql.value("select count(*)::integer from p2p.sql_sets"), 1);
 
-  await changeFunction(sql, "parse_binance_search_v1", "i.adv ->> 'price' as", "'77' as");
+  await changeFunction(sql.database, PARSER, "i.adv ->> 'price' as", "'77' as");
   const third = await loaded(sql, "2026-03-01 10:20+00");
   assert.deepEqual(await history(sql), [
     { state: "shipped", first: "10:00", last: "10:10", loads: 2, batches: 2 },
@@ -83,7 +72,7 @@ Deno.test("a changed function is another version; the batches before keep theirs
 Deno.test("a recorded version brings the function back, and the set is the former one", async () => {
   await using sql = await SqlFixture.create();
   const first = await loaded(sql, "2026-03-01 10:00+00");
-  await changeFunction(sql, "parse_binance_search_v1", "i.adv ->> 'price' as", "'77' as");
+  await changeFunction(sql.database, PARSER, "i.adv ->> 'price' as", "'77' as");
   await sql.rows("comment on function p2p.parse_binance_search_v1(uuid) is 'It''s mine'");
   await loaded(sql, "2026-03-01 10:10+00");
   const text = await definition(sql, first);
@@ -229,7 +218,7 @@ Deno.test("from any offer a query leads to its page and the SQL that read it", a
   await batch.load();
   const [parser] = await sql.values(
     "select left(fingerprint, 12) from p2p.batch_sql where identity = $1",
-    PARSER,
+    IDENTITY,
   );
   assert.deepEqual(
     await sql.row(
@@ -262,7 +251,7 @@ Deno.test("from any offer a query leads to its page and the SQL that read it", a
     "4",
   );
 
-  await changeFunction(sql, "load_offers", "c.price,", "c.price * 2,");
+  await changeFunction(sql.database, "load_offers", "c.price,", "c.price * 2,");
   await batch.load();
   await batch.load();
   await sql.rows("delete from p2p.stg_responses where page_number = 2");

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { changeFunction, PARSER, PRICE } from "../support/live_functions.ts";
 import { SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
 import { offer } from "../support/sql_offer.ts";
 
@@ -20,14 +21,9 @@ async function twoBatches(sql: SqlFixture): Promise<readonly [TestBatch, TestBat
 
 /** The DBA's repair: prices with a decimal comma are read. */
 async function mendParser(sql: SqlFixture): Promise<void> {
-  const definition = String(
-    await sql.value("select pg_get_functiondef('p2p.parse_binance_search_v1'::regproc)"),
-  );
-  const read = "i.adv ->> 'price' as price";
-  assert.ok(definition.includes(read));
   const mended = `case when i.adv ->> 'price' ~ ',' ` +
     `then translate(i.adv ->> 'price', ',.', '.') else i.adv ->> 'price' end as price`;
-  await sql.database.runScript(definition.replace(read, mended), 20);
+  await changeFunction(sql.database, PARSER, PRICE, mended);
 }
 
 const discard = async (
@@ -203,10 +199,11 @@ Deno.test("discarding keeps the offer, with who and why, through later loads", a
   assert.deepEqual(await sql.dump(), discarded, "a later load changes nothing");
 
   // Rejected for another reason it is another case.
-  await sql.database.runScript(
-    String(await sql.value("select pg_get_functiondef('p2p.reject_offers'::regproc)"))
-      .replace("then 'price is not a number'", "then 'price is strange'"),
-    20,
+  await changeFunction(
+    sql.database,
+    "reject_offers",
+    "then 'price is not a number'",
+    "then 'price is strange'",
   );
   await first.load();
   assert.deepEqual(await reasons(sql), [

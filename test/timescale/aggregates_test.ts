@@ -5,6 +5,7 @@ import { migrate } from "../../src/database/migrate.ts";
 import { refreshAggregates } from "../../src/database/refresh.ts";
 import { differences, TRUTH } from "../support/aggregate_truth.ts";
 import { testDatabase } from "../support/database.ts";
+import { changeFunction, PARSER, PRICE } from "../support/live_functions.ts";
 import { runProgram } from "../support/program.ts";
 import { Folder, recorded } from "../support/recordings.ts";
 import { SqlFixture } from "../support/sql_fixture.ts";
@@ -47,13 +48,7 @@ Deno.test("after packed chunks were written to: a batch loaded again with change
   assert.ok(await packAll(sql) >= 6, "facts and the four aggregates");
   await check(sql);
 
-  const body = String(
-    await sql.value("select pg_get_functiondef('p2p.parse_binance_search_v1'::regproc)"),
-  );
-  await sql.database.runScript(
-    body.replace("i.adv ->> 'price' as price", "nullif(i.adv ->> 'price', '41') as price"),
-    20,
-  );
+  await changeFunction(sql.database, PARSER, PRICE, "nullif(i.adv ->> 'price', '41') as price");
   await first.load();
   await check(sql);
   await packAll(sql);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { migrate } from "../../src/database/migrate.ts";
 import { refreshAggregates } from "../../src/database/refresh.ts";
 import { urlAs } from "../support/database.ts";
+import { changeFunction, PARSER, PRICE } from "../support/live_functions.ts";
 import { runProgram } from "../support/program.ts";
 import { type MarketName, SqlFixture } from "../support/sql_fixture.ts";
 import { type Item, offer } from "../support/sql_offer.ts";
@@ -176,6 +177,27 @@ Deno.test("replay refreshes what it touched, and no more; who may not, is told t
   await refreshAll(sql);
   await assertTrue(sql, "after all of it");
   assert.deepEqual(await sql.rows("select * from p2p.aggregates_to_refresh(null, null)"), []);
+});
+
+Deno.test("quarantine replay refreshes what it touched, as replay does", async () => {
+  await using sql = await SqlFixture.create();
+  await sql.loadBatch("2026-03-01 10:00+00", { [BUY]: [ad(1, 40), offer({ price: "0" })] });
+  await migrate(sql.database);
+  await assertTrue(sql, "after migrate");
+  await changeFunction(
+    sql.database,
+    PARSER,
+    PRICE,
+    "replace(i.adv ->> 'price', '0', '7') as price",
+  );
+  const { code, stdout, stderr } = await runProgram(["quarantine", "replay", "--json"], {
+    DATABASE_URL: sql.url,
+    LOG_FORMAT: "text",
+  });
+  assert.equal(code, 0, stderr);
+  const { repaired, refreshed } = JSON.parse(stdout);
+  assert.deepEqual([repaired, refreshed.left], [1, 0]);
+  await assertTrue(sql, "after quarantine replay");
 });
 
 Deno.test("facts are not dropped before every aggregate holds them, and what was dropped stays in the aggregates", async () => {

@@ -1,6 +1,6 @@
 // What `deno task bench` says can be wrong silently: verdicts, growth, medians, the table, the command line.
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { wholeNumbers } from "../bench/arguments.ts";
+import { wholeNumbers } from "../support/options.ts";
 import { readCommandLine, USAGE } from "../bench/command_line.ts";
 import { figure, type Finding, isMet, repeated, summary } from "../bench/finding.ts";
 import { percentiles } from "../bench/history/queries.ts";

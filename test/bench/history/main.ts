@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import { UsageError } from "../../../src/errors.ts";
 import { timescaleServer } from "../../support/servers.ts";
-import { wholeNumbers } from "../arguments.ts";
+import { wholeNumbers } from "../../support/options.ts";
 import type { Finding } from "../finding.ts";
 import { BenchDatabase, BenchServer } from "../server.ts";
 import { findingsOf, report } from "./report.ts";

@@ -13,9 +13,10 @@ import { MarketListStore } from "../../../src/extract/market_list_store.ts";
 import { systemClock } from "../../../src/extract/clock.ts";
 import { PatientDatabase } from "../../../src/extract/patient_database.ts";
 import { Metrics } from "../../../src/serve/metrics.ts";
-import { wholeNumbers } from "../arguments.ts";
+import { wholeNumbers } from "../../support/options.ts";
 import { figure, type Finding, repeated, table } from "../finding.ts";
 import { BenchServer } from "../server.ts";
+import { WHOLE_MARKET } from "../whole_market.ts";
 import { insertPages, makeBareTables, prepareRows } from "./bare.ts";
 import { PageSource } from "./pages.ts";
 import { ServerTime } from "./server_time.ts";
@@ -106,7 +107,7 @@ class LimitBench {
   async round(number: number): Promise<Round> {
     if (number === 0) await this.#begin();
     this.source.move();
-    await this.#store.beat("fetching", EVERYTHING);
+    await this.#store.beat("fetching", WHOLE_MARKET);
     const batch = await this.#store.joinBatch(undefined, MINUTES);
     if (batch.outcome !== "opened") throw new Error(`no batch: ${batch.outcome}`);
     const markets = await this.#store.claimMarkets(batch.batchId, "binance", 100_000);
@@ -181,20 +182,6 @@ class LimitBench {
     return { seconds, cpu: (await this.#time?.seconds() ?? NaN) - cpu };
   }
 }
-
-const EVERYTHING = JSON.stringify([{
-  exchange: "binance",
-  filter: [{ fiat: "*", asset: "*" }],
-  rate_per_minute: 1_000_000,
-  ceiling_per_minute: null,
-  paused_seconds: 0,
-  breaker: "closed",
-  breaker_reason: null,
-  breaker_memory: null,
-  requests: 0,
-  refused: 0,
-  retries: 0,
-}]);
 
 function whole(unit: keyof Cost): (round: Round) => number {
   return ({ stage, load, barePages, bareRows }) =>

@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import { figure, type Finding, repeated, table } from "../finding.ts";
 import { BenchServer } from "../server.ts";
-import { wholeNumbers } from "../arguments.ts";
+import { wholeNumbers } from "../../support/options.ts";
 import { makePages } from "./pages.ts";
 import { PROJECT, race, waysOn } from "./ways.ts";
 

@@ -6,6 +6,7 @@ import { PageWriter } from "../../../src/extract/page_writer.ts";
 import { PatientDatabase } from "../../../src/extract/patient_database.ts";
 import { workerIdentity } from "../../../src/extract/presence.ts";
 import { Metrics } from "../../../src/serve/metrics.ts";
+import { WHOLE_MARKET } from "../whole_market.ts";
 import type { Page } from "./pages.ts";
 
 const EXCHANGE = "binance";
@@ -20,22 +21,7 @@ export async function storeAndLoad(database: Database, pages: readonly Page[]): 
     workerIdentity("bench", "0.0.0", "once"),
     new Metrics(),
   );
-  await store.register(
-    "fetching",
-    JSON.stringify([{
-      exchange: EXCHANGE,
-      filter: [{ fiat: "*", asset: "*" }],
-      rate_per_minute: 1_000_000,
-      ceiling_per_minute: null,
-      paused_seconds: 0,
-      breaker: "closed",
-      breaker_reason: null,
-      breaker_memory: null,
-      requests: 0,
-      refused: 0,
-      retries: 0,
-    }]),
-  );
+  await store.register("fetching", WHOLE_MARKET);
   const batch = await store.joinBatch(undefined, 480);
   if (batch.outcome !== "opened") throw new Error(`no batch was opened: ${batch.outcome}`);
   const { batchId } = batch;

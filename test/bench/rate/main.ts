@@ -4,7 +4,7 @@
 import { parseArgs } from "node:util";
 import type { RateOptions } from "../../../src/extract/rate_limiter.ts";
 import { fixedRate } from "../../support/rates.ts";
-import { wholeNumbers } from "../arguments.ts";
+import { wholeNumbers } from "../../support/options.ts";
 import { type Finding, table } from "../finding.ts";
 import { type Result, run, type Scene, type Way } from "./experiment.ts";
 import type { Limit } from "./limited_exchange.ts";

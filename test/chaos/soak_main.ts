@@ -3,18 +3,25 @@
 // random faults. Ends with 1, and says the seed, where an invariant is broken; logs of the workers are kept then.
 import { parseArgs } from "node:util";
 import { configureLog } from "../../src/log.ts";
+import { readOrExit, wholeNumbers } from "../support/options.ts";
 import { soak, type SoakReport } from "./soak.ts";
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    batches: { type: "string", default: "200" },
-    workers: { type: "string", default: "3" },
-    seed: { type: "string", default: "1" },
-    "tick-seconds": { type: "string", default: "3" },
-    faults: { type: "string" },
-    keep: { type: "boolean", default: false },
-  },
+const { seed, batches, workers, "tick-seconds": tickSeconds, faults, keep } = readOrExit(() => {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      batches: { type: "string", default: "200" },
+      workers: { type: "string", default: "3" },
+      seed: { type: "string", default: "1" },
+      "tick-seconds": { type: "string", default: "3" },
+      faults: { type: "string" },
+      keep: { type: "boolean", default: false },
+    },
+  });
+  return {
+    ...values,
+    ...wholeNumbers(values, { batches: 1, workers: 1, seed: 0, "tick-seconds": 1 }),
+  };
 });
 
 function table(title: string, counts: Readonly<Record<string, number>>): void {
@@ -46,15 +53,14 @@ function overTime({ samples }: SoakReport): void {
 
 await configureLog("warning", "text");
 const logFolder = await Deno.makeTempDir({ prefix: "p2p-soak-" });
-const seed = Number(values.seed);
 const report = await soak({
-  batches: Number(values.batches),
-  workers: Number(values.workers),
+  batches,
+  workers,
   seed,
-  tickSeconds: Number(values["tick-seconds"]),
+  tickSeconds,
   logFolder,
   calmSeconds: [1, 6],
-  ...(values.faults === undefined ? {} : { faults: values.faults.split(",") }),
+  ...(faults === undefined ? {} : { faults: faults.split(",") }),
   say: (line) => console.log(line),
 });
 table("batches", report.statuses);
@@ -74,6 +80,6 @@ if (report.broken.length > 0) {
   );
   Deno.exit(1);
 }
-if (values.keep) console.log(`logs of the workers: ${logFolder}`);
+if (keep) console.log(`logs of the workers: ${logFolder}`);
 else await Deno.remove(logFolder, { recursive: true });
 console.log("\nevery invariant holds");

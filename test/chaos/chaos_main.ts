@@ -2,29 +2,32 @@
 // `deno task chaos [--schedules 100] [--seed 1] [--jobs N] [--seconds N] [--keep] [--show]`: schedules of faults, each
 // made from its seed. Ends with 1, and says the seed, where an invariant is broken. See docs/chaos.md.
 import { parseArgs } from "node:util";
-import { wholeNumber } from "../support/whole_number.ts";
+import { readOrExit, wholeNumbers } from "../support/options.ts";
 import { type Broken } from "./invariants.ts";
 import { type ScheduleReport } from "./run.ts";
 import { describeSchedule, scheduleOf } from "./schedule.ts";
 import { runSuite } from "./suite.ts";
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    schedules: { type: "string", default: "100" },
-    seed: { type: "string", default: "1" },
-    jobs: { type: "string", default: "1" },
-    seconds: { type: "string" },
-    keep: { type: "boolean", default: false },
-    show: { type: "boolean", default: false },
-  },
+const { seed: first, schedules: count, jobs, seconds, keep, show } = readOrExit(() => {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      schedules: { type: "string", default: "100" },
+      seed: { type: "string", default: "1" },
+      jobs: { type: "string", default: "1" },
+      seconds: { type: "string" },
+      keep: { type: "boolean", default: false },
+      show: { type: "boolean", default: false },
+    },
+  });
+  return {
+    ...values,
+    ...wholeNumbers(values, { seed: 0, schedules: 1, jobs: 1 }),
+    seconds: values.seconds === undefined ? Infinity : wholeNumbers(values, { seconds: 1 }).seconds,
+  };
 });
-const first = wholeNumber("seed", values.seed);
-const count = wholeNumber("schedules", values.schedules);
-const jobs = wholeNumber("jobs", values.jobs);
-const seconds = values.seconds === undefined ? Infinity : wholeNumber("seconds", values.seconds);
 
-if (values.show) {
+if (show) {
   for (let seed = first; seed < first + (Deno.args.includes("--schedules") ? count : 1); seed++) {
     console.log(describeSchedule(scheduleOf(seed)));
   }
@@ -98,7 +101,7 @@ const { growth } = await runSuite({
     if (report.broken.length > 0) {
       brokenSeeds.push(report.schedule.seed);
       await tellBroken(report.broken, report);
-    } else if (values.keep) {
+    } else if (keep) {
       console.log(describeSchedule(report.schedule));
     }
     const missed = report.hits.filter(({ hits }) => hits === 0).map(({ name }) => name);
