@@ -47,7 +47,6 @@ async function withWorker(work: (scene: Scene) => Promise<void>): Promise<void> 
     DATABASE_URL: proxy.through(urlAs("worker", test.url)),
     BINANCE_BASE_URL: simulator.url,
     MARKETS: "CNY/*,VES/*",
-    REQUEST_TIMEOUT_SECONDS: "1",
     PROMETHEUS_PORT: "0",
     ...FAST,
   });

@@ -4,6 +4,9 @@ import { ENVIRONMENT_NAMES } from "../../src/config.ts";
 
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 
+/** What was told to stop ends sooner than this: `docker stop` kills after ten seconds. */
+export const MOST_STOPPING_MS = 10_000;
+
 /** No waiting for the rate limit. */
 export const FAST: Readonly<Record<string, string>> = {
   INITIAL_RATE_LIMIT: "1000000",
