@@ -259,7 +259,7 @@ Deno.test("without a database a scrape answers within seconds, and readiness say
       const down = await eventually(`${gone}: noticed`, async () => {
         const began = performance.now();
         const all = await scene.scrape();
-        assert.ok(performance.now() - began < 4000, "quickly");
+        assert.ok(performance.now() - began < 10_000, "Prometheus waits no longer");
         return all.get("p2p_database_up") === 0 ? all : undefined;
       });
       assert.equal(down.get("p2p_data_completeness_ratio"), undefined, "not what it was before");
