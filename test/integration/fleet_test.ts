@@ -209,12 +209,13 @@ Deno.test("SIGTERM of the only one: what came is loaded, the rest deferred, and 
 Deno.test("a second SIGTERM ends it at once, also in the middle of a load", async () => {
   await using test = await testDatabase();
   await withExchange(async (exchange) => {
-    await using _lock = await holdTable(test.url, "p2p.fact_market_depth", "exclusive");
+    exchange.latencyMs = 300; // no load before the lock
     await using worker = new Program(["run"], {
       ...exchange.variables,
       DATABASE_URL: urlAs("worker", test.url),
     });
-    await pagesStored(test.database, 40);
+    await pagesStored(test.database, 10);
+    await using _lock = await holdTable(test.url, "p2p.fact_market_depth");
     worker.kill("SIGTERM");
     await someoneWaits(test.database);
     const loading = performance.now();
@@ -293,10 +294,9 @@ Deno.test("sessions that are killed at every stage cost nothing but time", async
   await withExchange(async (exchange) => {
     const url = urlAs("worker", test.url);
     await using same = new Database(url, { applicationName: "test" }); // whose sessions it may end
-    exchange.latencyMs = 30;
-    // From the start: however quick the batch is, there is a load under way to be met.
-    await using lock = await holdTable(test.url, "p2p.fact_market_depth", "exclusive");
+    exchange.latencyMs = 300; // it is met fetching, and its load is held before it comes
     await using worker = new Program(["run"], { ...exchange.variables, DATABASE_URL: url });
+    let lock: AsyncDisposable | undefined;
     for (const doing of ["discovering", "fetching", "loading"]) {
       await eventually(
         doing,
@@ -304,8 +304,12 @@ Deno.test("sessions that are killed at every stage cost nothing but time", async
           (await rowsOf(test.database, "select from p2p.ops_workers where doing = $1", doing))[0],
       );
       await eventually("a session to kill", async () => await killSessions(same) > 0 || undefined);
+      if (doing === "fetching") {
+        lock = await holdTable(test.url, "p2p.fact_market_depth");
+        exchange.latencyMs = 0;
+      }
+      if (doing === "loading") await lock?.[Symbol.asyncDispose]();
     }
-    await lock[Symbol.asyncDispose]();
     const { id, status, why } = await batchEnded(test.database);
     strictEqual(status, "completed", why);
     deepStrictEqual(await storedOffers(test.database, id), exchange.truth);

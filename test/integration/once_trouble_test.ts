@@ -167,11 +167,12 @@ Deno.test("kill -9 while it asks for the markets: the next worker asks for them,
 });
 
 Deno.test("kill -9 while it loads: the batch becomes visible whole, and the next worker works", async () => {
-  await withSlowExchange(0, async ({ url, database }, environment, truth) => {
+  await withSlowExchange(500, async ({ url, database }, environment, truth, exchange) => {
     const usdt = usdtOf(truth());
-    // From the start: however quick the batch is, it does not come past this.
-    const lock = await holdTable(url, "p2p.fact_market_depth", "exclusive");
     await using victim = new Program(["once"], environment);
+    await pagesStored(database, 1);
+    const lock = await holdTable(url, "p2p.fact_market_depth");
+    exchange.latencyMs = 0; // the load comes only now
     await someoneWaits(database);
     victim.kill("SIGKILL");
     await victim.ended;
