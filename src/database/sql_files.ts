@@ -241,6 +241,7 @@ import plainFromHoursMerchantDays from "../../sql/plain/views/from_hours_merchan
 };
 import plainMarketDays from "../../sql/plain/views/market_days.sql" with { type: "text" };
 import plainMarketHours from "../../sql/plain/views/market_hours.sql" with { type: "text" };
+import plainMerchantDaily from "../../sql/plain/views/merchant_daily.sql" with { type: "text" };
 import plainMerchantDays from "../../sql/plain/views/merchant_days.sql" with { type: "text" };
 import plainMerchantHours from "../../sql/plain/views/merchant_hours.sql" with { type: "text" };
 import plainPartitions from "../../sql/plain/views/partitions.sql" with { type: "text" };
@@ -252,6 +253,9 @@ import timescaledbMarketDays from "../../sql/timescaledb/views/market_days.sql" 
   type: "text",
 };
 import timescaledbMarketHours from "../../sql/timescaledb/views/market_hours.sql" with {
+  type: "text",
+};
+import timescaledbMerchantDaily from "../../sql/timescaledb/views/merchant_daily.sql" with {
   type: "text",
 };
 import timescaledbMerchantDays from "../../sql/timescaledb/views/merchant_days.sql" with {
@@ -290,7 +294,6 @@ import lastFailures from "../../sql/views/last_failures.sql" with { type: "text"
 import ledger from "../../sql/views/ledger.sql" with { type: "text" };
 import marketDaily from "../../sql/views/market_daily.sql" with { type: "text" };
 import marketHourly from "../../sql/views/market_hourly.sql" with { type: "text" };
-import merchantDaily from "../../sql/views/merchant_daily.sql" with { type: "text" };
 import missingMarkets from "../../sql/views/missing_markets.sql" with { type: "text" };
 import mvLatestMarketState from "../../sql/views/mv_latest_market_state.sql" with { type: "text" };
 import objectStates from "../../sql/views/object_states.sql" with { type: "text" };
@@ -535,6 +538,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/from_hours_merchant_days.sql", body: plainFromHoursMerchantDays, tier: "plain" },
   { name: "views/market_days.sql", body: plainMarketDays, tier: "plain" },
   { name: "views/market_hours.sql", body: plainMarketHours, tier: "plain" },
+  { name: "views/merchant_daily.sql", body: plainMerchantDaily, tier: "plain" },
   { name: "views/merchant_days.sql", body: plainMerchantDays, tier: "plain" },
   { name: "views/merchant_hours.sql", body: plainMerchantHours, tier: "plain" },
   { name: "views/partitions.sql", body: plainPartitions, tier: "plain" },
@@ -542,6 +546,7 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/aggregate_sources.sql", body: timescaledbAggregateSources, tier: "timescaledb" },
   { name: "views/market_days.sql", body: timescaledbMarketDays, tier: "timescaledb" },
   { name: "views/market_hours.sql", body: timescaledbMarketHours, tier: "timescaledb" },
+  { name: "views/merchant_daily.sql", body: timescaledbMerchantDaily, tier: "timescaledb" },
   { name: "views/merchant_days.sql", body: timescaledbMerchantDays, tier: "timescaledb" },
   { name: "views/merchant_hours.sql", body: timescaledbMerchantHours, tier: "timescaledb" },
   { name: "views/outdated_ranges.sql", body: timescaledbOutdatedRanges, tier: "timescaledb" },
@@ -566,7 +571,6 @@ export const OBJECTS: readonly SqlFile[] = [
   { name: "views/ledger.sql", body: ledger },
   { name: "views/market_daily.sql", body: marketDaily },
   { name: "views/market_hourly.sql", body: marketHourly },
-  { name: "views/merchant_daily.sql", body: merchantDaily },
   { name: "views/missing_markets.sql", body: missingMarkets },
   { name: "views/mv_latest_market_state.sql", body: mvLatestMarketState },
   { name: "views/object_states.sql", body: objectStates },

@@ -15,13 +15,15 @@ const FETCHERS = 20;
 Deno.test("a database that stalls: the exchange is asked for no more than fits in hand, and for no page twice", async () => {
   await using test = await testDatabase();
   const asked = new Map<string, number>();
+  // Slow until the database stalls: a good part of the market is still to be asked for then, however slow the machine.
+  let latencyMs = 200;
   const simulator = await startSimulator({
     offers: 5000,
     now: () => Date.UTC(2026, 8, 1, 9),
-    latencyMs: 20,
     faultFor: ({ search, body }) => {
-      if (search !== undefined) asked.set(body, (asked.get(body) ?? 0) + 1);
-      return undefined;
+      if (search === undefined) return undefined;
+      asked.set(body, (asked.get(body) ?? 0) + 1);
+      return { kind: "slow", overMs: latencyMs };
     },
   });
   try {
@@ -36,6 +38,7 @@ Deno.test("a database that stalls: the exchange is asked for no more than fits i
     });
     await pagesStored(test.database, 40);
     proxy.freeze();
+    latencyMs = 20;
     let before = 0;
     await eventually("the exchange left alone", async () => {
       before = simulator.stats.requests;

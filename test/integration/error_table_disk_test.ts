@@ -56,6 +56,10 @@ Deno.test("disk full: an alert at once, nothing torn, and with more room the ser
       );
       return row === undefined ? undefined : String(row["batch_id"]);
     }, 60);
+    await eventually(
+      "its end",
+      async () => alertKinds(await log()).includes("disk_full over") ? true : undefined,
+    );
     deepStrictEqual(alertKinds(await log()).filter((kind) => kind.startsWith("disk")), [
       "disk_full",
       "disk_full over",

@@ -2,6 +2,7 @@
 // tried again, who is told.
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import type { Database } from "../../src/database/connection.ts";
+import { WATCH } from "../../src/deadlines.ts";
 import type { Fault } from "../../src/simulator/fault.ts";
 import {
   type SimulatedRequest,
@@ -54,7 +55,6 @@ async function withScene(
     BINANCE_BASE_URL: simulator.url,
     MARKETS: "CNY/*,VES/*",
     MAX_WORKERS: "6",
-    REQUEST_TIMEOUT_SECONDS: "1",
     LOG_LEVEL: "info",
     LOG_FORMAT: "json",
     ...FAST,
@@ -112,7 +112,10 @@ Deno.test("time-out: three more attempts with a wait before each, then the page 
   await withScene(
     (page) => page === silent ? { kind: "timeout" } : undefined,
     async ({ database, variables, asked, truth }) => {
-      const { code, stdout, stderr } = await runProgram(["once", "--json"], variables);
+      const { code, stdout, stderr } = await runProgram(["once", "--json"], {
+        ...variables,
+        REQUEST_TIMEOUT_SECONDS: "1",
+      });
       strictEqual(code, 75, stderr);
       const summary = JSON.parse(stdout);
       deepStrictEqual([summary.status, summary.errors], ["partial", 1]);
@@ -123,7 +126,8 @@ Deno.test("time-out: three more attempts with a wait before each, then the page 
       strictEqual(times.length, 4);
       times.slice(1).forEach((time, i) => {
         const gap = time - (times[i] ?? 0);
-        ok(gap >= 1000 && gap < 1000 + 1000 * 2 ** i + 1000, `wait ${i + 1}: ${gap} ms`);
+        // The time-out and up to 1, 2, 4 s of back-off, which fetcher_test has exactly; a machine may stall meanwhile.
+        ok(gap > 500 && gap < 1000 + 1000 * 2 ** i + 5000, `wait ${i + 1}: ${gap} ms`);
       });
 
       const { status, lost_pages } = await ledgerOf(database, "VES/USDT SELL");
@@ -193,7 +197,7 @@ Deno.test("database connection lost: told at once; pages in hand are written whe
     await eventually(
       "the alert",
       () => alertKinds(worker.stderr).includes("database_lost") ? true : undefined,
-      2,
+      WATCH.everySeconds - 1, // by whoever lost it, not by the next look at what people should know of
     );
     const isWaiting = async () => {
       const before = totalOf(asked);

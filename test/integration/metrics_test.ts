@@ -47,7 +47,6 @@ async function withWorker(work: (scene: Scene) => Promise<void>): Promise<void> 
     DATABASE_URL: proxy.through(urlAs("worker", test.url)),
     BINANCE_BASE_URL: simulator.url,
     MARKETS: "CNY/*,VES/*",
-    REQUEST_TIMEOUT_SECONDS: "1",
     PROMETHEUS_PORT: "0",
     ...FAST,
   });
@@ -260,7 +259,7 @@ Deno.test("without a database a scrape answers within seconds, and readiness say
       const down = await eventually(`${gone}: noticed`, async () => {
         const began = performance.now();
         const all = await scene.scrape();
-        assert.ok(performance.now() - began < 4000, "quickly");
+        assert.ok(performance.now() - began < 10_000, "Prometheus waits no longer");
         return all.get("p2p_database_up") === 0 ? all : undefined;
       });
       assert.equal(down.get("p2p_data_completeness_ratio"), undefined, "not what it was before");

@@ -4,11 +4,25 @@ import type { Database } from "../../src/database/connection.ts";
 import { startSimulator } from "../../src/simulator/server.ts";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { type TestDatabase, testDatabase, urlAs } from "../support/database.ts";
-import { eventually, FAST, Program, runProgram, type Variables } from "../support/program.ts";
+import {
+  eventually,
+  FAST,
+  MOST_STOPPING_MS,
+  Program,
+  runProgram,
+  type Variables,
+} from "../support/program.ts";
 import { endLeases, endWindow, holdTable, pagesStored, someoneWaits } from "../support/sessions.ts";
 import { expectedOffers, type KnownOffer, storedOffers } from "../support/truth.ts";
 
 type Truth = (wasServed?: Parameters<typeof expectedOffers>[1]) => KnownOffer[];
+
+interface SlowExchange {
+  /** Pages as they were asked for, e.g. `VES/USDT BUY 1`. */
+  readonly asked: readonly string[];
+  /** Of each answer. */
+  latencyMs: number;
+}
 
 /** A slow exchange, so that there is a middle. */
 async function withSlowExchange(
@@ -17,8 +31,7 @@ async function withSlowExchange(
     test: TestDatabase,
     environment: Variables,
     truth: Truth,
-    /** Pages as they were asked for, e.g. `VES/USDT BUY 1`. */
-    exchange: { readonly asked: readonly string[] },
+    exchange: SlowExchange,
   ) => Promise<void>,
   offers = 1500,
 ): Promise<void> {
@@ -30,9 +43,10 @@ async function withSlowExchange(
     faultFor: ({ search }) => {
       if (search === undefined) return undefined;
       asked.push(`${search.fiat}/${search.asset} ${search.side} ${search.page}`);
-      return { kind: "slow", overMs: latencyMs };
+      return { kind: "slow", overMs: exchange.latencyMs };
     },
   });
+  const exchange: SlowExchange = { asked, latencyMs };
   const environment = {
     DATABASE_URL: urlAs("worker", test.url),
     BINANCE_BASE_URL: simulator.url,
@@ -43,7 +57,7 @@ async function withSlowExchange(
   };
   const truth: Truth = (wasServed) => expectedOffers(simulator.market, wasServed);
   try {
-    await work(test, environment, truth, { asked });
+    await work(test, environment, truth, exchange);
   } finally {
     await simulator.close();
   }
@@ -153,11 +167,12 @@ Deno.test("kill -9 while it asks for the markets: the next worker asks for them,
 });
 
 Deno.test("kill -9 while it loads: the batch becomes visible whole, and the next worker works", async () => {
-  await withSlowExchange(0, async ({ url, database }, environment, truth) => {
+  await withSlowExchange(500, async ({ url, database }, environment, truth, exchange) => {
     const usdt = usdtOf(truth());
     await using victim = new Program(["once"], environment);
     await pagesStored(database, 1);
     const lock = await holdTable(url, "p2p.fact_market_depth");
+    exchange.latencyMs = 0; // the load comes only now
     await someoneWaits(database);
     victim.kill("SIGKILL");
     await victim.ended;
@@ -197,7 +212,7 @@ for (const signals of STOPS) {
         }
       }
       const { code, stdout } = await worker.ended;
-      ok(performance.now() - told < 5000);
+      ok(performance.now() - told < MOST_STOPPING_MS);
       strictEqual(code, 75);
       const summary = JSON.parse(stdout);
       strictEqual(summary.batch_id, batchId);
@@ -234,18 +249,18 @@ Deno.test("SIGTERM while it asks for the markets: it stops, and blames nobody", 
 });
 
 Deno.test("two at once: the second waits, tells so, and runs when the first has ended", async () => {
-  await withSlowExchange(30, async ({ database }, environment) => {
+  await withSlowExchange(500, async ({ database }, environment, _truth, exchange) => {
     await using first = new Program(["once", "--json"], environment);
     await pagesStored(database, 5);
-    const second = await runProgram(["once", "--json"], environment);
+    await using second = new Program(["once", "--json"], environment);
+    const told = new RegExp(`other workers are at a batch; waiting a moment .*:${first.pid}:`);
+    await eventually("word of it", () => told.exec(second.stderr) ?? undefined);
+    exchange.latencyMs = 0; // the first ends only now
     const { code, stdout } = await first.ended;
     strictEqual(code, 0);
-    strictEqual(second.code, 0, second.stderr);
-    match(
-      second.stderr,
-      new RegExp(`other workers are at a batch; waiting a moment .*:${first.pid}:`),
-    );
-    notStrictEqual(JSON.parse(stdout).batch_id, JSON.parse(second.stdout).batch_id);
+    const ended = await second.ended;
+    strictEqual(ended.code, 0, ended.stderr);
+    notStrictEqual(JSON.parse(stdout).batch_id, JSON.parse(ended.stdout).batch_id);
   });
 });
 

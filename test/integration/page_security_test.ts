@@ -161,8 +161,8 @@ Deno.test("the status page, beside pages of others and with texts of others", as
     const asked: string[] = [];
     viewer.on("request", (request) => asked.push(request.url()));
     await viewer.goto(`http://127.0.0.1:${port}/`);
-    await viewer.locator("#headline").filter({ hasText: /failed/ }).waitFor({ timeout: 8000 });
-    await viewer.locator("#asks").filter({ hasText: /nickname/ }).waitFor({ timeout: 8000 });
+    await viewer.locator("#headline").filter({ hasText: /failed/ }).waitFor();
+    await viewer.locator("#asks").filter({ hasText: /nickname/ }).waitFor();
     const seen = await viewer.evaluate(
       `(() => { for (const one of document.querySelectorAll("details")) one.open = true; return document.body.innerText; })()`,
     ) as string;

@@ -4,6 +4,9 @@ import { ENVIRONMENT_NAMES } from "../../src/config.ts";
 
 const PROJECT = fileURLToPath(import.meta.resolve("../../"));
 
+/** What was told to stop ends sooner than this: `docker stop` kills after ten seconds. */
+export const MOST_STOPPING_MS = 10_000;
+
 /** No waiting for the rate limit. */
 export const FAST: Readonly<Record<string, string>> = {
   INITIAL_RATE_LIMIT: "1000000",
@@ -93,11 +96,15 @@ function inherited(): Record<string, string> {
   );
 }
 
-/** Asks again and again until the answer is not undefined. Fails loudly when it never comes. */
+/**
+ * Asks again and again until the answer is not undefined. Fails loudly when it never comes.
+ * @param seconds give them where it is promised that soon; two minutes are what a machine under load may take to make a
+ *   database and start a worker, and tell a test that hangs
+ */
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | undefined> | T | undefined,
-  seconds = 30,
+  seconds = 120,
 ): Promise<T> {
   const until = performance.now() + seconds * 1000;
   for (;;) {

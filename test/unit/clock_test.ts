@@ -5,7 +5,8 @@ Deno.test("the clock sleeps as long as it is told, and goes forward", async () =
   const began = systemClock.now();
   await systemClock.sleep(20);
   const slept = systemClock.now() - began;
-  assert(slept >= 19 && slept < 1000, `${slept}`);
+  // Seconds taken for milliseconds would be 20,000; a machine may stall for a few.
+  assert(slept >= 19 && slept < 15_000, `${slept}`);
   const chance = systemClock.random();
   assert(chance >= 0 && chance < 1);
 });
