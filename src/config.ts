@@ -34,10 +34,39 @@ const httpUrl = z.string().superRefine((text, context) => {
 /** Paths are put behind it. */
 const baseUrl = httpUrl.refine((text) => !/[?#]/.test(text), "must end before any ? or #");
 
-const databaseUrl = z.string().refine(
-  (text) => URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol),
-  "is not a postgres:// URL",
-);
+const databaseUrl = z.string().superRefine((text, context) => {
+  const problem = problemOfDatabaseUrl(text);
+  if (problem !== undefined) context.addIssue(problem);
+});
+
+/** What psql takes behind the ?, and the driver would not look at before it connects elsewhere. */
+const SERVER_PARAMETERS = ["host", "hostaddr", "port", "dbname", "user", "password", "service"];
+
+function problemOfDatabaseUrl(text: string): string | undefined {
+  if (!/^postgres(ql)?:/i.test(text)) return "is not a postgres:// URL";
+  if (!URL.canParse(text)) {
+    return /^\w+:\/\/[^/?#]*,/.test(text)
+      ? "names several hosts with a port each, which is not read here: name one"
+      : "is not a postgres:// URL: postgres://user:password@host:port/database";
+  }
+  if (!isDecodable(text.replace(/[?#].*$/s, ""))) {
+    return "has a % that escapes no character: a % itself is written %25";
+  }
+  const { searchParams } = new URL(text);
+  const name = SERVER_PARAMETERS.find((one) => searchParams.has(one));
+  return name === undefined
+    ? undefined
+    : `has ${name} behind the ?, where it is not read: postgres://user:password@host:port/database`;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A path below the base URL, or a whole URL of its own. */
 const endpoint = z.string().refine(

@@ -4,6 +4,7 @@ import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
 import { codeOf, DatabaseTimeout, explain, isConnectionLost } from "./errors.ts";
+import { placeIn, placeOf } from "./place.ts";
 import { Sockets } from "./sockets.ts";
 import { tlsOf } from "./tls.ts";
 
@@ -86,6 +87,7 @@ export class Database implements AsyncDisposable {
       const sockets = new Sockets(2 * this.connections);
       const sql = postgres(plainUrl, {
         ...{ socket: sockets.make }, // not in the driver's types
+        ...placeIn(plainUrl),
         ssl,
         max: this.connections,
         ...ONE_AT_A_TIME,
@@ -219,10 +221,4 @@ function isPoolersRefusal(error: unknown): boolean {
     ? /^unsupported startup parameter: (\w+)/.exec(error.message) ?? []
     : [];
   return OPTIONAL.includes(name);
-}
-
-/** host:port/database of a URL, for messages: without user and password. */
-export function placeOf(url: string): string {
-  const { hostname, port, pathname } = new URL(url);
-  return `${hostname || "localhost"}:${port || 5432}${pathname}`;
 }

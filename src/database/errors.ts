@@ -65,6 +65,13 @@ export function explain(error: unknown, where: string): Error {
       options,
     );
   }
+  if (/^(42704|22023|55P02)$/.test(code) && isFatal(error)) {
+    return new ConfigurationError(
+      `the database at ${where} begins no session: ${text}`,
+      "behind the ? of DATABASE_URL stand sslmode, sslrootcert, sslcert, sslkey, or settings of PostgreSQL; leave out what else psql takes there",
+      options,
+    );
+  }
   switch (code) {
     case "28P01":
     case "28000":
@@ -133,6 +140,11 @@ export function explain(error: unknown, where: string): Error {
     return new ConfigurationError(text, hintOf(error), options);
   }
   return error instanceof Error ? error : new Error(text, options);
+}
+
+/** At the begin of a session, or its end. */
+function isFatal(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && error.severity === "FATAL";
 }
 
 /** The places in PL/pgSQL that the detail names, innermost first. */
