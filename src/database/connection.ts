@@ -40,11 +40,21 @@ const NOTICES_DEAD_CLIENTS = {
  */
 const OWN_NAMES = { search_path: "pg_catalog, pg_temp" } as const;
 
+/** What our functions are written for, whatever role and database have as their own: backslashes in patterns, claims that wait. */
+const AS_OURS = {
+  standard_conforming_strings: "on",
+  default_transaction_isolation: "read committed",
+} as const;
+
 /** SQLSTATE of a server or role that has given all its connections. */
 const NO_MORE_CONNECTIONS = "53300";
 
 /** What a session can do without. */
-const OPTIONAL: readonly string[] = Object.keys({ ...NOTICES_DEAD_CLIENTS, ...OWN_NAMES });
+const OPTIONAL: readonly string[] = Object.keys({
+  ...NOTICES_DEAD_CLIENTS,
+  ...OWN_NAMES,
+  ...AS_OURS,
+});
 
 /**
  * Of statements on one connection; the driver's types do not know it. Given up behind another one, a statement would leave
@@ -100,6 +110,7 @@ export class Database implements AsyncDisposable {
         connection: {
           application_name: options.applicationName,
           ...NOTICES_DEAD_CLIENTS,
+          ...AS_OURS,
           ...(options.isForPeople === true ? {} : OWN_NAMES),
         },
       });
