@@ -128,6 +128,9 @@ export function explain(error: unknown, where: string): Error {
         hintOf(error),
         options,
       );
+    case "0A000": // of a standby, before it comes to writing
+      if (!/during recovery$/.test(text)) break;
+    // falls through
     case READ_ONLY: // of a standby, which may be the primary in a moment
       return new DatabaseError(
         `the database at ${where} only reads: ${text}`,
