@@ -72,7 +72,7 @@ export function explain(error: unknown, where: string): Error {
       options,
     );
   }
-  switch (code) {
+  switch (isOfStandby(code, text) ? READ_ONLY : code) {
     case "28P01":
     case "28000":
       return new DatabaseError(
@@ -128,9 +128,6 @@ export function explain(error: unknown, where: string): Error {
         hintOf(error),
         options,
       );
-    case "0A000": // of a standby, before it comes to writing
-      if (!/during recovery$/.test(text)) break;
-    // falls through
     case READ_ONLY: // of a standby, which may be the primary in a moment
       return new DatabaseError(
         `the database at ${where} only reads: ${text}`,
@@ -143,6 +140,11 @@ export function explain(error: unknown, where: string): Error {
     return new ConfigurationError(text, hintOf(error), options);
   }
   return error instanceof Error ? error : new Error(text, options);
+}
+
+/** What a standby says of unlogged tables, before it comes to writing. */
+function isOfStandby(code: string, text: string): boolean {
+  return code === "0A000" && /during recovery$/.test(text);
 }
 
 /** At the begin of a session, or its end. */
