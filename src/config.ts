@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
 import { type MarketFilter, parseMarketFilter } from "./exchange/market_filter.ts";
+import { readSmallFile } from "./small_file.ts";
 
 /** Every exchange that there is an adapter for, by its code in `dim_exchanges`. */
 export const EXCHANGE_CODES = ["binance", "bybit"] as const;
@@ -33,10 +34,39 @@ const httpUrl = z.string().superRefine((text, context) => {
 /** Paths are put behind it. */
 const baseUrl = httpUrl.refine((text) => !/[?#]/.test(text), "must end before any ? or #");
 
-const databaseUrl = z.string().refine(
-  (text) => URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol),
-  "is not a postgres:// URL",
-);
+const databaseUrl = z.string().superRefine((text, context) => {
+  const problem = problemOfDatabaseUrl(text);
+  if (problem !== undefined) context.addIssue(problem);
+});
+
+/** What psql takes behind the ?, and the driver would not look at before it connects elsewhere. */
+const SERVER_PARAMETERS = ["host", "hostaddr", "port", "dbname", "user", "password", "service"];
+
+function problemOfDatabaseUrl(text: string): string | undefined {
+  if (!/^postgres(ql)?:/i.test(text)) return "is not a postgres:// URL";
+  if (!URL.canParse(text)) {
+    return /^\w+:\/\/[^/?#]*,/.test(text)
+      ? "names several hosts with a port each, which is not read here: name one"
+      : "is not a postgres:// URL: postgres://user:password@host:port/database";
+  }
+  if (!isDecodable(text.replace(/[?#].*$/s, ""))) {
+    return "has a % that escapes no character: a % itself is written %25";
+  }
+  const { searchParams } = new URL(text);
+  const name = SERVER_PARAMETERS.find((one) => searchParams.has(one));
+  return name === undefined
+    ? undefined
+    : `has ${name} behind the ?, where it is not read: postgres://user:password@host:port/database`;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A path below the base URL, or a whole URL of its own. */
 const endpoint = z.string().refine(
@@ -154,7 +184,7 @@ export const FILE_NAMES: readonly string[] = [...SECRETS].map((name) => `${name}
  */
 export function loadConfig(
   env: Readonly<Record<string, string | undefined>>,
-  readFile: (path: string) => string = readSecretFile,
+  readFile: (path: string) => string = (path) => readSmallFile(path, LONGEST_SECRET_BYTES),
 ): Config {
   const given: Record<string, string> = {};
   for (const name of ENVIRONMENT_NAMES) {
@@ -209,33 +239,7 @@ function secretValue(
     );
   }
   if (secret === "") throw new ConfigurationError(`${file} is an empty file`);
-  if (secret.length > LONGEST_SECRET_BYTES) {
-    throw new ConfigurationError(
-      `${file} holds more than ${LONGEST_SECRET_BYTES} bytes: that is no secret of ours`,
-    );
-  }
   return secret;
 }
 
 const LONGEST_SECRET_BYTES = 10_000;
-
-/** Opening one waits for somebody who writes, without a deadline. */
-class PipeError extends Error {
-  override readonly name = "it is a pipe";
-}
-
-/** No further than that: what is named by mistake may be a disk, or have no end at all. */
-function readSecretFile(path: string): string {
-  if (Deno.statSync(path).isFifo) throw new PipeError();
-  using file = Deno.openSync(path);
-  const buffer = new Uint8Array(LONGEST_SECRET_BYTES + 1);
-  let length = 0;
-  for (
-    let count: number | null = 0;
-    count !== null && length < buffer.length;
-    length += count ?? 0
-  ) {
-    count = file.readSync(buffer.subarray(length));
-  }
-  return new TextDecoder().decode(buffer.subarray(0, length));
-}

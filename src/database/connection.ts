@@ -4,6 +4,7 @@ import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
 import { codeOf, DatabaseTimeout, explain, isConnectionLost } from "./errors.ts";
+import { placeIn, placeOf } from "./place.ts";
 import { Sockets } from "./sockets.ts";
 import { tlsOf } from "./tls.ts";
 
@@ -39,11 +40,21 @@ const NOTICES_DEAD_CLIENTS = {
  */
 const OWN_NAMES = { search_path: "pg_catalog, pg_temp" } as const;
 
+/** What our functions are written for, whatever role and database have as their own: backslashes in patterns, claims that wait. */
+const AS_OURS = {
+  standard_conforming_strings: "on",
+  default_transaction_isolation: "read committed",
+} as const;
+
 /** SQLSTATE of a server or role that has given all its connections. */
 const NO_MORE_CONNECTIONS = "53300";
 
 /** What a session can do without. */
-const OPTIONAL: readonly string[] = Object.keys({ ...NOTICES_DEAD_CLIENTS, ...OWN_NAMES });
+const OPTIONAL: readonly string[] = Object.keys({
+  ...NOTICES_DEAD_CLIENTS,
+  ...OWN_NAMES,
+  ...AS_OURS,
+});
 
 /**
  * Of statements on one connection; the driver's types do not know it. Given up behind another one, a statement would leave
@@ -86,6 +97,7 @@ export class Database implements AsyncDisposable {
       const sockets = new Sockets(2 * this.connections);
       const sql = postgres(plainUrl, {
         ...{ socket: sockets.make }, // not in the driver's types
+        ...placeIn(plainUrl),
         ssl,
         max: this.connections,
         ...ONE_AT_A_TIME,
@@ -98,6 +110,7 @@ export class Database implements AsyncDisposable {
         connection: {
           application_name: options.applicationName,
           ...NOTICES_DEAD_CLIENTS,
+          ...AS_OURS,
           ...(options.isForPeople === true ? {} : OWN_NAMES),
         },
       });
@@ -219,10 +232,4 @@ function isPoolersRefusal(error: unknown): boolean {
     ? /^unsupported startup parameter: (\w+)/.exec(error.message) ?? []
     : [];
   return OPTIONAL.includes(name);
-}
-
-/** host:port/database of a URL, for messages: without user and password. */
-export function placeOf(url: string): string {
-  const { hostname, port, pathname } = new URL(url);
-  return `${hostname || "localhost"}:${port || 5432}${pathname}`;
 }

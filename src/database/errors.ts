@@ -65,7 +65,14 @@ export function explain(error: unknown, where: string): Error {
       options,
     );
   }
-  switch (code) {
+  if (/^(42704|22023|55P02)$/.test(code) && isFatal(error)) {
+    return new ConfigurationError(
+      `the database at ${where} begins no session: ${text}`,
+      "behind the ? of DATABASE_URL stand sslmode, sslrootcert, sslcert, sslkey, or settings of PostgreSQL; leave out what else psql takes there",
+      options,
+    );
+  }
+  switch (isOfStandby(code, text) ? READ_ONLY : code) {
     case "28P01":
     case "28000":
       return new DatabaseError(
@@ -133,6 +140,16 @@ export function explain(error: unknown, where: string): Error {
     return new ConfigurationError(text, hintOf(error), options);
   }
   return error instanceof Error ? error : new Error(text, options);
+}
+
+/** What a standby says of unlogged tables, before it comes to writing. */
+function isOfStandby(code: string, text: string): boolean {
+  return code === "0A000" && /during recovery$/.test(text);
+}
+
+/** At the begin of a session, or its end. */
+function isFatal(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && error.severity === "FATAL";
 }
 
 /** The places in PL/pgSQL that the detail names, innermost first. */

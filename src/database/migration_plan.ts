@@ -123,11 +123,13 @@ interface AppliedFiles {
 async function appliedFiles(database: Database): Promise<AppliedFiles> {
   const [server] = await database.run(
     "select current_setting('server_version_num')::integer as version, current_setting('server_version') as version_text, " +
+      "current_setting('server_encoding') as encoding, " +
       "to_regclass('p2p.schema_migrations') is not null and to_regclass('p2p.schema_objects') is not null as is_ours",
     [],
     DEADLINES.statementSeconds,
   );
   requireVersion(Number(server?.["version"]), String(server?.["version_text"]), database.where);
+  if (server?.["is_ours"] !== true) requireUtf8(String(server?.["encoding"]), database.where);
   const read = async (table: "schema_migrations" | "schema_objects") =>
     server?.["is_ours"] === true
       ? await database.run(
@@ -192,6 +194,15 @@ export function requireVersion(version: number, text: string, where: string): vo
   if (version >= OLDEST_SERVER * 10_000) return;
   throw new ConfigurationError(
     `the database at ${where} is PostgreSQL ${text}; ${OLDEST_SERVER} or newer is needed`,
+  );
+}
+
+/** The market's texts are of all scripts, and JSON's escapes of them are only read where the encoding has them. */
+function requireUtf8(encoding: string, where: string): void {
+  if (encoding === "UTF8") return;
+  throw new ConfigurationError(
+    `the database at ${where} has the encoding ${encoding}; UTF8 is needed`,
+    "create database … encoding 'UTF8' template template0, and name that in DATABASE_URL",
   );
 }
 

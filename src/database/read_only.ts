@@ -1,9 +1,10 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
 import { UsageError } from "../errors.ts";
-import { placeOf } from "./connection.ts";
 import { withDeadline } from "./deadline.ts";
 import { codeOf, explain, READ_ONLY } from "./errors.ts";
+import { placeIn, placeOf } from "./place.ts";
+import { Sockets } from "./sockets.ts";
 import { tlsOf } from "./tls.ts";
 
 export interface TextTable {
@@ -38,6 +39,8 @@ export async function queryReadOnly(
   const where = placeOf(url);
   const { url: plainUrl, ssl } = tlsOf(url);
   const sql = postgres(plainUrl, {
+    ...{ socket: new Sockets(2).make }, // not in the driver's types
+    ...placeIn(plainUrl),
     ssl,
     max: 1,
     prepare: false,

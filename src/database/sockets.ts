@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 
 /** What the driver says of where to connect; its types do not know it. */
 interface Target {
-  readonly host: readonly string[];
+  host: readonly string[];
   readonly port: readonly number[];
   /** Of a unix socket. */
   readonly path: string | false;
@@ -22,6 +22,8 @@ export class Sockets {
   /** In all; several hosts take turns. */
   #made = 0;
   #sinceLastEnd = 0;
+  /** What became of the last one that was none. */
+  #refusal: Error | undefined;
 
   constructor(readonly most: number) {}
 
@@ -30,14 +32,18 @@ export class Sockets {
     this.#sinceLastEnd = 0;
   }
 
-  /** For the driver, which waits until it is connected. @throws {ClosedEarly} */
-  readonly make = ({ host, port, path }: Target): Socket => {
-    if (++this.#sinceLastEnd > this.most) {
-      throw new ClosedEarly("it closes connections before a session begins");
+  /** For the driver, which waits until it is connected. @throws {ClosedEarly} or the refusal of the last of several hosts */
+  readonly make = (target: Target): Socket => {
+    const { host, port, path } = target;
+    if (++this.#sinceLastEnd > this.most * host.length) {
+      target.host = host.slice(0, 1); // while it knows another one the driver tells nobody of an error
+      throw this.#refusal ?? new ClosedEarly("it closes connections before a session begins");
     }
     if (path !== false) return connect(path);
     const turn = this.#made++ % host.length;
     const place = { host: host[turn] ?? "localhost", port: port[turn] ?? 5432 };
-    return Object.assign(connect(place), place); // the driver verifies the certificate for this host
+    const socket = connect(place);
+    if (host.length > 1) socket.once("error", (error) => this.#refusal = error);
+    return Object.assign(socket, place); // the driver verifies the certificate for this host
   };
 }

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { ConfigurationError } from "../errors.ts";
+import { readSmallFile } from "../small_file.ts";
 
 /** As libpq knows them; `allow` is taken for `prefer`. */
 const SSL_MODES = [
@@ -39,6 +40,16 @@ const VARIABLES = {
   sslkey: "PGSSLKEY",
 } as const;
 
+/** What must be in such a file: without it the driver would trust all that Deno trusts, or show no certificate at all. */
+const PEM = {
+  sslrootcert: /-----BEGIN CERTIFICATE-----/,
+  sslcert: /-----BEGIN CERTIFICATE-----/,
+  sslkey: /-----BEGIN [A-Z ]*PRIVATE KEY-----/,
+} as const;
+
+/** Of all authorities of a Debian it is 0.2 MB. */
+const LARGEST_PEM_BYTES = 4_000_000;
+
 /**
  * How to speak to the server of a URL, as libpq would: `sslmode`, `sslrootcert`, `sslcert`, `sslkey` of the URL or the
  * environment. Unset, a server on this machine is asked for no TLS, any other one is asked, but not verified (`prefer`).
@@ -48,7 +59,7 @@ const VARIABLES = {
 export function tlsOf(
   url: string,
   env: (name: string) => string | undefined = (name) => Deno.env.get(name),
-  readFile: (path: string) => string = Deno.readTextFileSync,
+  readFile: (path: string) => string = (path) => readSmallFile(path, LARGEST_PEM_BYTES),
 ): Tls {
   const rest = new URL(url);
   const take = (name: keyof typeof VARIABLES): string | undefined => {
@@ -71,15 +82,20 @@ export function tlsOf(
       "add sslmode=verify-full, or at least sslmode=require, to DATABASE_URL",
     );
   }
-  const read = (name: string, path: string): string => {
+  const read = (name: keyof typeof PEM, path: string): string => {
+    const hint = `${name} is the path of a file in PEM format`;
+    let text: string;
     try {
-      return readFile(path);
+      text = readFile(path);
     } catch (error) {
-      throw new ConfigurationError(
-        `${name}=${path} cannot be read (${error instanceof Error ? error.name : "unknown"})`,
-        `${name} is the path of a file in PEM format`,
-      );
+      const reason = error instanceof Error ? error.name : "unknown";
+      throw new ConfigurationError(`${name}=${path} cannot be read (${reason})`, hint);
     }
+    if (PEM[name].test(text)) return text;
+    throw new ConfigurationError(
+      `in ${name}=${path} is no ${name === "sslkey" ? "private key" : "certificate"}`,
+      hint,
+    );
   };
   const host = hostOf(rest, env);
   const address = host.replace(/^\[|\]$/g, "");

@@ -100,6 +100,28 @@ Deno.test("--dry-run lists everything and changes nothing; migrate keeps to sche
   match(again.stderr, /is already at version/);
 });
 
+Deno.test("a database of another encoding is refused before anything is made: UTF8 is needed", async () => {
+  await using test = await testDatabase("empty");
+  const name = `ascii_${crypto.randomUUID().replaceAll("-", "")}`;
+  await test.database.run(
+    `create database ${name} encoding 'SQL_ASCII' locale_provider libc locale 'C' template template0`,
+    [],
+    60,
+  );
+  {
+    const url = Object.assign(new URL(test.url), { pathname: `/${name}` }).href;
+    await using ascii = new Database(url, { applicationName: "test", connections: 1 });
+    await rejects(migrate(ascii), (error: unknown) => {
+      ok(error instanceof ConfigurationError);
+      match(error.message, /has the encoding SQL_ASCII; UTF8 is needed/);
+      match(error.hint ?? "", /^create database … encoding 'UTF8'/);
+      return true;
+    });
+    strictEqual(await valueOf(ascii, "select to_regnamespace('p2p') is null"), true);
+  }
+  await test.database.run(`drop database ${name} with (force)`, [], 60);
+});
+
 Deno.test("an edited old migration is refused by its name, and nothing runs", async () => {
   await using test = await testDatabase();
   const before = await schemaOf(test.database);

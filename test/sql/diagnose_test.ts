@@ -84,6 +84,24 @@ Deno.test("settings of the database that stop or break off a worker; the stateme
   deepStrictEqual(await diagnose(sql), []);
 });
 
+Deno.test("settings of the database that change what SQL means do not reach a worker", async () => {
+  await using sql = await healthy();
+  const name = new URL(sql.url).pathname.slice(1);
+  await sql.database.runScript(
+    `alter database ${name} set standard_conforming_strings = off;
+     alter database ${name} set default_transaction_isolation = 'serializable'`,
+    20,
+  );
+  deepStrictEqual(await diagnose(sql), []);
+  await using fresh = SqlFixture.connect(sql.url);
+  const [row] = await fresh.worker.run(
+    "select current_setting('transaction_isolation') as level",
+    [],
+    20,
+  );
+  strictEqual(row?.["level"], "read committed");
+});
+
 Deno.test("privileges on tables and sequences: what the migrations grant, and what of it is missing", async () => {
   await using sql = await healthy();
   const granted = `select c.relname::text as table_name, a.privilege_type as privilege

@@ -75,6 +75,12 @@ Deno.test("a bad secret is named and not shown", () => {
     told({ DATABASE_URL: "mysql://hunter2@db" }),
     "DATABASE_URL is not a postgres:// URL",
   );
+  const broken: [url: string, problem: RegExp][] = [
+    ["postgres://a:hunter2%@db/x", /^DATABASE_URL has a % that escapes no character/],
+    ["postgres://a:hunter2@one:1,two:2/x", /^DATABASE_URL names several hosts with a port each/],
+    ["postgres:///x?host=/run/postgresql&password=hunter2", /^DATABASE_URL has host behind the \?/],
+  ];
+  for (const [url, problem] of broken) assert.match(told({ DATABASE_URL: url }), problem);
   assert.equal(told({ DATABASE_URL: '"postgres://a:hunter2@db"' }).includes("DATABASE_URL"), true);
   assert.equal(told({ DATABASE_URL: "host=db password=hunter2" }).startsWith("DATABASE_URL"), true);
   assert.match(told({ SLACK_WEBHOOK_URL: "hunter2" }), /^SLACK_WEBHOOK_URL is not an http:/);
@@ -108,7 +114,7 @@ Deno.test("a file without an end, or of a disk, is no secret and no memory", () 
   const line = told({ DATABASE_URL_FILE: "/dev/zero" }, undefined);
   assert.equal(
     line,
-    'DATABASE_URL_FILE="/dev/zero" holds more than 10000 bytes: that is no secret of ours',
+    'DATABASE_URL_FILE="/dev/zero" cannot be read (it is too large)',
   );
 });
 

@@ -81,7 +81,7 @@ const accepted: [name: keyof Config, value: string, read: unknown][] = [
   ["WORKER_NAME", " München 2 ", "München 2"],
   ["WORKER_NAME", "🦉".repeat(100), "🦉".repeat(100)],
   ["DATABASE_URL", "postgresql://u:p%40ss@db:5433/p2p?sslmode=require", undefined],
-  ["DATABASE_URL", "postgres:///p2p?host=/run/postgresql", undefined],
+  ["DATABASE_URL", "postgres://%2Frun%2Fpostgresql/p2p", undefined],
 ];
 for (const [name, value, read] of accepted) {
   Deno.test(`${name}=${value} is accepted`, () => {

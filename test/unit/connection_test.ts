@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { Database } from "../../src/database/connection.ts";
 import { isConnectionLost } from "../../src/database/errors.ts";
+import { queryReadOnly } from "../../src/database/read_only.ts";
+import { ConfigurationError } from "../../src/errors.ts";
+import { skipLoudly } from "../support/embedded.ts";
 
 const text = new TextDecoder();
 
 /** An ErrorResponse of PostgreSQL. */
 function refusal(code: string, message: string): Uint8Array<ArrayBuffer> {
-  const fields = new TextEncoder().encode(`SFATAL\0C${code}\0M${message}\0\0`);
+  const fields = new TextEncoder().encode(`SFATAL\0VFATAL\0C${code}\0M${message}\0\0`);
   const bytes = new Uint8Array(5 + fields.length);
   bytes.set(new TextEncoder().encode("E"));
   new DataView(bytes.buffer).setUint32(1, 4 + fields.length);
@@ -91,4 +94,49 @@ Deno.test("a server that closes before the session begins is asked a few times, 
     listener.close();
     await serving;
   }
+});
+
+Deno.test("a URL means what it means to psql: an IPv6 address, the folder of a socket, an escaped name", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/.s.PGSQL.5432`;
+  const servers: [Deno.Listener, (port: number) => string][] = [
+    [Deno.listen({ transport: "unix", path }), () => encodeURIComponent(folder)],
+    [Deno.listen({ hostname: "127.0.0.1", port: 0 }), (port) => `127.0.0.1:${port}`],
+  ];
+  const hasIPv6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
+  if (hasIPv6) {
+    servers.push([Deno.listen({ hostname: "::1", port: 0 }), (port) => `[::1]:${port}`]);
+  } else skipLoudly("IPv6 in DATABASE_URL (this machine has none)");
+  for (const [listener, place] of servers) {
+    const start = (async () => {
+      using connection = await listener.accept();
+      const buffer = new Uint8Array(4096);
+      const length = await connection.read(buffer) ?? 0;
+      await connection.write(refusal("42704", 'unrecognized configuration parameter "x"'));
+      return text.decode(buffer.subarray(8, length));
+    })();
+    const port = listener.addr.transport === "tcp" ? listener.addr.port : 0;
+    const url = `postgres://u:p@${place(port)}/my%20db?x=1`;
+    await using database = new Database(url, { applicationName: "test", connections: 1 });
+    await assert.rejects(database.run("select 1", [], 10), (error: unknown) => {
+      assert(error instanceof ConfigurationError && error.hint !== undefined, String(error));
+      assert.match(error.message, /\/my db begins no session: unrecognized .* "x"/);
+      return true;
+    });
+    assert.match(`${(await start).split("\0")}`, /,database,my db,.*,x,1,/s);
+    listener.close();
+  }
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("of several hosts that all refuse, it is told at once why", async () => {
+  const url = "postgres://u:p@127.0.0.2,127.0.0.3:1/d";
+  await using database = new Database(url, { applicationName: "test" });
+  const began = performance.now();
+  await assert.rejects(
+    database.run("select 1", [], 30),
+    /127\.0\.0\.2,127\.0\.0\.3:1\/d cannot be reached: connect ECONNREFUSED/,
+  );
+  await assert.rejects(queryReadOnly(url, "select 1", false), /ECONNREFUSED/);
+  assert(performance.now() - began < 20_000, "not by a deadline");
 });

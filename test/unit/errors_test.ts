@@ -71,6 +71,11 @@ Deno.test("what the server's side may mend by itself is unavailable: systemd tri
         "cannot execute INSERT in a read-only transaction",
         /^the database at db only reads: /,
       ],
+      [
+        "0A000",
+        "cannot access temporary or unlogged relations during recovery",
+        /^the database at db only reads: /,
+      ],
       ["53100", "could not extend file", /^the database's disk is full: /],
       ["XX000", "could not write init file", /^the database cannot write to its disk: /],
     ] as const

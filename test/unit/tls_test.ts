@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { tlsOf } from "../../src/database/tls.ts";
 import { ConfigurationError } from "../../src/errors.ts";
 
+const CERTIFICATE = "-----BEGIN CERTIFICATE-----";
+const KEY = "-----BEGIN EC PRIVATE KEY-----";
+
 function tls(url: string, env: Record<string, string> = {}): ReturnType<typeof tlsOf> {
-  return tlsOf(url, (name) => env[name], (path) => `text of ${path}`);
+  const text = (path: string) => `${path === "/k" ? KEY : CERTIFICATE} of ${path}`;
+  return tlsOf(url, (name) => env[name], text);
 }
 
 Deno.test("unasked: none on this machine, else what the server offers", () => {
@@ -22,14 +26,14 @@ Deno.test("what libpq reads is read: of the URL first, then of the environment; 
   assert.deepEqual(tls("postgres://u:p@db/x?sslrootcert=/own&application_name=me", env), {
     url: "postgres://u:p@db/x?application_name=me",
     mode: "verify-full",
-    ssl: { ca: "text of /own" },
+    ssl: { ca: `${CERTIFICATE} of /own` },
   });
   assert.equal(tls("postgres://db/x?sslmode=disable", env).ssl, false);
   assert.deepEqual(tls("postgres://10.1.2.3/x?sslmode=verify-full").ssl, { host: "10.1.2.3" });
   assert.deepEqual(tls("postgres://[fe80::1]/x?sslmode=verify-full").ssl, { host: "fe80::1" });
   assert.deepEqual(
     tls("postgres://db/x?sslmode=verify-full&sslcert=/c&sslkey=/k").ssl,
-    { cert: "text of /c", key: "text of /k" },
+    { cert: `${CERTIFICATE} of /c`, key: `${KEY} of /k` },
   );
 });
 
@@ -53,4 +57,29 @@ Deno.test("nothing weakens what was asked for", () => {
       return true;
     });
   }
+});
+
+Deno.test("a file without a certificate trusts nobody and shows nobody, and one without an end is not waited for", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "p2p-tls-" });
+  const [empty, pem, pipe] = ["empty", "pem", "pipe"].map((name) => `${folder}/${name}`);
+  await Deno.writeTextFile(`${empty}`, "");
+  await Deno.writeTextFile(`${pem}`, CERTIFICATE);
+  await new Deno.Command("mkfifo", { args: [`${pipe}`] }).output();
+  const cases: [parameters: string, message: string][] = [
+    [`sslrootcert=${empty}`, `in sslrootcert=${empty} is no certificate`],
+    [`sslrootcert=${pipe}`, `sslrootcert=${pipe} cannot be read (it is a pipe)`],
+    ["sslrootcert=/dev/zero", "sslrootcert=/dev/zero cannot be read (it is too large)"],
+    [`sslrootcert=${folder}`, `sslrootcert=${folder} cannot be read (IsADirectory)`],
+    [`sslcert=${empty}&sslkey=${pem}`, `in sslcert=${empty} is no certificate`],
+    [`sslcert=${pem}&sslkey=${pem}`, `in sslkey=${pem} is no private key`],
+  ];
+  for (const [parameters, message] of cases) {
+    const url = `postgres://db/x?sslmode=verify-full&${parameters}`;
+    assert.throws(() => tlsOf(url), (error: unknown) => {
+      assert.ok(error instanceof ConfigurationError && error.hint !== undefined, String(error));
+      assert.equal(error.message, message);
+      return true;
+    });
+  }
+  await Deno.remove(folder, { recursive: true });
 });
