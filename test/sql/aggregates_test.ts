@@ -394,6 +394,22 @@ Deno.test("one market and a range of time reach the index: names, sides and time
   }
 });
 
+Deno.test("one advertiser is looked up in each part of their days, and an hour that is stored without the facts", async () => {
+  await using sql = await SqlFixture.create();
+  for (const time of ["2026-02-01T10:00Z", "2026-02-01T11:00Z"]) {
+    await randomBatch(sql, random(1), time);
+  }
+  await refresh(sql);
+  const days = await planOf(sql, "select * from p2p.merchant_daily where advertiser = 'Somebody'");
+  assert.ok(days.split("nickname = 'Somebody'").length > 3, days);
+  assert.match(days, /Index Cond: .*advertiser_sk = .*(extraction_timestamp|hour) >= /);
+  const hours = await planOf(
+    sql,
+    "(analyze) select * from p2p.merchant_hours where hour = (select timestamptz '2026-02-01 10:00Z')",
+  );
+  assert.match(hours, /Aggregate .*never executed/);
+});
+
 async function planOf(sql: SqlFixture, statement: string): Promise<string> {
   await sql.database.runScript(
     `create or replace function public.plan_of(p_statement text) returns setof text language plpgsql
