@@ -3322,87 +3322,19 @@ COMMENT ON COLUMN p2p.market_hourly.merchants IS 'Distinct ones with an offer in
 COMMENT ON COLUMN p2p.market_hourly.advertisers IS 'Distinct ones with an offer in the hour, merchants or not';
 
 CREATE VIEW p2p.merchant_daily AS
- SELECT e.code AS exchange,
-    d.advertiser_id,
-    d.advertiser,
-    d.is_merchant,
-    c.symbol AS crypto_symbol,
-    f.currency_code AS fiat_code,
-    m.trade_type,
-    d.day AS time_bucket,
-    (d.snapshots)::bigint AS snapshots,
-    (d.offers_sum / d.snapshots) AS avg_offers,
-    (d.volume_sum / d.snapshots) AS avg_volume,
-    d.orders_30_days
-   FROM ((((p2p.dim_markets m
-     JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
-     JOIN p2p.dim_fiat_currencies f USING (fiat_id))
-     JOIN p2p.dim_exchanges e USING (exchange_id))
-     CROSS JOIN LATERAL ( SELECT made.advertiser_id,
-            made.advertiser,
-            made.is_merchant,
-            made.day,
-            sum(made.snapshots) AS snapshots,
-            sum(made.offers_sum) AS offers_sum,
-            sum(made.volume_sum) AS volume_sum,
-            max(made.orders_30_days_max) AS orders_30_days
-           FROM ( SELECT a.advertiser_id,
-                    now_called.nickname AS advertiser,
-                    now_called.is_merchant,
-                    s.day,
-                    s.snapshots,
-                    s.offers_sum,
-                    s.volume_sum,
-                    s.orders_30_days_max
-                   FROM ((p2p.stored_merchant_days s
-                     JOIN p2p.dim_advertisers a USING (advertiser_sk))
-                     JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
-                  WHERE ((s.exchange_id = m.exchange_id) AND (s.fiat_id = m.fiat_id) AND (s.crypto_id = m.crypto_id) AND (s.trade_type = m.trade_type))
-                UNION ALL
-                 SELECT h.advertiser_id,
-                    h.advertiser,
-                    h.is_merchant,
-                    o.day,
-                    h.snapshots,
-                    h.offers_sum,
-                    h.volume_sum,
-                    h.orders_30_days_max
-                   FROM (p2p.open_days o
-                     CROSS JOIN LATERAL ( SELECT a.advertiser_id,
-                            now_called.nickname AS advertiser,
-                            now_called.is_merchant,
-                            s.snapshots,
-                            s.offers_sum,
-                            s.volume_sum,
-                            s.orders_30_days_max
-                           FROM ((p2p.stored_merchant_hours s
-                             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-                             JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
-                          WHERE ((s.exchange_id = m.exchange_id) AND (s.fiat_id = m.fiat_id) AND (s.crypto_id = m.crypto_id) AND (s.trade_type = m.trade_type) AND (s.hour >= o.day) AND (s.hour < (o.day + '24:00:00'::interval)))) h)
-                UNION ALL
-                 SELECT h.advertiser_id,
-                    h.advertiser,
-                    h.is_merchant,
-                    o.day,
-                    h.snapshots,
-                    h.offers_sum,
-                    h.volume_sum,
-                    h.orders_30_days_max
-                   FROM ((p2p.open_days o
-                     JOIN p2p.open_hours under_way ON (((under_way.hour >= o.day) AND (under_way.hour < (o.day + '24:00:00'::interval)))))
-                     CROSS JOIN LATERAL ( SELECT a.advertiser_id,
-                            now_called.nickname AS advertiser,
-                            now_called.is_merchant,
-                            count(DISTINCT s.extraction_timestamp) AS snapshots,
-                            count(*) AS offers_sum,
-                            sum(s.available_amount) AS volume_sum,
-                            max(s.total_orders_count) AS orders_30_days_max
-                           FROM ((p2p.fact_offers s
-                             JOIN p2p.dim_advertisers a USING (advertiser_sk))
-                             JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
-                          WHERE ((s.exchange_id = m.exchange_id) AND (s.fiat_id = m.fiat_id) AND (s.crypto_id = m.crypto_id) AND (s.trade_type = m.trade_type) AND (s.extraction_timestamp >= under_way.hour) AND (s.extraction_timestamp < (under_way.hour + '01:00:00'::interval)))
-                          GROUP BY a.advertiser_id, now_called.nickname, now_called.is_merchant) h)) made
-          GROUP BY made.advertiser_id, made.advertiser, made.is_merchant, made.day) d);
+SELECT
+    NULL::text AS exchange,
+    NULL::text AS advertiser_id,
+    NULL::text AS advertiser,
+    NULL::boolean AS is_merchant,
+    NULL::text AS crypto_symbol,
+    NULL::text AS fiat_code,
+    NULL::text AS trade_type,
+    NULL::timestamp with time zone AS time_bucket,
+    NULL::bigint AS snapshots,
+    NULL::numeric AS avg_offers,
+    NULL::numeric AS avg_volume,
+    NULL::integer AS orders_30_days;
 
 COMMENT ON VIEW p2p.merchant_daily IS 'Offers and available amount of every advertiser by market and day (UTC), under their present name';
 
@@ -4761,6 +4693,94 @@ COMMENT ON INDEX p2p.stored_merchant_hours_by_advertiser IS 'One advertiser over
 CREATE INDEX stored_merchant_hours_by_time ON ONLY p2p.stored_merchant_hours USING brin (hour) WITH (pages_per_range='32', autosummarize='on');
 
 COMMENT ON INDEX p2p.stored_merchant_hours_by_time IS 'All of a time range: rows lie in the order of time';
+
+CREATE OR REPLACE VIEW p2p.merchant_daily AS
+ SELECT e.code AS exchange,
+    d.advertiser_id,
+    d.advertiser,
+    d.is_merchant,
+    c.symbol AS crypto_symbol,
+    f.currency_code AS fiat_code,
+    m.trade_type,
+    d.day AS time_bucket,
+    (d.snapshots)::bigint AS snapshots,
+    (d.offers_sum / d.snapshots) AS avg_offers,
+    (d.volume_sum / d.snapshots) AS avg_volume,
+    d.orders_30_days
+   FROM ((((p2p.dim_markets m
+     JOIN p2p.dim_cryptocurrencies c USING (crypto_id))
+     JOIN p2p.dim_fiat_currencies f USING (fiat_id))
+     JOIN p2p.dim_exchanges e USING (exchange_id))
+     CROSS JOIN LATERAL ( SELECT made.advertiser_id,
+            made.nickname AS advertiser,
+            made.is_merchant,
+            made.day,
+            sum(made.snapshots) AS snapshots,
+            sum(made.offers_sum) AS offers_sum,
+            sum(made.volume_sum) AS volume_sum,
+            max(made.orders_30_days_max) AS orders_30_days
+           FROM ( SELECT now_called.advertiser_sk,
+                    now_called.advertiser_id,
+                    now_called.nickname,
+                    now_called.is_merchant,
+                    s.day,
+                    s.snapshots,
+                    s.offers_sum,
+                    s.volume_sum,
+                    s.orders_30_days_max
+                   FROM ((p2p.stored_merchant_days s
+                     JOIN p2p.dim_advertisers a USING (advertiser_sk))
+                     JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
+                  WHERE ((s.exchange_id = m.exchange_id) AND (s.fiat_id = m.fiat_id) AND (s.crypto_id = m.crypto_id) AND (s.trade_type = m.trade_type))
+                UNION ALL
+                 SELECT h.advertiser_sk,
+                    h.advertiser_id,
+                    h.nickname,
+                    h.is_merchant,
+                    o.day,
+                    h.snapshots,
+                    h.offers_sum,
+                    h.volume_sum,
+                    h.orders_30_days_max
+                   FROM (p2p.open_days o
+                     CROSS JOIN LATERAL ( SELECT now_called.advertiser_sk,
+                            now_called.advertiser_id,
+                            now_called.nickname,
+                            now_called.is_merchant,
+                            s.snapshots,
+                            s.offers_sum,
+                            s.volume_sum,
+                            s.orders_30_days_max
+                           FROM ((p2p.stored_merchant_hours s
+                             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+                             JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
+                          WHERE ((s.exchange_id = m.exchange_id) AND (s.fiat_id = m.fiat_id) AND (s.crypto_id = m.crypto_id) AND (s.trade_type = m.trade_type) AND (s.hour >= o.day) AND (s.hour < (o.day + '24:00:00'::interval)))) h)
+                UNION ALL
+                 SELECT h.advertiser_sk,
+                    h.advertiser_id,
+                    h.nickname,
+                    h.is_merchant,
+                    o.day,
+                    h.snapshots,
+                    h.offers_sum,
+                    h.volume_sum,
+                    h.orders_30_days_max
+                   FROM ((p2p.open_days o
+                     JOIN p2p.open_hours under_way ON (((under_way.hour >= o.day) AND (under_way.hour < (o.day + '24:00:00'::interval)))))
+                     CROSS JOIN LATERAL ( SELECT now_called.advertiser_sk,
+                            now_called.advertiser_id,
+                            now_called.nickname,
+                            now_called.is_merchant,
+                            count(DISTINCT s.extraction_timestamp) AS snapshots,
+                            count(*) AS offers_sum,
+                            sum(s.available_amount) AS volume_sum,
+                            max(s.total_orders_count) AS orders_30_days_max
+                           FROM ((p2p.fact_offers s
+                             JOIN p2p.dim_advertisers a USING (advertiser_sk))
+                             JOIN p2p.dim_advertisers now_called ON (((now_called.exchange_id = a.exchange_id) AND (now_called.advertiser_id = a.advertiser_id) AND now_called.is_current)))
+                          WHERE ((s.exchange_id = m.exchange_id) AND (s.fiat_id = m.fiat_id) AND (s.crypto_id = m.crypto_id) AND (s.trade_type = m.trade_type) AND (s.extraction_timestamp >= under_way.hour) AND ((s.extraction_timestamp - under_way.hour) < '01:00:00'::interval))
+                          GROUP BY now_called.advertiser_sk) h)) made
+          GROUP BY made.advertiser_sk, made.day, made.advertiser_id, made.nickname, made.is_merchant) d);
 
 CREATE OR REPLACE VIEW p2p.sql_history AS
  WITH loads AS (

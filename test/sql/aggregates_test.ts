@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { migrate } from "../../src/database/migrate.ts";
 import { refreshAggregates } from "../../src/database/refresh.ts";
 import { differences, TRUTH } from "../support/aggregate_truth.ts";
-import { testDatabase } from "../support/database.ts";
+import { isTimescale, testDatabase } from "../support/database.ts";
 import { changeFunction, PARSER, PRICE } from "../support/live_functions.ts";
 import { formerRelease, installRelease } from "../support/releases.ts";
 import { type MarketName, SqlFixture, type TestBatch } from "../support/sql_fixture.ts";
@@ -385,6 +385,23 @@ Deno.test("one market and a range of time reach the index: names, sides and time
       `${view} reads a month that was not asked for\n${plan}`,
     );
   }
+});
+
+Deno.test("one advertiser is looked up in each part of their days, and an hour that is stored without the facts", async () => {
+  await using sql = await SqlFixture.create();
+  for (const time of ["2026-02-01T10:00Z", "2026-02-01T11:00Z"]) {
+    await randomBatch(sql, random(1), time);
+  }
+  await refresh(sql);
+  const days = await planOf(sql, "select * from p2p.merchant_daily where advertiser = 'Somebody'");
+  // TimescaleDB leaves out parts that have no chunk.
+  assert.ok(days.split("nickname = 'Somebody'").length > (isTimescale() ? 2 : 3), days);
+  assert.match(days, /Index Cond: .*advertiser_sk = a/);
+  const hours = await planOf(
+    sql,
+    "(analyze) select * from p2p.merchant_hours where hour = (select timestamptz '2026-02-01 10:00Z')",
+  );
+  assert.match(hours, /Aggregate .*never executed/);
 });
 
 async function planOf(sql: SqlFixture, statement: string): Promise<string> {

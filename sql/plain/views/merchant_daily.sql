@@ -24,7 +24,7 @@ join p2p.dim_exchanges e using (exchange_id)
 cross join lateral (
   select
     made.advertiser_id,
-    made.advertiser,
+    made.nickname as advertiser,
     made.is_merchant,
     made.day,
     sum(made.snapshots) as snapshots,
@@ -33,8 +33,8 @@ cross join lateral (
     max(made.orders_30_days_max) as orders_30_days
   from (
     select
-      a.advertiser_id, now_called.nickname as advertiser, now_called.is_merchant, s.day, s.snapshots, s.offers_sum,
-      s.volume_sum, s.orders_30_days_max
+      now_called.advertiser_sk, now_called.advertiser_id, now_called.nickname, now_called.is_merchant,
+      s.day, s.snapshots, s.offers_sum, s.volume_sum, s.orders_30_days_max
     from p2p.stored_merchant_days s
     join p2p.dim_advertisers a using (advertiser_sk)
     join p2p.dim_advertisers now_called
@@ -48,12 +48,13 @@ cross join lateral (
     union all
     -- The day under way: its hours that are stored.
     select
-      h.advertiser_id, h.advertiser, h.is_merchant, o.day, h.snapshots, h.offers_sum, h.volume_sum, h.orders_30_days_max
+      h.advertiser_sk, h.advertiser_id, h.nickname, h.is_merchant,
+      o.day, h.snapshots, h.offers_sum, h.volume_sum, h.orders_30_days_max
     from p2p.open_days o
     cross join lateral (
       select
-        a.advertiser_id, now_called.nickname as advertiser, now_called.is_merchant, s.snapshots, s.offers_sum,
-        s.volume_sum, s.orders_30_days_max
+        now_called.advertiser_sk, now_called.advertiser_id, now_called.nickname, now_called.is_merchant,
+        s.snapshots, s.offers_sum, s.volume_sum, s.orders_30_days_max
       from p2p.stored_merchant_hours s
       join p2p.dim_advertisers a using (advertiser_sk)
       join p2p.dim_advertisers now_called
@@ -70,13 +71,15 @@ cross join lateral (
     union all
     -- … and the one that is not.
     select
-      h.advertiser_id, h.advertiser, h.is_merchant, o.day, h.snapshots, h.offers_sum, h.volume_sum, h.orders_30_days_max
+      h.advertiser_sk, h.advertiser_id, h.nickname, h.is_merchant,
+      o.day, h.snapshots, h.offers_sum, h.volume_sum, h.orders_30_days_max
     from p2p.open_days o
     join p2p.open_hours under_way on under_way.hour >= o.day and under_way.hour < o.day + interval '24 hours'
     cross join lateral (
       select
-        a.advertiser_id,
-        now_called.nickname as advertiser,
+        now_called.advertiser_sk,
+        now_called.advertiser_id,
+        now_called.nickname,
         now_called.is_merchant,
         count(distinct s.extraction_timestamp) as snapshots,
         count(*) as offers_sum,
@@ -93,11 +96,12 @@ cross join lateral (
         and s.crypto_id = m.crypto_id
         and s.trade_type = m.trade_type
         and s.extraction_timestamp >= under_way.hour
-        and s.extraction_timestamp < under_way.hour + interval '1 hour'
-      group by a.advertiser_id, now_called.nickname, now_called.is_merchant
+        -- Not as the end of a range: of one the planner expects so few rows that it would look up each offer's advertiser.
+        and s.extraction_timestamp - under_way.hour < interval '1 hour'
+      group by now_called.advertiser_sk
     ) as h
   ) as made
-  group by made.advertiser_id, made.advertiser, made.is_merchant, made.day
+  group by made.advertiser_sk, made.day, made.advertiser_id, made.nickname, made.is_merchant
 ) as d;
 
 comment on view p2p.merchant_daily is 'Offers and available amount of every advertiser by market and day (UTC), under their present name';

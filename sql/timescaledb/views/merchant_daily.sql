@@ -1,6 +1,7 @@
 -- See the one of plain PostgreSQL. A continuous aggregate is a union that no join reaches into: read is where it is
--- stored, by the name that TimescaleDB gave that table, up to its watermark, and the facts from there on.
--- Without their newest refresh the days are made of the hours, and those of the facts: just as merchant_days_v1 does.
+-- stored, by the name that TimescaleDB gave that table, up to its watermark, and the facts from there on, just as
+-- merchant_days_v1 does. Of the facts advertisers are grouped first, by market: looking up the names of all their offers
+-- took longer in a large market than one advertiser's question gained.
 do $do$
 declare
   v_days constant p2p.aggregate_sources := (select s from p2p.aggregate_sources s where s.aggregate = 'merchant_days_v1');
@@ -30,7 +31,7 @@ begin
       cross join lateral (
         select
           made.advertiser_id,
-          made.advertiser,
+          made.nickname as advertiser,
           made.is_merchant,
           made.day,
           sum(made.snapshots) as snapshots,
@@ -39,8 +40,8 @@ begin
           max(made.orders_30_days_max) as orders_30_days
         from (
           select
-            a.advertiser_id, now_called.nickname as advertiser, now_called.is_merchant, s.day, s.snapshots, s.offers_sum,
-            s.volume_sum, s.orders_30_days_max
+            now_called.advertiser_sk, now_called.advertiser_id, now_called.nickname, now_called.is_merchant,
+            s.day, s.snapshots, s.offers_sum, s.volume_sum, s.orders_30_days_max
           from %2$I.%3$I s
           join p2p.dim_advertisers a using (advertiser_sk)
           join p2p.dim_advertisers now_called
@@ -55,8 +56,8 @@ begin
           union all
           -- From before the conversion, of days whose facts are gone.
           select
-            a.advertiser_id, now_called.nickname as advertiser, now_called.is_merchant, s.day, s.snapshots, s.offers_sum,
-            s.volume_sum, s.orders_30_days_max
+            now_called.advertiser_sk, now_called.advertiser_id, now_called.nickname, now_called.is_merchant,
+            s.day, s.snapshots, s.offers_sum, s.volume_sum, s.orders_30_days_max
           from p2p.stored_merchant_days s
           join p2p.dim_advertisers a using (advertiser_sk)
           join p2p.dim_advertisers now_called
@@ -70,7 +71,7 @@ begin
           union all
           -- Days that are not stored: their hours that are.
           select
-            a.advertiser_id, now_called.nickname as advertiser, now_called.is_merchant,
+            now_called.advertiser_sk, now_called.advertiser_id, now_called.nickname, now_called.is_merchant,
             %1$s.time_bucket('1 day', s.hour) as day, s.snapshots, s.offers_sum, s.volume_sum, s.orders_30_days_max
           from %5$I.%6$I s
           join p2p.dim_advertisers a using (advertiser_sk)
@@ -87,29 +88,36 @@ begin
           union all
           -- … and those that are not.
           select
-            a.advertiser_id,
-            now_called.nickname as advertiser,
-            now_called.is_merchant,
-            %1$s.time_bucket('1 day', s.extraction_timestamp) as day,
-            count(distinct s.extraction_timestamp) as snapshots,
-            count(*) as offers_sum,
-            sum(s.available_amount) as volume_sum,
-            max(s.total_orders_count) as orders_30_days_max
-          from p2p.fact_offers s
+            now_called.advertiser_sk, now_called.advertiser_id, now_called.nickname, now_called.is_merchant, h.day,
+            h.snapshots, h.offers_sum, h.volume_sum, h.orders_30_days_max
+          from (
+            select
+              f.exchange_id,
+              f.fiat_id,
+              f.crypto_id,
+              f.trade_type,
+              f.advertiser_sk,
+              %1$s.time_bucket('1 day', f.extraction_timestamp) as day,
+              count(distinct f.extraction_timestamp) as snapshots,
+              count(*) as offers_sum,
+              sum(f.available_amount) as volume_sum,
+              max(f.total_orders_count) as orders_30_days_max
+            from p2p.fact_offers f
+            where f.extraction_timestamp >= coalesce(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(%4$s)), '-infinity')
+              and f.extraction_timestamp >= coalesce(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(%7$s)), '-infinity')
+            group by f.exchange_id, f.fiat_id, f.crypto_id, f.trade_type, f.advertiser_sk, day
+          ) as h
           join p2p.dim_advertisers a using (advertiser_sk)
           join p2p.dim_advertisers now_called
             on now_called.exchange_id = a.exchange_id
             and now_called.advertiser_id = a.advertiser_id
             and now_called.is_current
-          where s.exchange_id = m.exchange_id
-            and s.fiat_id = m.fiat_id
-            and s.crypto_id = m.crypto_id
-            and s.trade_type = m.trade_type
-            and s.extraction_timestamp >= coalesce(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(%4$s)), '-infinity')
-            and s.extraction_timestamp >= coalesce(_timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(%7$s)), '-infinity')
-          group by a.advertiser_id, now_called.nickname, now_called.is_merchant, %1$s.time_bucket('1 day', s.extraction_timestamp)
+          where h.exchange_id = m.exchange_id
+            and h.fiat_id = m.fiat_id
+            and h.crypto_id = m.crypto_id
+            and h.trade_type = m.trade_type
         ) as made
-        group by made.advertiser_id, made.advertiser, made.is_merchant, made.day
+        group by made.advertiser_sk, made.day, made.advertiser_id, made.nickname, made.is_merchant
       ) as d
     $statement$,
     v_schema,
