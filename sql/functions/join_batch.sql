@@ -6,7 +6,7 @@
 --   joined  a batch runs: help with it. Where seconds_left is 0 or less, all that is left is to load it (take_load). Once it is
 --           loaded, call again with the same p_due_at: it may still be its turn
 --   held    begun by hand, while others are at a batch; detail names them
---   done    this due time had its batch, or was skipped
+--   done    this due time had its batch, or was skipped; or the worker is told to stop, and opens none
 --   late    it is longer past than schedule_grace_seconds: skipped. The first batch of a schedule is never late
 --   paused  setting paused is on: skipped, unless it had its batch; detail says since when and by whom
 -- Due times that got no batch are written to ops_skipped_batches, those since the last one accounted for as well.
@@ -83,6 +83,8 @@ begin
         detail := v_others;
       end if;
     end if;
+  elsif v_worker.doing = 'stopping' then
+    outcome := 'done';
   else
     -- What lies further ahead is from a time when all clocks were wrong: it holds nothing up.
     v_is_accounted_for := exists (

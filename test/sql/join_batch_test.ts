@@ -52,6 +52,19 @@ Deno.test("a clock that jumps while a batch is planned opens none that nobody se
   assert.deepEqual(await sql.rows("select from p2p.ops_batch_runs"), []);
 });
 
+Deno.test("who is told to stop opens no batch, and says nothing about due times", async () => {
+  await using sql = await fixture();
+  await sql.join({ due: due(-20) });
+  await (await sql.batch(String((await sql.join({ due: due(-20) }))["batch_id"]))).load();
+  const before = await schedule(sql);
+  await sql.beat({ doing: "stopping" });
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "done");
+  assert.deepEqual(await schedule(sql), before);
+  assert.deepEqual(await sql.values("select status from p2p.ops_batch_runs"), ["failed"]);
+  await sql.beat({ doing: "idle" });
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "opened");
+});
+
 Deno.test("a batch is opened for a due time, joined by others, and done when it is loaded", async () => {
   await using sql = await fixture();
   const at = due(0);
