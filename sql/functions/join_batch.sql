@@ -10,7 +10,8 @@
 --   late    it is longer past than schedule_grace_seconds: skipped. The first batch of a schedule is never late
 --   paused  setting paused is on: skipped, unless it had its batch; detail says since when and by whom
 -- Due times that got no batch are written to ops_skipped_batches, those since the last one accounted for as well.
--- A due time that is further ahead than schedule_grace_seconds (60 at least) is an error: the worker's clock is wrong.
+-- A due time that is further ahead than schedule_grace_seconds (60 at least), or than an interval, is an error: the worker's
+-- clock is wrong. Nearer it is at most the next one.
 -- A second call with the same p_due_at joins what the first has opened.
 -- Waits for another worker that is just opening a batch, and for no load.
 create or replace function p2p.join_batch(
@@ -35,7 +36,8 @@ declare
   v_batch p2p.ops_batch_runs;
   v_others text;
   v_seconds_late double precision := extract(epoch from clock_timestamp() - p_due_at);
-  v_seconds_ahead constant double precision := greatest(p2p.setting_number('schedule_grace_seconds'), 60);
+  v_seconds_ahead constant double precision
+    := least(greatest(p2p.setting_number('schedule_grace_seconds'), 60), p_interval_seconds);
   v_is_accounted_for boolean;
 begin
   -- Its batch would have all others believe, until then, that every due time had its batch.

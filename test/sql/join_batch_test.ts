@@ -302,8 +302,13 @@ Deno.test("a clock that is ahead a little is no matter; further ahead it would e
     sql.join({ due: ahead(400) }),
     /the clock of worker worker-1 is at least (399|400) s ahead of the database/,
   );
+  // Within the grace time, but past another due time.
+  await assert.rejects(
+    sql.join({ due: ahead(100), intervalSeconds: 60 }),
+    /the clock of worker worker-1 is at least (99|100) s ahead of the database/,
+  );
   await sql.rows("update p2p.settings set value = '0' where name = 'schedule_grace_seconds'");
-  assert.equal(await outcomeOf(sql.join({ due: ahead(50) })), "opened");
+  assert.equal(await outcomeOf(sql.join({ due: ahead(50), intervalSeconds: 60 })), "opened");
   assert.deepEqual(await sql.values("select due_at from p2p.ops_skipped_batches"), []);
 });
 
