@@ -38,6 +38,7 @@ declare
   v_seconds_late double precision := extract(epoch from clock_timestamp() - p_due_at);
   v_seconds_ahead constant double precision
     := least(greatest(p2p.setting_number('schedule_grace_seconds'), 60), p_interval_seconds);
+  v_horizon timestamptz;
   v_is_accounted_for boolean;
 begin
   -- Its batch would have all others believe, until then, that every due time had its batch.
@@ -88,16 +89,18 @@ begin
   elsif v_worker.doing = 'stopping' then
     outcome := 'done';
   else
-    -- What lies further ahead is from a time when all clocks were wrong: it holds nothing up.
+    -- What lies further ahead is from a time when all clocks were wrong: it holds nothing up. Its own batch is known also
+    -- where the clock has jumped back since this call began.
+    v_horizon := greatest(p_due_at, clock_timestamp() + make_interval(secs => v_seconds_ahead));
     v_is_accounted_for := exists (
       select
       from p2p.ops_batch_runs r
-      where r.due_at between p_due_at and clock_timestamp() + make_interval(secs => v_seconds_ahead)
+      where r.due_at between p_due_at and v_horizon
     )
     or exists (
       select
       from p2p.ops_skipped_batches s
-      where s.due_at between p_due_at and clock_timestamp() + make_interval(secs => v_seconds_ahead)
+      where s.due_at between p_due_at and v_horizon
     );
 
     if not v_is_accounted_for then

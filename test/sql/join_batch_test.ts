@@ -312,6 +312,20 @@ Deno.test("a clock that is ahead a little is no matter; further ahead it would e
   assert.deepEqual(await sql.values("select due_at from p2p.ops_skipped_batches"), []);
 });
 
+Deno.test("a clock that jumps back while a worker joins: the batch of its due time is still known", async () => {
+  await using sql = await fixture();
+  const { batch_id } = await sql.join({ due: due(0) });
+  await sql.work("select p2p.load_batch($1)", String(batch_id));
+  const [definition] = await sql.values(
+    "select pg_get_functiondef(oid) from pg_proc where proname = 'join_batch'",
+  );
+  // As if it jumped once the call has begun.
+  const [head, body] = String(definition).split("\nbegin\n");
+  const jumped = body?.replaceAll("clock_timestamp()", "(clock_timestamp() - interval '1 hour')");
+  await sql.database.runScript(`${head}\nbegin\n${jumped}`, 10);
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "done");
+});
+
 Deno.test("a batch of a time when all clocks were ahead holds up none that is due", async () => {
   await using sql = await fixture();
   await sql.rows("update p2p.settings set value = '3600' where name = 'schedule_grace_seconds'");
