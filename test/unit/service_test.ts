@@ -57,12 +57,11 @@ type Ending = BatchOutcome["outcome"] | "left to others" | Error;
 async function served(
   ticks: readonly (readonly Ending[])[],
   isOver = false,
-  stopDuringBatch?: number,
+  isStopped = false,
 ): Promise<{ log: string[]; next: string[]; done: string[] }> {
   await using log = await recordLog("info");
   const done: string[] = [];
   const stop = new AbortController();
-  let batches = 0;
   let endings: Ending[] = [];
   async function* times(): AsyncGenerator<Date> {
     for (const [index, tick] of ticks.entries()) {
@@ -78,7 +77,7 @@ async function served(
     batch: (due) => {
       done.push(`batch ${due.at.getTime() / 1000}`);
       const ending = endings.shift();
-      if (++batches === stopDuringBatch) stop.abort();
+      if (isStopped) stop.abort();
       if (ending instanceof Error) return Promise.reject(ending);
       const outcome = ending === "left to others"
         ? { outcome: "left", ended: undefined }
@@ -105,7 +104,7 @@ Deno.test("a tick: its batch, also after one that was left under way; then what 
 });
 
 Deno.test("told to stop: it looks once more whether it is counted on, unless others go on", async () => {
-  const told = async (...endings: Ending[]) => (await served([endings], false, 1)).done;
+  const told = async (...endings: Ending[]) => (await served([endings], false, true)).done;
   assert.deepEqual(await told("loaded", "done"), ["prepare", "batch 0", "batch 0"]);
   assert.deepEqual(await told("left", "loaded", "done"), ["prepare", ...Array(3).fill("batch 0")]);
   assert.deepEqual(await told("loaded", "left to others"), ["prepare", "batch 0", "batch 0"]);
