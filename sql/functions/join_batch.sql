@@ -6,11 +6,12 @@
 --   joined  a batch runs: help with it. Where seconds_left is 0 or less, all that is left is to load it (take_load). Once it is
 --           loaded, call again with the same p_due_at: it may still be its turn
 --   held    begun by hand, while others are at a batch; detail names them
---   done    this due time had its batch, or was skipped
+--   done    this due time had its batch, or was skipped; or the worker is told to stop, and opens none
 --   late    it is longer past than schedule_grace_seconds: skipped. The first batch of a schedule is never late
 --   paused  setting paused is on: skipped, unless it had its batch; detail says since when and by whom
 -- Due times that got no batch are written to ops_skipped_batches, those since the last one accounted for as well.
--- A due time that is further ahead than schedule_grace_seconds (60 at least) is an error: the worker's clock is wrong.
+-- A due time that is further ahead than schedule_grace_seconds (60 at least), or than an interval, is an error: the worker's
+-- clock is wrong. Nearer it is at most the next one.
 -- A second call with the same p_due_at joins what the first has opened.
 -- Waits for another worker that is just opening a batch, and for no load.
 create or replace function p2p.join_batch(
@@ -35,7 +36,9 @@ declare
   v_batch p2p.ops_batch_runs;
   v_others text;
   v_seconds_late double precision := extract(epoch from clock_timestamp() - p_due_at);
-  v_seconds_ahead constant double precision := greatest(p2p.setting_number('schedule_grace_seconds'), 60);
+  v_seconds_ahead constant double precision
+    := least(greatest(p2p.setting_number('schedule_grace_seconds'), 60), p_interval_seconds);
+  v_horizon timestamptz;
   v_is_accounted_for boolean;
 begin
   -- Its batch would have all others believe, until then, that every due time had its batch.
@@ -83,17 +86,21 @@ begin
         detail := v_others;
       end if;
     end if;
+  elsif v_worker.doing = 'stopping' then
+    outcome := 'done';
   else
-    -- What lies further ahead is from a time when all clocks were wrong: it holds nothing up.
+    -- What lies further ahead is from a time when all clocks were wrong: it holds nothing up. Its own batch is known also
+    -- where the clock has jumped back since this call began.
+    v_horizon := greatest(p_due_at, clock_timestamp() + make_interval(secs => v_seconds_ahead));
     v_is_accounted_for := exists (
       select
       from p2p.ops_batch_runs r
-      where r.due_at between p_due_at and clock_timestamp() + make_interval(secs => v_seconds_ahead)
+      where r.due_at between p_due_at and v_horizon
     )
     or exists (
       select
       from p2p.ops_skipped_batches s
-      where s.due_at between p_due_at and clock_timestamp() + make_interval(secs => v_seconds_ahead)
+      where s.due_at between p_due_at and v_horizon
     );
 
     if not v_is_accounted_for then

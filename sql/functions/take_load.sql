@@ -88,8 +88,9 @@ begin
     select w.worker_id, w.doing
     from p2p.workers_at_work() w
     where w.worker_id <> p_worker_id
-      -- Who goes relies on those that have beaten lately, not on those that only count as alive after a restart of the server.
-      and (not v_is_stopping or w.lease_expires_at > clock_timestamp())
+      -- Who goes relies on those that have beaten lately, not on those that only count as alive after a restart of the server;
+      -- nor on one that reads lists of markets: told to stop, it joins no batch.
+      and (not v_is_stopping or w.lease_expires_at > clock_timestamp() and w.doing <> 'discovering')
   ),
   left_over as materialized (
     select

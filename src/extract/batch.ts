@@ -53,7 +53,7 @@ export async function workOnBatch(options: BatchOptions): Promise<BatchOutcome> 
   const { store: { database }, presence, due } = options;
   if (due !== undefined) database.waitFor(due.intervalSeconds);
   try {
-    await presence.register("idle");
+    await presence.register(options.signal.aborted ? "stopping" : "idle"); // who stops opens none
     const joined = await options.store.joinBatch(due, options.deadlineSeconds);
     return "batchId" in joined ? await workOn(joined, options) : joined;
   } finally {

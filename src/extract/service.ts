@@ -63,9 +63,11 @@ export async function serve(options: ServiceOptions): Promise<void> {
 async function serveTick(due: DueTime, options: ServiceOptions): Promise<string | undefined> {
   const { prepare, batch, afterwards, signal } = options;
   await prepare(due);
-  while (!signal.aborted) {
+  // Also where it was told to stop meanwhile: another may have opened the next batch, and gone because we were still here.
+  for (let goesOn = !signal.aborted; goesOn;) {
     const outcome = await batch(due);
-    if (outcome.outcome === "loaded" || outcome.outcome === "left") continue;
+    goesOn = outcome.outcome === "loaded" ||
+      outcome.outcome === "left" && outcome.ended !== undefined;
     if (outcome.outcome === "paused") return `new batches are ${outcome.detail}`;
     if (outcome.outcome === "late") {
       log.warning("the batch of {due} is skipped: {reason}", {
@@ -73,7 +75,6 @@ async function serveTick(due: DueTime, options: ServiceOptions): Promise<string 
         reason: outcome.detail,
       });
     }
-    break;
   }
   if (!signal.aborted) await afterwards();
   return undefined;

@@ -2,6 +2,7 @@
 import { rowsOf } from "../support/batches.ts";
 import type { Direction, HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { holdStatement, holdTable } from "../support/sessions.ts";
+import type { SimulatedRequest } from "../../src/simulator/server.ts";
 import type { Trouble } from "./exchange.ts";
 import { patiently } from "./patience.ts";
 import type { Installation, Machine } from "./installation.ts";
@@ -186,6 +187,47 @@ const lockTable: Act = async (there, { seconds }, dice) => {
   return await waiters(there, seconds);
 };
 
+/** Pages are just being stored, and their sessions end: none of them is there. */
+const cutStoring: Act = alone(async (there) => {
+  await using _held = await holdTable(
+    there.server.url(there.database),
+    "p2p.stg_responses",
+    "exclusive",
+  );
+  return await lasting(0, async () => {
+    const pids = await backends(there, "wait_event_type = 'Lock' and query like '%store_page%'");
+    for (const pid of pids) await there.server.ask(`select pg_terminate_backend(${pid})`);
+    return pids.length;
+  });
+});
+
+/** A batch is loaded, and nobody hears of it: its load is called again. */
+const loseLoadAnswer: Act = alone(async (there) => {
+  await using held = await holdTable(
+    there.server.url(there.database),
+    "p2p.dim_advertisers",
+    "exclusive",
+  );
+  const loads = await lasting(
+    0,
+    async () =>
+      (await backends(there, "wait_event_type = 'Lock' and query like '%load_batch%'")).length,
+  );
+  if (loads === 0) return 0;
+  const closed = async () =>
+    (await rowsOf(there.watch, "select from p2p.ops_batch_runs where status <> 'running'")).length;
+  const before = await closed();
+  const proxies = there.machines.map(({ databaseProxy }) => databaseProxy);
+  for (const proxy of proxies) proxy.freeze("toClient");
+  await held[Symbol.asyncDispose]();
+  const hits = await lasting(0, async () => await closed() - before);
+  for (const proxy of proxies) {
+    proxy.cut();
+    proxy.pass();
+  }
+  return hits;
+});
+
 const lockRows: Act = async (there, { seconds }) => {
   const hold = () =>
     holdStatement(
@@ -331,6 +373,20 @@ const trouble = (make: (fault: PlannedFault) => Trouble): Act => async (there, f
   return hits;
 };
 
+/** Until a book is known to miss its second page: what there is of it is loaded. */
+const loseSecondPages: Act = async (there, fault) => {
+  const meet = ({ search }: SimulatedRequest): Trouble | undefined =>
+    search?.page === 2 ? { kind: "wrongShape" } : undefined;
+  const machines = machinesOf(there, fault);
+  for (const { troubles } of machines) troubles.add(meet);
+  const hits = await lasting(0, async () => {
+    const missing = "select from p2p.ops_batch_markets where 2 = any (lost_pages)";
+    return (await rowsOf(there.watch, missing)).length;
+  });
+  for (const { troubles } of machines) troubles.delete(meet);
+  return hits;
+};
+
 function answerOf({ how, seconds, jumpSeconds }: PlannedFault): Trouble {
   switch (how) {
     case "tooManyRequests":
@@ -385,6 +441,8 @@ export const ACTS: Readonly<Record<string, Act>> = {
   "statements cancelled": cancel,
   "table locked": lockTable,
   "batch rows locked": lockRows,
+  "storing cut short": cutStoring,
+  "load's answer lost": loseLoadAnswer,
   "disk full": fillDisk,
   "disk stalls": stallDisk,
   "no connections left": exhaust,
@@ -400,6 +458,7 @@ export const ACTS: Readonly<Record<string, Act>> = {
   "exchange slow": slow("exchangeProxy"),
   "exchange throttled": throttled("exchangeProxy"),
   "answers": trouble(answerOf),
+  "second pages lost": loseSecondPages,
   "pages altered": trouble(({ how }) => ({ kind: "altered", how } as Trouble)),
   "nonsense": trouble(({ how }) => ({ kind: "nonsense", how } as Trouble)),
   "worker's clock jumps": jumpWorker,

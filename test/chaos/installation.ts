@@ -1,7 +1,11 @@
 /** What a schedule happens to: a database of its own, machines with a worker each, and an exchange. */
 import type { Database } from "../../src/database/connection.ts";
 import { EXIT } from "../../src/errors.ts";
-import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
+import {
+  type SimulatedRequest,
+  type Simulator,
+  startSimulator,
+} from "../../src/simulator/server.ts";
 import { HalfOpenProxy } from "../support/half_open_proxy.ts";
 import { Scribe, type Trouble } from "./exchange.ts";
 import { patiently } from "./patience.ts";
@@ -22,7 +26,7 @@ const DEADLINE_SECONDS = 6;
 /** One machine of the fleet, with its ways to the database and the exchange. */
 export class Machine {
   /** What its requests to the exchange meet now, one after the other until one answers. */
-  readonly troubles = new Set<() => Trouble | undefined>();
+  readonly troubles = new Set<(request: SimulatedRequest) => Trouble | undefined>();
   /** The logs of all its sessions. */
   readonly logs: string[][] = [];
   readonly codes: (number | undefined)[] = [];
@@ -122,9 +126,9 @@ export class Installation implements AsyncDisposable {
 
   async #addMachine(name: string, pool: Pool): Promise<void> {
     const { schedule, server, scribe } = this;
-    const troubles = (): Trouble | undefined => {
+    const troubles = (request: SimulatedRequest): Trouble | undefined => {
       for (const trouble of machine.troubles) {
-        const met = trouble();
+        const met = trouble(request);
         if (met !== undefined) return met;
       }
       return undefined;
@@ -134,7 +138,7 @@ export class Installation implements AsyncDisposable {
       offers: schedule.offers,
       latencyMs: 10,
       now: () => this.#now,
-      faultFor: (request) => scribe.faultFor(request, troubles()),
+      faultFor: (request) => scribe.faultFor(request, troubles(request)),
       pageText: (request, text) => scribe.pageText(request, text),
       answerFor: (request, usual) => scribe.answerFor(request, usual),
     });

@@ -55,6 +55,19 @@ Deno.test("a clock that jumps while a batch is planned opens none that nobody se
   assert.deepEqual(await sql.rows("select from p2p.ops_batch_runs"), []);
 });
 
+Deno.test("who is told to stop opens no batch, and says nothing about due times", async () => {
+  await using sql = await fixture();
+  await sql.join({ due: due(-20) });
+  await (await sql.batch(String((await sql.join({ due: due(-20) }))["batch_id"]))).load();
+  const before = await schedule(sql);
+  await sql.beat({ doing: "stopping" });
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "done");
+  assert.deepEqual(await schedule(sql), before);
+  assert.deepEqual(await sql.values("select status from p2p.ops_batch_runs"), ["failed"]);
+  await sql.beat({ doing: "idle" });
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "opened");
+});
+
 Deno.test("a batch is opened for a due time, joined by others, and done when it is loaded", async () => {
   await using sql = await fixture();
   const at = due(0);
@@ -292,9 +305,28 @@ Deno.test("a clock that is ahead a little is no matter; further ahead it would e
     sql.join({ due: ahead(400) }),
     /the clock of worker worker-1 is at least (39\d|400) s ahead of the database/,
   );
+  // Within the grace time, but past another due time.
+  await assert.rejects(
+    sql.join({ due: ahead(100), intervalSeconds: 60 }),
+    /the clock of worker worker-1 is at least (99|100) s ahead of the database/,
+  );
   await sql.rows("update p2p.settings set value = '0' where name = 'schedule_grace_seconds'");
-  assert.equal(await outcomeOf(sql.join({ due: ahead(50) })), "opened");
+  assert.equal(await outcomeOf(sql.join({ due: ahead(50), intervalSeconds: 60 })), "opened");
   assert.deepEqual(await sql.values("select due_at from p2p.ops_skipped_batches"), []);
+});
+
+Deno.test("a clock that jumps back while a worker joins: the batch of its due time is still known", async () => {
+  await using sql = await fixture();
+  const { batch_id } = await sql.join({ due: due(0) });
+  await sql.work("select p2p.load_batch($1)", String(batch_id));
+  const [definition] = await sql.values(
+    "select pg_get_functiondef(oid) from pg_proc where proname = 'join_batch'",
+  );
+  // As if it jumped once the call has begun.
+  const [head, body] = String(definition).split("\nbegin\n");
+  const jumped = body?.replaceAll("clock_timestamp()", "(clock_timestamp() - interval '1 hour')");
+  await sql.database.runScript(`${head}\nbegin\n${jumped}`, 10);
+  assert.equal(await outcomeOf(sql.join({ due: due(0) })), "done");
 });
 
 Deno.test("a batch of a time when all clocks were ahead holds up none that is due", async () => {

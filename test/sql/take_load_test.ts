@@ -147,6 +147,7 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     "another fetches": [{}, "others"],
     "another is told to stop as well": [{ doing: "stopping" }, "load"],
     "another is at no batch": [{ doing: "idle" }, "load"],
+    "another reads lists of markets": [{ doing: "discovering" }, "load"],
     "to another the exchange is closed too": [{ breaker: "open" }, "load"],
     "another was asked for a long pause": [{ pausedSeconds: 600 }, "load"],
     "another was asked for a short one": [{ pausedSeconds: 60 }, "others"],
@@ -213,6 +214,33 @@ Deno.test("who gives up leaves the batch to others who can go on, and loads if t
     assert.equal(await sql.takeLoad(batchId, WORKER, "HTTP 500"), "load");
     assert.equal(await sql.takeLoad(batchId, TWO, "HTTP 500"), "others");
   });
+});
+
+Deno.test("who was counted on from the batch before ends the next one, though told to stop as well", async () => {
+  await using sql = await SqlFixture.create();
+  const before = await opened(sql, [BUY]);
+  await sql.claim(before);
+  await (await sql.batch(before)).page(BUY, [offer()]);
+  await sql.beat({ worker: TWO, doing: "waiting" });
+  assert.equal(await sql.takeLoad(before), "load");
+  await (await sql.batch(before)).load();
+  await sql.beat({ doing: "idle" });
+  const { outcome, batch_id } = await sql.join({ deadlineSeconds: 480 });
+  assert.equal(outcome, "opened");
+  const next = String(batch_id);
+
+  // Both are told to stop while the other still waits for the load that is over.
+  await sql.beat({ doing: "stopping" });
+  assert.equal(await sql.takeLoad(next, WORKER, "told to stop"), "others");
+  await sql.beat({ doing: "gone" });
+  await sql.beat({ worker: TWO, doing: "stopping" });
+  assert.equal(await sql.takeLoad(before, TWO, "told to stop"), "closed");
+  const again = await sql.join({ worker: TWO });
+  assert.deepEqual([again["outcome"], again["batch_id"]], ["joined", next]);
+  assert.equal(await sql.takeLoad(next, TWO, "told to stop"), "load");
+  await (await sql.batch(next, TWO)).load();
+  const { outcome: last } = await sql.join({ worker: TWO });
+  assert.equal(last, "done", "who stops opens none");
 });
 
 Deno.test("after the deadline one loads also where all have given up; who stops leaves it to the others", async () => {

@@ -51,15 +51,17 @@ Deno.test("ticks: the last due time at once; of those missed while busy the newe
   for await (const tick of cronTicks(10, stop.signal)) assert.fail(String(tick));
 });
 
-type Ending = BatchOutcome["outcome"] | Error;
+type Ending = BatchOutcome["outcome"] | "left to others" | Error;
 
 /** What a service logs and does whose batches end like this; each inner list is a tick. */
 async function served(
   ticks: readonly (readonly Ending[])[],
   isOver = false,
+  isStopped = false,
 ): Promise<{ log: string[]; next: string[]; done: string[] }> {
   await using log = await recordLog("info");
   const done: string[] = [];
+  const stop = new AbortController();
   let endings: Ending[] = [];
   async function* times(): AsyncGenerator<Date> {
     for (const [index, tick] of ticks.entries()) {
@@ -75,13 +77,17 @@ async function served(
     batch: (due) => {
       done.push(`batch ${due.at.getTime() / 1000}`);
       const ending = endings.shift();
+      if (isStopped) stop.abort();
       if (ending instanceof Error) return Promise.reject(ending);
-      return Promise.resolve({ outcome: ending, detail: "because" } as BatchOutcome);
+      const outcome = ending === "left to others"
+        ? { outcome: "left", ended: undefined }
+        : { outcome: ending, detail: "because", ended: {} };
+      return Promise.resolve(outcome as BatchOutcome);
     },
     afterwards: () => Promise.resolve(void done.push("afterwards")),
     isOver: () => Promise.resolve(isOver),
     wallTime: () => 1_000_000, // after the second tick, before the third
-    signal: new AbortController().signal,
+    signal: stop.signal,
   });
   const lines = log.records.map(({ level, message }) => `${level}: ${message.join("")}`);
   const isNext = (line: string) => line.includes("next batch at");
@@ -95,6 +101,15 @@ Deno.test("a tick: its batch, also after one that was left under way; then what 
     ...["prepare", "batch 600", "batch 600", "afterwards"],
   ]);
   assert.deepEqual(log, []);
+});
+
+Deno.test("told to stop: it looks once more whether it is counted on, unless others go on", async () => {
+  const told = async (...endings: Ending[]) => (await served([endings], false, true)).done;
+  assert.deepEqual(await told("loaded", "done"), ["prepare", "batch 0", "batch 0"]);
+  assert.deepEqual(await told("left", "loaded", "done"), ["prepare", ...Array(3).fill("batch 0")]);
+  assert.deepEqual(await told("loaded", "left to others"), ["prepare", "batch 0", "batch 0"]);
+  assert.deepEqual(await told("left to others"), ["prepare", "batch 0"]);
+  assert.deepEqual(await told("done"), ["prepare", "batch 0"]);
 });
 
 Deno.test("it says when the next batch is due, unless that is past already", async () => {
