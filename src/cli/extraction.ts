@@ -196,6 +196,7 @@ export class Extraction implements AsyncDisposable {
             "update p2p.settings set value = 'off' where name = 'paused'",
           );
         default:
+          this.options.signal.throwIfAborted(); // told to stop, it opens none
           if (this.clock.now() > heldUntil) {
             throw new BatchError(
               `other workers are at a batch: ${outcome.detail}`,
