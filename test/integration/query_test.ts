@@ -2,7 +2,7 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase } from "../support/database.ts";
-import { type Ended, runProgram } from "../support/program.ts";
+import { type Ended, eventually, Program, runProgram } from "../support/program.ts";
 
 Deno.test("what query prints", async (t) => {
   await using test = await testDatabase();
@@ -84,6 +84,13 @@ Deno.test("what query prints", async (t) => {
   await t.step("- reads the statement from standard input", async () => {
     const { code, stdout } = await query(["--csv", "-"], "select 7 as n\n");
     deepStrictEqual([code, stdout], [0, "n\r\n7\r\n"]);
+  });
+
+  await t.step("the server notices a client that is killed", async () => {
+    strictEqual(
+      await printed("--csv", "show client_connection_check_interval"),
+      "client_connection_check_interval\r\n10s\r\n",
+    );
   });
 
   await t.step("a reader that has seen enough ends it quietly", async () => {
@@ -174,4 +181,25 @@ Deno.test("query changes nothing, however it is asked", async (t) => {
     strictEqual(await state(), before);
     strictEqual((await rowsOf(database, "select 1 from pg_prepared_xacts")).length, 0);
   });
+});
+
+Deno.test("Ctrl-C ends the statement at the server, too", async () => {
+  await using test = await testDatabase();
+  const underWay = () =>
+    rowsOf(
+      test.database,
+      `select a.query
+       from pg_stat_activity a
+       where a.datname = current_database()
+         and a.application_name = 'p2p-ingest query'
+         and a.state = 'active'
+         and a.query ~ 'pg_sleep'`,
+    );
+  await using program = new Program(["query", "select pg_sleep(100)"], { DATABASE_URL: test.url });
+  await eventually("the statement", async () => (await underWay())[0]);
+  program.kill("SIGINT");
+  const { code, stdout, stderr } = await program.ended;
+  deepStrictEqual([code, stdout], [75, ""], stderr);
+  match(stderr, /^stopped$/m);
+  await eventually("its end", async () => (await underWay()).length === 0 || undefined, 8);
 });
