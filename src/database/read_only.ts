@@ -44,7 +44,7 @@ export async function queryReadOnly(
   url: string,
   statement: string,
   asJson: boolean,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<TextTable> {
   const where = placeOf(url);
   const { url: plainUrl, ssl } = tlsOf(url);
@@ -81,7 +81,7 @@ export async function queryReadOnly(
     }));
     return { columns, rows: [...rows] as (string | null)[][] };
   } catch (error) {
-    if (signal.aborted) throw signal.reason;
+    if (signal?.aborted) throw signal.reason;
     const known = explain(error, where);
     const isRefused = known === error ||
       [MISSING_PARAMETERS, READ_ONLY, ...UNKNOWN_NAMES].includes(codeOf(error));
