@@ -40,9 +40,14 @@ const NOTICES_DEAD_CLIENTS = {
  */
 const OWN_NAMES = { search_path: "pg_catalog, pg_temp" } as const;
 
-/** What our functions are written for, whatever role and database have as their own: backslashes in patterns, claims that wait. */
+/**
+ * What our functions and this program are written for, whatever role and database have as their own: backslashes in
+ * patterns, names in regprocedure, times that `Date` reads, claims that wait.
+ */
 const AS_OURS = {
   standard_conforming_strings: "on",
+  quote_all_identifiers: "off",
+  DateStyle: "ISO, MDY",
   default_transaction_isolation: "read committed",
 } as const;
 
