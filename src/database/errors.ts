@@ -115,7 +115,7 @@ export function explain(error: unknown, where: string): Error {
     case "40001":
       return new DatabaseError(
         `the database at ${where} ended a statement: ${text}`,
-        undefined,
+        adviceOnTimeout(text),
         options,
       );
     case "P2P01":
@@ -140,6 +140,14 @@ export function explain(error: unknown, where: string): Error {
     return new ConfigurationError(text, hintOf(error), options);
   }
   return error instanceof Error ? error : new Error(text, options);
+}
+
+/** Told by the error itself: `doctor` asks the database, too, and may not get an answer in that time. */
+function adviceOnTimeout(text: string): string | undefined {
+  const [, kind] = /due to (statement|lock) timeout/.exec(text) ?? [];
+  return kind === undefined
+    ? undefined
+    : `the setting ${kind}_timeout is too short for this; psql's \\drds shows the role or database that has it: alter role … reset ${kind}_timeout`;
 }
 
 /** What a standby says of unlogged tables, before it comes to writing. */

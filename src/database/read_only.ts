@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
-import { UsageError } from "../errors.ts";
+import { DatabaseError, describe, UsageError } from "../errors.ts";
 import { withDeadline } from "./deadline.ts";
 import { codeOf, explain, READ_ONLY } from "./errors.ts";
 import { placeIn, placeOf } from "./place.ts";
@@ -82,6 +82,13 @@ export async function queryReadOnly(
     return { columns, rows: [...rows] as (string | null)[][] };
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
+    if (/due to statement timeout/.test(describe(error))) {
+      throw new DatabaseError(
+        `the database at ${where} ended the statement: it took too long`,
+        `p2p-ingest query gives it ${DEADLINES.querySeconds} s, psql as long as it takes`,
+        { cause: error },
+      );
+    }
     const known = explain(error, where);
     const isRefused = known === error ||
       [MISSING_PARAMETERS, READ_ONLY, ...UNKNOWN_NAMES].includes(codeOf(error));

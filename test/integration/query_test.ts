@@ -106,6 +106,16 @@ Deno.test("what query prints", async (t) => {
     deepStrictEqual([code, text.decode(stdout).trim(), text.decode(stderr)], [0, "1", ""]);
   });
 
+  await t.step("what takes too long says where it may", async () => {
+    const url = new URL(test.url);
+    url.searchParams.set("statement_timeout", "50");
+    const { code, stderr } = await runProgram(["query", "select pg_sleep(60)"], {
+      DATABASE_URL: url.href,
+    });
+    match(stderr, /^error: .* it took too long\nhint: p2p-ingest query gives it 300 s, psql /);
+    strictEqual(code, 69);
+  });
+
   await t.step("whatever the server has against it is one line, exit 64", async () => {
     for (
       const [statement, line] of [

@@ -89,6 +89,21 @@ Deno.test("what the server's side may mend by itself is unavailable: systemd tri
   assert(!(other instanceof P2pError), "a bug");
 });
 
+Deno.test("a time-out of the server's names its setting: doctor itself may not get past it", () => {
+  for (
+    const [code, text, hint] of [
+      ["57014", "canceling statement due to statement timeout", /reset statement_timeout$/],
+      ["55P03", "canceling statement due to lock timeout", /reset lock_timeout$/],
+      ["57014", "canceling statement due to user request", undefined],
+    ] as const
+  ) {
+    const error = explain(Object.assign(new Error(text), { code }), "db");
+    assert(error instanceof DatabaseError, code);
+    if (hint === undefined) assert.equal(error.hint, undefined);
+    else assert.match(error.hint ?? "", hint);
+  }
+});
+
 Deno.test("a certificate that proves nothing is no bug: the database may have a better one at the next start", () => {
   const codes = [
     "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
