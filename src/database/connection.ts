@@ -3,7 +3,13 @@ import { DEADLINES } from "../deadlines.ts";
 import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
-import { codeOf, DatabaseTimeout, explain, isConnectionLost } from "./errors.ts";
+import {
+  codeOf,
+  DatabaseTimeout,
+  explain,
+  isConnectionLost,
+  NO_MORE_CONNECTIONS,
+} from "./errors.ts";
 import { placeIn, placeOf } from "./place.ts";
 import { Sockets } from "./sockets.ts";
 import { tlsOf } from "./tls.ts";
@@ -50,9 +56,6 @@ const AS_OURS = {
   DateStyle: "ISO, MDY",
   default_transaction_isolation: "read committed",
 } as const;
-
-/** SQLSTATE of a server or role that has given all its connections. */
-const NO_MORE_CONNECTIONS = "53300";
 
 /** What a session can do without. */
 const OPTIONAL: readonly string[] = Object.keys({

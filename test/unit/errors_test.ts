@@ -76,6 +76,11 @@ Deno.test("what the server's side may mend by itself is unavailable: systemd tri
         "cannot access temporary or unlogged relations during recovery",
         /^the database at db only reads: /,
       ],
+      [
+        "53300",
+        'too many connections for role "w"',
+        /^the database at db gives no further connection: too many connections for role "w"$/,
+      ],
       ["53100", "could not extend file", /^the database's disk is full: /],
       ["XX000", "could not write init file", /^the database cannot write to its disk: /],
     ] as const
