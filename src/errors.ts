@@ -15,7 +15,7 @@ export const EXIT_MEANINGS: Readonly<Record<keyof typeof EXIT, string>> = {
   done: "done",
   findings: "`doctor` or `sql diff` found something that wants mending",
   usage: "the command line, or a `query`, is wrong",
-  unavailable: "the database or the exchange cannot be reached or used",
+  unavailable: "the database, the exchange or the output cannot be reached or used",
   bug: "a bug in this program",
   batchIncomplete: "the batch ended `partial` or `failed`, was stopped, or could not begin",
   configuration: "configuration, data folder or database schema do not fit",
@@ -59,6 +59,11 @@ export function asKnown(error: unknown): unknown {
 
 /** The database cannot be reached, refuses us, or cannot store anything. */
 export class DatabaseError extends P2pError {
+  override readonly exitCode = EXIT.unavailable;
+}
+
+/** What the program has to say cannot be written, e.g. to a file on a full disk. */
+export class OutputError extends P2pError {
   override readonly exitCode = EXIT.unavailable;
 }
 

@@ -1,5 +1,6 @@
 import { or } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
+import type { InferValue } from "@optique/core/parser";
 import { run as parseArguments } from "@optique/run";
 import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { VERSION } from "../version.ts";
@@ -18,7 +19,7 @@ import { run, runCommand } from "./run.ts";
 import { simulate, simulateCommand } from "./simulate.ts";
 import { sql, sqlCommand } from "./sql.ts";
 import { status, statusCommand } from "./status.ts";
-import { style, tell } from "./terminal.ts";
+import { print, style, tell } from "./terminal.ts";
 
 /** Every command of the program. */
 export const commands = or(
@@ -44,23 +45,8 @@ export const commands = or(
  * @returns the exit code; errors have been told by then, bugs with their stack
  */
 export async function program(args: readonly string[]): Promise<ExitCode> {
-  const parsed = parseArguments(commands, {
-    programName: "p2p-ingest",
-    args,
-    brief: message`All of Binance P2P, every ten minutes, in your own PostgreSQL.`,
-    footer:
-      message`Configuration is in the environment; the README lists every variable and exit code.`,
-    help: "both",
-    version: { value: VERSION, option: true },
-    completion: "command",
-    aboveError: "usage",
-    usageLine: [{ type: "ellipsis" }],
-    errorExitCode: EXIT.usage,
-    showDefault: true,
-    commandList: "top-level",
-    colors: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
-  });
   try {
+    const parsed = parse(args);
     switch (parsed.command) {
       case "run":
         return await run();
@@ -96,6 +82,37 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
   } catch (error) {
     return report(asKnown(error));
   }
+}
+
+/** @throws {OutputError} where help cannot be written; on a wrong command line the program ends */
+function parse(args: readonly string[]): InferValue<typeof commands> {
+  return parseArguments(commands, {
+    programName: "p2p-ingest",
+    args,
+    brief: message`All of Binance P2P, every ten minutes, in your own PostgreSQL.`,
+    footer:
+      message`Configuration is in the environment; the README lists every variable and exit code.`,
+    help: "both",
+    version: { value: VERSION, option: true },
+    completion: "command",
+    aboveError: args.length === 0 ? "usage" : "none",
+    stdout: (text) => print(`${text}\n`),
+    stderr: (text) => tell(`${text.includes("Error:") ? likeOthers(text) : text}\n`),
+    onExit: (code) => {
+      if (code === EXIT.usage) tell("hint: p2p-ingest --help; every command has --help, too\n");
+      Deno.exit(code);
+    },
+    usageLine: [{ type: "ellipsis" }],
+    errorExitCode: EXIT.usage,
+    showDefault: true,
+    commandList: "top-level",
+    colors: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
+  });
+}
+
+/** What the parser has against a command line, with what it thinks was meant, on one line as other errors are. */
+function likeOthers(text: string): string {
+  return text.replace("Error:", "error:").replaceAll(/\s*\n\s*/g, " ");
 }
 
 /** One line for what a person can mend; the stack for a bug, or when LOG_LEVEL=debug asks for it. */

@@ -3,9 +3,9 @@ import { message } from "@optique/core/message";
 import { withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, flag } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
-import { queryReadOnly } from "../database/read_only.ts";
+import { queryReadOnly, type TextTable } from "../database/read_only.ts";
 import { EXIT, type ExitCode, UsageError } from "../errors.ts";
-import { openDatabase, readEnvironment } from "./environment.ts";
+import { openDatabase, readEnvironment, untilStopped } from "./environment.ts";
 import { examples, jsonFlag } from "./help.ts";
 import { renderCsv, renderTable } from "./table.ts";
 import { print, style, tell } from "./terminal.ts";
@@ -51,7 +51,7 @@ export async function query(
     schema: "any",
     connections: 1,
   });
-  const { columns, rows } = await queryReadOnly(opened.database.url, statement, args.json);
+  const { columns, rows } = await answer(opened.database.url, statement, args.json);
   if (args.json) {
     print(`[${rows.map(([document]) => document).join(",\n ")}]\n`);
   } else if (args.csv) {
@@ -63,4 +63,10 @@ export async function query(
     tell(`(${rows.length} ${rows.length === 1 ? "row" : "rows"})\n`);
   }
   return EXIT.done;
+}
+
+/** Ctrl-C ends the statement at the server, too; afterwards it ends the program at once, as of one that only prints. */
+async function answer(url: string, statement: string, asJson: boolean): Promise<TextTable> {
+  using signal = untilStopped();
+  return await queryReadOnly(url, statement, asJson, signal);
 }

@@ -1,15 +1,29 @@
+import { describe, OutputError } from "../errors.ts";
 import { beforeLogLine } from "../log.ts";
 
 const encoder = new TextEncoder();
 
-/** Writes to stdout, all of it. Ends the program quietly when the reader has gone (`| head`). */
+/**
+ * Writes to stdout, all of it. Ends the program quietly when the reader has gone (`| head`).
+ * @throws {OutputError} e.g. where the disk behind it is full
+ */
 export function print(text: string): void {
-  write(Deno.stdout, text);
+  try {
+    write(Deno.stdout, text);
+  } catch (error) {
+    throw new OutputError(`standard output takes no more: ${describe(error)}`, undefined, {
+      cause: error,
+    });
+  }
 }
 
-/** Messages for the person at the terminal; data goes to stdout. */
+/** Messages for the person at the terminal; data goes to stdout. Where they cannot be written, nobody can be told so. */
 export function tell(text: string): void {
-  write(Deno.stderr, text);
+  try {
+    write(Deno.stderr, text);
+  } catch {
+    // what the program does counts, and its exit code
+  }
 }
 
 function write(stream: typeof Deno.stdout | typeof Deno.stderr, text: string): void {

@@ -3,7 +3,13 @@ import { DEADLINES } from "../deadlines.ts";
 import { DatabaseError } from "../errors.ts";
 import { logger } from "../log.ts";
 import { type RunningQuery, withDeadline } from "./deadline.ts";
-import { codeOf, DatabaseTimeout, explain, isConnectionLost } from "./errors.ts";
+import {
+  codeOf,
+  DatabaseTimeout,
+  explain,
+  isConnectionLost,
+  NO_MORE_CONNECTIONS,
+} from "./errors.ts";
 import { placeIn, placeOf } from "./place.ts";
 import { Sockets } from "./sockets.ts";
 import { tlsOf } from "./tls.ts";
@@ -40,14 +46,16 @@ const NOTICES_DEAD_CLIENTS = {
  */
 const OWN_NAMES = { search_path: "pg_catalog, pg_temp" } as const;
 
-/** What our functions are written for, whatever role and database have as their own: backslashes in patterns, claims that wait. */
+/**
+ * What our functions and this program are written for, whatever role and database have as their own: backslashes in
+ * patterns, names in regprocedure, times that `Date` reads, claims that wait.
+ */
 const AS_OURS = {
   standard_conforming_strings: "on",
+  quote_all_identifiers: "off",
+  DateStyle: "ISO, MDY",
   default_transaction_isolation: "read committed",
 } as const;
-
-/** SQLSTATE of a server or role that has given all its connections. */
-const NO_MORE_CONNECTIONS = "53300";
 
 /** What a session can do without. */
 const OPTIONAL: readonly string[] = Object.keys({

@@ -18,6 +18,9 @@ const CERTIFICATE = /^(CERT_\w+|\w+_CERT(_\w+)?|ERR_TLS_CERT_\w+|UNABLE_TO_VERIF
 /** What Node says where the other side hangs up in the middle, as a server without TLS does. */
 const NO_TLS = /before secure TLS connection was established/;
 
+/** A server, database or role has given all its connections. */
+export const NO_MORE_CONNECTIONS = "53300";
+
 /** A write in a transaction that only reads. */
 export const READ_ONLY = "25006";
 
@@ -49,6 +52,13 @@ export function explain(error: unknown, where: string): Error {
   const code = codeOf(error);
   const text = describe(error);
   const options = { cause: error };
+  if (code === NO_MORE_CONNECTIONS) {
+    return new DatabaseError(
+      `the database at ${where} gives no further connection: ${text}`,
+      "a worker takes up to 7; p2p-ingest doctor says which limit is too low: of the login, the database or the server",
+      options,
+    );
+  }
   if (LOST.test(code)) {
     return new DatabaseError(
       `the database at ${where} cannot be reached: ${text || code}`,
@@ -115,7 +125,7 @@ export function explain(error: unknown, where: string): Error {
     case "40001":
       return new DatabaseError(
         `the database at ${where} ended a statement: ${text}`,
-        undefined,
+        adviceOnTimeout(text),
         options,
       );
     case "P2P01":
@@ -140,6 +150,14 @@ export function explain(error: unknown, where: string): Error {
     return new ConfigurationError(text, hintOf(error), options);
   }
   return error instanceof Error ? error : new Error(text, options);
+}
+
+/** Told by the error itself: `doctor` asks the database, too, and may not get an answer in that time. */
+function adviceOnTimeout(text: string): string | undefined {
+  const [, kind] = /due to (statement|lock) timeout/.exec(text) ?? [];
+  return kind === undefined
+    ? undefined
+    : `the setting ${kind}_timeout is too short for this; psql's \\drds shows the role or database that has it: alter role … reset ${kind}_timeout`;
 }
 
 /** What a standby says of unlogged tables, before it comes to writing. */

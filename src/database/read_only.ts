@@ -1,6 +1,6 @@
 import postgres from "postgres";
 import { DEADLINES } from "../deadlines.ts";
-import { UsageError } from "../errors.ts";
+import { DatabaseError, describe, UsageError } from "../errors.ts";
 import { withDeadline } from "./deadline.ts";
 import { codeOf, explain, READ_ONLY } from "./errors.ts";
 import { placeIn, placeOf } from "./place.ts";
@@ -14,6 +14,14 @@ export interface TextTable {
 
 /** The server ends the statement first, where it can. */
 const GRACE_SECONDS = 5;
+
+/**
+ * In a transaction block that has seen a query there is no way back to read-write, for DO and CALL neither; and the
+ * extended protocol takes one statement only, so that none comes after a COMMIT. A client that is killed is noticed.
+ */
+const BEGIN = `begin read only;
+  set local client_connection_check_interval = '10s';
+  select 1`;
 
 /** Type oids of numbers, which are aligned to the right. */
 const NUMBERS = new Set([20, 21, 23, 26, 700, 701, 790, 1700]);
@@ -29,12 +37,14 @@ const UNKNOWN_NAMES = ["42P01", "42883"];
 /**
  * Runs one statement of a person in a read-only transaction. Cells are the server's own text.
  * @param asJson one column with a JSON document a row, made by the server, where the statement allows it
+ * @param signal cancels the statement
  * @throws {UsageError} for whatever the server has against the statement
  */
 export async function queryReadOnly(
   url: string,
   statement: string,
   asJson: boolean,
+  signal?: AbortSignal,
 ): Promise<TextTable> {
   const where = placeOf(url);
   const { url: plainUrl, ssl } = tlsOf(url);
@@ -58,12 +68,10 @@ export async function queryReadOnly(
   });
   try {
     const text = asJson ? asDocuments(statement) : statement;
-    // In a transaction block that has seen a query there is no way back to read-write, for DO and CALL neither;
-    // and the extended protocol takes one statement only, so that none comes after a COMMIT.
-    const begin = sql.unsafe("begin read only; select 1").simple();
-    await withDeadline(begin, DEADLINES.statementSeconds, where);
+    const begin = sql.unsafe(BEGIN).simple();
+    await withDeadline(begin, DEADLINES.statementSeconds, where, signal);
     const query = sql.unsafe(text, [], { simple: false } as postgres.UnsafeQueryOptions).values();
-    const rows = await withDeadline(query, DEADLINES.querySeconds + GRACE_SECONDS, where);
+    const rows = await withDeadline(query, DEADLINES.querySeconds + GRACE_SECONDS, where, signal);
     if (!Array.isArray(rows)) { // the driver hands out a stream of COPY
       throw new UsageError("COPY gives no rows to show", "use --csv with a SELECT");
     }
@@ -73,6 +81,14 @@ export async function queryReadOnly(
     }));
     return { columns, rows: [...rows] as (string | null)[][] };
   } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    if (/due to statement timeout/.test(describe(error))) {
+      throw new DatabaseError(
+        `the database at ${where} ended the statement: it took too long`,
+        `p2p-ingest query gives it ${DEADLINES.querySeconds} s, psql as long as it takes`,
+        { cause: error },
+      );
+    }
     const known = explain(error, where);
     const isRefused = known === error ||
       [MISSING_PARAMETERS, READ_ONLY, ...UNKNOWN_NAMES].includes(codeOf(error));

@@ -44,6 +44,12 @@ export async function ensureDataDir(dataDir: string): Promise<Layout> {
       await Deno.mkdir(path, { recursive: true, mode: 0o700 });
     }
   } catch (error) {
+    if (error instanceof Deno.errors.NotFound) { // of /proc, which takes none
+      throw new ConfigurationError(
+        `no folder can be made at DATA_DIR ${path}`,
+        "set DATA_DIR to a folder that you may write to",
+      );
+    }
     if (!/EEXIST|ENOTDIR|Not a directory|exists/.test(String(error))) throw error;
     throw new ConfigurationError(`DATA_DIR ${path} is not a folder`, "set DATA_DIR to a folder");
   }

@@ -31,6 +31,9 @@ export async function diskIsFull(folder: string): Promise<boolean> {
   return free !== undefined && free < NEXT_TO_NOTHING;
 }
 
+/** What the system says of a path that leads nowhere: a loop of links, a name of more than 255 bytes. */
+const NO_PATH = /\(os error (36|40)\)/;
+
 /** The one line about a full disk. */
 export async function diskFull(dataDir: string, cause?: unknown): Promise<DatabaseError> {
   const free = await freeBytes(dataDir);
@@ -60,7 +63,9 @@ export async function withDiskErrors<T>(dataDir: string, work: () => Promise<T>)
       );
     }
     if (saysDiskFull(text)) throw await diskFull(dataDir, error);
-    if (error instanceof Deno.errors.PermissionDenied || /EROFS|Read-only file/.test(text)) {
+    const isRefused = error instanceof Deno.errors.PermissionDenied ||
+      /EROFS|Read-only file/.test(text) || NO_PATH.test(text);
+    if (isRefused) {
       throw new ConfigurationError(
         `the data folder ${dataDir} cannot be used: ${text}`,
         "set DATA_DIR to a folder that you may write to",

@@ -1,8 +1,15 @@
 import type { Alerts } from "../alerts/alerts.ts";
 import type { Database, Parameter, Row } from "../database/connection.ts";
-import { codeOf, DatabaseTimeout, isConnectionLost, isDeadlockVictim } from "../database/errors.ts";
+import {
+  codeOf,
+  DatabaseTimeout,
+  isConnectionLost,
+  isDeadlockVictim,
+  NO_MORE_CONNECTIONS,
+} from "../database/errors.ts";
 import { DEADLINES, PATIENCE } from "../deadlines.ts";
-import { describe } from "../errors.ts";
+import { describe, P2pError } from "../errors.ts";
+import { logger } from "../log.ts";
 import type { Clock } from "./clock.ts";
 
 /** Waits before the second, third and fourth try of a call that met a lost connection, and before every further one. */
@@ -16,6 +23,9 @@ export type WhenStopping = "hurry" | "finish";
 export class PatientDatabase {
   /** Until when a lost database is waited for, by the clock; PATIENCE.databaseSeconds where this is past. */
   #patientUntil = 0;
+  /** By the clock. */
+  #answeredAt = -Infinity;
+  #scarcityToldAt = -Infinity;
   /** Since when the database is lost; undefined while it answers. */
   lostSince: Date | undefined;
 
@@ -71,11 +81,13 @@ export class PatientDatabase {
     try {
       const rows = await this.#run(statement, parameters, seconds, whenStopping);
       this.lostSince = undefined;
+      this.#answeredAt = this.clock.now();
       this.alerts.resolve("database_lost", "the database is back");
       return rows;
     } catch (error) {
       // Several calls meet the same loss: it is one incident.
-      if (isConnectionLost(error)) {
+      if (this.#isScarce(error)) this.#tellScarcity(error);
+      else if (isConnectionLost(error)) {
         this.lostSince ??= new Date();
         this.alerts.raise("database_lost", `lost the database, trying again: ${describe(error)}`);
       } else if (isDiskFull(error)) {
@@ -109,6 +121,22 @@ export class PatientDatabase {
     }
   }
 
+  /** It gives no further connection, but answered on another one a moment ago: it is not lost. */
+  #isScarce(error: unknown): boolean {
+    return isOf(error, NO_MORE_CONNECTIONS) &&
+      this.clock.now() - this.#answeredAt < PATIENCE.databaseSeconds * 1000;
+  }
+
+  #tellScarcity(error: unknown): void {
+    const now = this.clock.now();
+    if (now - this.#scarcityToldAt < PATIENCE.databaseSeconds * 1000) return;
+    this.#scarcityToldAt = now;
+    logger("database").warning("{error}; it goes on with those that it has", {
+      error: describe(error),
+      hint: error instanceof P2pError ? error.hint : undefined,
+    });
+  }
+
   /** Something large was stored. */
   hasRoom(): void {
     this.alerts.resolve("disk_full", "there is room again");
@@ -121,5 +149,10 @@ export class PatientDatabase {
 }
 
 function isDiskFull(error: unknown): boolean {
-  return codeOf(error) === "53100" || (error instanceof Error && codeOf(error.cause) === "53100");
+  return isOf(error, "53100");
+}
+
+/** Whether it is, or was caused by, what the server says with this SQLSTATE. */
+function isOf(error: unknown, code: string): boolean {
+  return codeOf(error) === code || (error instanceof Error && codeOf(error.cause) === code);
 }

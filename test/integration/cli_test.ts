@@ -56,6 +56,37 @@ Deno.test("completion for the common shells", async (t) => {
   }
 });
 
+Deno.test("a wrong command line is one line, exit 64", async () => {
+  for (
+    const [args, line] of [
+      [["onc"], "error: Unexpected option or subcommand: `onc`. Did you mean `once`?\n"],
+      [["query"], "error: Expected a `SQL`, but too few arguments.\n"],
+    ] as const
+  ) {
+    const { code, stdout, stderr } = await runProgram(args);
+    strictEqual(stderr, `${line}hint: p2p-ingest --help; every command has --help, too\n`);
+    strictEqual(code, 64);
+    strictEqual(stdout, "");
+  }
+});
+
+Deno.test("where the output cannot be written, that is said; where the messages cannot, the exit code says it", async () => {
+  const shell = async (line: string) => {
+    const { code, stderr } = await new Deno.Command("bash", {
+      args: ["-c", line, Deno.execPath()],
+      env: { NO_COLOR: "1" },
+    }).output();
+    return { code, stderr: new TextDecoder().decode(stderr) };
+  };
+  const full = await shell('"$0" run -A main.ts --version > /dev/full');
+  strictEqual(
+    full.stderr,
+    "error: standard output takes no more: No space left on device (os error 28)\n",
+  );
+  strictEqual(full.code, 69);
+  strictEqual((await shell('"$0" run -A main.ts onc 2> /dev/full')).code, 64);
+});
+
 Deno.test("no arguments: the usage on stderr, exit 64", async () => {
   const { code, stdout, stderr } = await runProgram([]);
   strictEqual(code, 64);

@@ -182,6 +182,13 @@ Deno.test("a folder that is not ours is refused and stays as it is", async () =>
     await assertRefused(join(dataDir, "letter.txt"), /is not a folder/);
     assert.equal(await findRunning(join(dataDir, "nowhere")), undefined);
     await assert.rejects(findRunning(join(dataDir, "letter.txt/x")), /is not a folder/);
+    await assertRefused("/proc/p2p", /no folder can be made at DATA_DIR \/proc\/p2p/);
+    const loop = join(dataDir, "loop");
+    await Deno.symlink("loop", loop);
+    for (const path of [loop, join(dataDir, "n".repeat(300))]) {
+      await assertRefused(path, /cannot be used: /);
+      await assert.rejects(findRunning(path), ConfigurationError);
+    }
   });
 });
 

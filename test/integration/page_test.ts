@@ -262,6 +262,18 @@ Deno.test("in Chromium: it renders, follows a batch, tells of an outage, fits a 
     await says(page, "#heatmap-table", /VES\/USDT SELL\s*2\s*1\s*1\s*failed/);
   });
 
+  await t.step("a single batch is drawn within an hour", async () => {
+    const seconds = await page.evaluate(`(async () => {
+      const { Chart, TIMES } = await import("/charts.js");
+      const options = () => ({ scales: { x: TIMES }, series: [{}, {}] });
+      const chart = new Chart(document.createElement("div"), options);
+      chart.set([[1_700_000_000], [1]]);
+      await new Promise(requestAnimationFrame);
+      return chart.plot.scales.x.max - chart.plot.scales.x.min;
+    })()`);
+    assert.equal(seconds, 3600);
+  });
+
   await t.step("texts of the market stay text", async () => {
     assert.match(await text(page, "#asks"), /<img src=x onerror=/);
     assert.match(await text(page, "#asks"), /<b>Zelle<\/b>/);

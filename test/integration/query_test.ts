@@ -2,7 +2,7 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { rowsOf, valueOf } from "../support/batches.ts";
 import { testDatabase } from "../support/database.ts";
-import { type Ended, runProgram } from "../support/program.ts";
+import { type Ended, eventually, Program, runProgram } from "../support/program.ts";
 
 Deno.test("what query prints", async (t) => {
   await using test = await testDatabase();
@@ -86,6 +86,13 @@ Deno.test("what query prints", async (t) => {
     deepStrictEqual([code, stdout], [0, "n\r\n7\r\n"]);
   });
 
+  await t.step("the server notices a client that is killed", async () => {
+    strictEqual(
+      await printed("--csv", "show client_connection_check_interval"),
+      "client_connection_check_interval\r\n10s\r\n",
+    );
+  });
+
   await t.step("a reader that has seen enough ends it quietly", async () => {
     const { code, stdout, stderr } = await new Deno.Command("bash", {
       args: [
@@ -97,6 +104,16 @@ Deno.test("what query prints", async (t) => {
     }).output();
     const text = new TextDecoder();
     deepStrictEqual([code, text.decode(stdout).trim(), text.decode(stderr)], [0, "1", ""]);
+  });
+
+  await t.step("what takes too long says where it may", async () => {
+    const url = new URL(test.url);
+    url.searchParams.set("statement_timeout", "50");
+    const { code, stderr } = await runProgram(["query", "select pg_sleep(60)"], {
+      DATABASE_URL: url.href,
+    });
+    match(stderr, /^error: .* it took too long\nhint: p2p-ingest query gives it 300 s, psql /);
+    strictEqual(code, 69);
   });
 
   await t.step("whatever the server has against it is one line, exit 64", async () => {
@@ -174,4 +191,25 @@ Deno.test("query changes nothing, however it is asked", async (t) => {
     strictEqual(await state(), before);
     strictEqual((await rowsOf(database, "select 1 from pg_prepared_xacts")).length, 0);
   });
+});
+
+Deno.test("Ctrl-C ends the statement at the server, too", async () => {
+  await using test = await testDatabase();
+  const underWay = () =>
+    rowsOf(
+      test.database,
+      `select a.query
+       from pg_stat_activity a
+       where a.datname = current_database()
+         and a.application_name = 'p2p-ingest query'
+         and a.state = 'active'
+         and a.query ~ 'pg_sleep'`,
+    );
+  await using program = new Program(["query", "select pg_sleep(100)"], { DATABASE_URL: test.url });
+  await eventually("the statement", async () => (await underWay())[0]);
+  program.kill("SIGINT");
+  const { code, stdout, stderr } = await program.ended;
+  deepStrictEqual([code, stdout], [75, ""], stderr);
+  match(stderr, /^stopped$/m);
+  await eventually("its end", async () => (await underWay()).length === 0 || undefined, 8);
 });

@@ -89,17 +89,21 @@ Deno.test("settings of the database that change what SQL means do not reach a wo
   const name = new URL(sql.url).pathname.slice(1);
   await sql.database.runScript(
     `alter database ${name} set standard_conforming_strings = off;
+     alter database ${name} set quote_all_identifiers = on;
+     alter database ${name} set datestyle = 'SQL, DMY';
      alter database ${name} set default_transaction_isolation = 'serializable'`,
     20,
   );
   deepStrictEqual(await diagnose(sql), []);
   await using fresh = SqlFixture.connect(sql.url);
   const [row] = await fresh.worker.run(
-    "select current_setting('transaction_isolation') as level",
+    "select current_setting('transaction_isolation') as level, timestamptz '2026-11-21 12:00+00' as noon",
     [],
     20,
   );
   strictEqual(row?.["level"], "read committed");
+  deepStrictEqual(row["noon"], new Date("2026-11-21T12:00:00Z"));
+  await fresh.loadBatch(undefined, { [BUY]: [offer({ id: "2" })] }); // pipeline_steps holds names without quotes
 });
 
 Deno.test("privileges on tables and sequences: what the migrations grant, and what of it is missing", async () => {

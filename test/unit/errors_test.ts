@@ -76,6 +76,11 @@ Deno.test("what the server's side may mend by itself is unavailable: systemd tri
         "cannot access temporary or unlogged relations during recovery",
         /^the database at db only reads: /,
       ],
+      [
+        "53300",
+        'too many connections for role "w"',
+        /^the database at db gives no further connection: too many connections for role "w"$/,
+      ],
       ["53100", "could not extend file", /^the database's disk is full: /],
       ["XX000", "could not write init file", /^the database cannot write to its disk: /],
     ] as const
@@ -87,6 +92,21 @@ Deno.test("what the server's side may mend by itself is unavailable: systemd tri
   }
   const other = explain(Object.assign(new Error("cache lookup failed"), { code: "XX000" }), "db");
   assert(!(other instanceof P2pError), "a bug");
+});
+
+Deno.test("a time-out of the server's names its setting: doctor itself may not get past it", () => {
+  for (
+    const [code, text, hint] of [
+      ["57014", "canceling statement due to statement timeout", /reset statement_timeout$/],
+      ["55P03", "canceling statement due to lock timeout", /reset lock_timeout$/],
+      ["57014", "canceling statement due to user request", undefined],
+    ] as const
+  ) {
+    const error = explain(Object.assign(new Error(text), { code }), "db");
+    assert(error instanceof DatabaseError, code);
+    if (hint === undefined) assert.equal(error.hint, undefined);
+    else assert.match(error.hint ?? "", hint);
+  }
 });
 
 Deno.test("a certificate that proves nothing is no bug: the database may have a better one at the next start", () => {

@@ -39,6 +39,20 @@ Deno.test("three quick tries, then one every five seconds; people are told at on
   assert.deepEqual(scene.told, ["database_lost begins", "database_lost is over"]);
 });
 
+Deno.test("a login with too few connections is no lost database, unless nothing is answered for ten seconds", async () => {
+  const refused = Object.assign(new Error("too many connections for role"), { code: "53300" });
+  const scene = new Scene((before) =>
+    before % 2 === 0 && before !== 0 || before > 7
+      ? Promise.reject(explain(refused, "db"))
+      : Promise.resolve([])
+  );
+  for (let call = 0; call < 5; call++) await scene.patient.call("select", []);
+  assert.deepEqual(scene.told, []);
+  scene.patient.waitFor(60);
+  await assert.rejects(scene.patient.call("select", []), /gives no further connection/);
+  assert.deepEqual(scene.told, ["database_lost begins"]);
+});
+
 Deno.test("without a window it is given up after ten seconds", async () => {
   const scene = new Scene(lost);
   await assert.rejects(scene.patient.call("select", []), DatabaseTimeout);

@@ -76,9 +76,13 @@ export function axis(more = {}) {
 
 const HOUR = 3600;
 
-/** The scale of time: a single batch is drawn within an hour, and not within years. */
+/** The scale of time: a single batch is drawn within an hour, and not, as uPlot has it, within years. */
 export const TIMES = {
-  range: (_, from, to) => from === null ? [null, null] : [Math.min(from, to - HOUR), to],
+  range: ({ data: [times] }, from, until) => {
+    if (from === null) return [null, null];
+    const to = times.length === 1 ? times[0] : until;
+    return [Math.min(from, to - HOUR), to];
+  },
 };
 
 /** The axis of time, by the clock of 24 hours. */
