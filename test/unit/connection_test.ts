@@ -50,6 +50,23 @@ Deno.test("a pooler that takes no settings at the start of a session is asked wi
   assert.match(starts[1] ?? "", /application_name\0test\0/);
 });
 
+Deno.test("query says nothing at the start of a session that a pooler would not take", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const start = (async () => {
+    using connection = await listener.accept();
+    const buffer = new Uint8Array(4096);
+    const length = await connection.read(buffer) ?? 0;
+    await connection.write(refusal("28P01", "wrong password"));
+    return text.decode(buffer.subarray(8, length));
+  })();
+  const url = `postgres://u:p@127.0.0.1:${listener.addr.port}/d?sslmode=disable`;
+  await assert.rejects(queryReadOnly(url, "select 1", false), /wrong password/);
+  const names = (await start).split("\0").filter((_, i) => i % 2 === 0).filter((name) =>
+    name !== ""
+  );
+  assert.deepEqual(names, ["user", "database", "client_encoding", "application_name"]);
+});
+
 Deno.test("a server that closes before the session begins is asked a few times, not without end", async () => {
   const read = (connection: Deno.Conn) => connection.read(new Uint8Array(4096));
   const closing: [mode: string, before: (connection: Deno.Conn) => Promise<unknown>][] = [
