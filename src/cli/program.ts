@@ -1,6 +1,7 @@
 import { or } from "@optique/core/constructs";
 import { message } from "@optique/core/message";
-import type { InferValue } from "@optique/core/parser";
+import { getDocPageSync, type InferValue } from "@optique/core/parser";
+import { formatUsage } from "@optique/core/usage";
 import { run as parseArguments } from "@optique/run";
 import { asKnown, describe, EXIT, type ExitCode, P2pError } from "../errors.ts";
 import { VERSION } from "../version.ts";
@@ -20,6 +21,8 @@ import { simulate, simulateCommand } from "./simulate.ts";
 import { sql, sqlCommand } from "./sql.ts";
 import { status, statusCommand } from "./status.ts";
 import { print, style, tell } from "./terminal.ts";
+
+const NAME = "p2p-ingest";
 
 /** Every command of the program. */
 export const commands = or(
@@ -87,7 +90,7 @@ export async function program(args: readonly string[]): Promise<ExitCode> {
 /** @throws {OutputError} where help cannot be written; on a wrong command line the program ends */
 function parse(args: readonly string[]): InferValue<typeof commands> {
   return parseArguments(commands, {
-    programName: "p2p-ingest",
+    programName: NAME,
     args,
     brief: message`All of Binance P2P, every ten minutes, in your own PostgreSQL.`,
     footer:
@@ -99,7 +102,7 @@ function parse(args: readonly string[]): InferValue<typeof commands> {
     stdout: (text) => print(`${text}\n`),
     stderr: (text) => tell(`${text.includes("Error:") ? likeOthers(text) : text}\n`),
     onExit: (code) => {
-      if (code === EXIT.usage) tell("hint: p2p-ingest --help; every command has --help, too\n");
+      if (code === EXIT.usage) tell(`hint: ${usageOf(args) ?? `${NAME} --help`}\n`);
       Deno.exit(code);
     },
     usageLine: [{ type: "ellipsis" }],
@@ -108,6 +111,13 @@ function parse(args: readonly string[]): InferValue<typeof commands> {
     commandList: "top-level",
     colors: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR"),
   });
+}
+
+/** How the command is meant to be used that this line begins with; undefined where it begins with none. */
+function usageOf([name = ""]: readonly string[]): string | undefined {
+  const page = name === "" ? undefined : getDocPageSync(commands, [name]);
+  const usage = formatUsage(NAME, page?.usage ?? []);
+  return `${usage} `.startsWith(`${NAME} ${name} `) ? usage : undefined;
 }
 
 /** What the parser has against a command line, with what it thinks was meant, on one line as other errors are. */

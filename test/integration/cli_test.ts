@@ -56,15 +56,28 @@ Deno.test("completion for the common shells", async (t) => {
   }
 });
 
-Deno.test("a wrong command line is one line, exit 64", async () => {
+Deno.test("a wrong command line is one line, with how that command is used, exit 64", async () => {
   for (
-    const [args, line] of [
-      [["onc"], "error: Unexpected option or subcommand: `onc`. Did you mean `once`?\n"],
-      [["query"], "error: Expected a `SQL`, but too few arguments.\n"],
+    const [args, line, hint] of [
+      [
+        ["onc"],
+        "Unexpected option or subcommand: `onc`. Did you mean `once`?",
+        "p2p-ingest --help",
+      ],
+      [
+        ["query"],
+        "Expected a `SQL`, but too few arguments.",
+        "p2p-ingest query [--json] [--csv] SQL",
+      ],
+      [
+        ["db", "stp"],
+        "Unexpected option or subcommand: `stp`.",
+        "p2p-ingest db (psql [ARGUMENT...] | url | start | stop)",
+      ],
     ] as const
   ) {
     const { code, stdout, stderr } = await runProgram(args);
-    strictEqual(stderr, `${line}hint: p2p-ingest --help; every command has --help, too\n`);
+    strictEqual(stderr, `error: ${line}\nhint: ${hint}\n`);
     strictEqual(code, 64);
     strictEqual(stdout, "");
   }

@@ -117,7 +117,7 @@ Deno.test("a database of another encoding is refused before anything is made: UT
       match(error.hint ?? "", /^create database … encoding 'UTF8'/);
       return true;
     });
-    strictEqual(await valueOf(ascii, "select to_regnamespace('p2p') is null"), true);
+    strictEqual(await valueOf(ascii, "select to_regnamespace('p2p') is null"), "true");
   }
   await test.database.run(`drop database ${name} with (force)`, [], 60);
 });
